@@ -1,0 +1,202 @@
+"""Turns arguments, signals and the round hour into iterations, and results into exit codes."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from uuid import uuid4
+
+from schedule import Scheduler
+
+from services.display_service import Display
+from services.forward_service import Start
+from services.iteration_service import Iteration
+from services.status_service import Clock, tell
+from utils.config import parse_sources
+from utils.errors import ConfigurationError, ForwarderError
+from utils.settings import Source
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+_HOUR = timedelta(hours=1)
+# Docker kills ten seconds after its signal, so a stop leaves an iteration less than this.
+_STOP_SECONDS = 9.0
+# The clock may jump while the daemon waits, so it is looked at this often.
+_LOOK_SECONDS = 30.0
+_REFRESH_SECONDS = 0.2
+
+
+class Engine:
+    """The process: one iteration, or one at each round hour.
+
+    Args:
+        config_path: of the configuration document.
+    """
+
+    def __init__(self, config_path: Path) -> None:
+        self._config_path = config_path
+        self._owner = uuid4().hex
+        self._clock = Clock(_now, time.monotonic)
+        self._display: Display | None = None
+        self.stop = Event()
+
+    def sources(self) -> tuple[Source, ...]:
+        """Reads the configuration, the environment and the files of secrets.
+
+        Raises:
+            ConfigurationError: all that is wrong with them.
+        """
+        try:
+            document = self._config_path.read_bytes()
+        except OSError as exc:
+            problem = ForwarderError(
+                f"The configuration {self._config_path} can't be read",
+                exc.strerror or type(exc).__name__,
+                "Put config.json beside engine.py, or name another one with --config",
+            )
+            raise ConfigurationError([problem]) from exc
+        return parse_sources(document, os.environ, _read_text)
+
+    def run_once(self) -> int:
+        """Runs one iteration; returns the exit status."""
+        since = _now() - _HOUR
+        return EXIT_OK if self._attend(lambda: self._iterate(since)) else EXIT_FAILED
+
+    def run_daemon(self) -> int:
+        """Runs an iteration at each round hour until the stop; returns the exit status."""
+        started = _now()
+        scheduler = Scheduler()
+        is_ended = self._attend(lambda: self._open(started)) is not None
+        while not self.stop.is_set():
+            # A clock that was set back would leave the next slot hours away.
+            if not scheduler.jobs or (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
+                self._schedule(scheduler, started)
+            self.stop.wait(min(_LOOK_SECONDS, max(0.0, scheduler.idle_seconds or 0.0)))
+            if not self.stop.is_set() and scheduler.jobs[0].should_run:
+                is_ended = self._attend(lambda: _run_pending(scheduler)) is not None
+        return EXIT_OK if is_ended else EXIT_FAILED
+
+    def _schedule(self, scheduler: Scheduler, started: datetime) -> None:
+        scheduler.clear()
+        job = scheduler.every().hour.at(":00").do(self._iterate, started)
+        tell(_now(), "INFO", f"The next iteration begins at {job.next_run:%H:%M} UTC.", {})
+
+    def _attend(self, work: Callable[[], bool]) -> bool | None:
+        """Does the work on another thread; returns its result, None if a stop left it behind."""
+        results: list[bool] = []
+        done = Event()
+
+        def run() -> None:
+            results.append(work())
+            done.set()
+
+        Thread(target=run, daemon=True).start()
+        while not done.wait(_REFRESH_SECONDS) and not self.stop.is_set():
+            if self._display:
+                self._display.refresh()
+        if not done.wait(_STOP_SECONDS):
+            text = "A connection hangs, and this ends without it. The next start goes on there."
+            tell(_now(), "ERROR", text, {})
+        return results[0] if results else None
+
+    def _open(self, started: datetime) -> bool:
+        """Marks where coverage begins, so that a restart before the first slot loses nothing."""
+        start = self._start(started)
+        results = [Iteration(one, self._clock, self.stop).open(start) for one in self.sources()]
+        return all(results)
+
+    def _iterate(self, since: datetime) -> bool:
+        """Runs an iteration of each source; returns if all went well. It never raises."""
+        try:
+            sources = self.sources()
+        except ConfigurationError as exc:
+            print_problems(exc)
+            return False
+        results = [self._iterate_source(source, since) for source in sources]
+        return all(results)
+
+    def _iterate_source(self, source: Source, since: datetime) -> bool:
+        iteration = Iteration(source, self._clock, self.stop)
+        self._display = Display(source.name, iteration.gauge, self._clock)
+        is_good = iteration.run(self._start(since))
+        self._display = None
+        return is_good
+
+    def _start(self, since: datetime) -> Start:
+        return Start(self._owner, _ms(_now()), _ms(since))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the program; returns its exit status.
+
+    Args:
+        arguments: of the command line, without the program's name.
+    """
+    options = _parser().parse_args(arguments)
+    _use_utc()
+    engine = Engine(options.config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop.set())
+    try:
+        engine.sources()
+    except ConfigurationError as exc:
+        print_problems(exc)
+        return EXIT_CONFIGURATION
+    return engine.run_once() if options.once else engine.run_daemon()
+
+
+def print_problems(error: ConfigurationError) -> None:
+    """Writes all that is wrong with the configuration on standard error, a line each."""
+    for problem in error.problems:
+        tell(_now(), "ERROR", str(problem), {})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="engine.py",
+        description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+    )
+    parser.add_argument("--once", action="store_true", help="run one iteration now, and end")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(__file__).with_name("config.json"),
+        metavar="PATH",
+        help="another configuration than the config.json beside engine.py",
+    )
+    return parser
+
+
+def _use_utc() -> None:
+    """Makes the local time UTC: `schedule` knows no other, and the round hour is UTC's."""
+    os.environ["TZ"] = "UTC"
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+def _run_pending(scheduler: Scheduler) -> bool:
+    scheduler.run_pending()
+    return True
+
+
+def _read_text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

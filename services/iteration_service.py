@@ -1,0 +1,79 @@
+"""Runs one iteration of one source, and reports it in status lines."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+from services.forward_service import Forwarder, Start
+from services.status_service import Clock, StatusLog
+from utils.errors import ForwarderError, StoppedError
+from utils.model import Gauge
+from utils.settings import Source
+from utils.status import count_pairs
+
+
+class Iteration:
+    """One iteration of one source, from its first request to its status object.
+
+    Args:
+        source: what to ship where.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, source: Source, clock: Clock, stop: Event) -> None:
+        self._source = source
+        self._clock = clock
+        self._status = StatusLog(source.name, clock)
+        self._began_seconds = clock.elapsed_seconds()
+        self.gauge = Gauge()
+        self._forwarder = Forwarder(source, self._status, self.gauge, stop)
+
+    def open(self, start: Start) -> bool:
+        """Marks where coverage begins; returns if that went well. Only a failure is reported."""
+        is_good = self._attempt(lambda: self._forwarder.open(start))
+        return is_good or self._upload_status(is_good)
+
+    def run(self, start: Start) -> bool:
+        """Ships what is due and reports it; returns if all went well."""
+        is_good = self._attempt(lambda: self._ship(start))
+        return self._upload_status(is_good)
+
+    def _ship(self, start: Start) -> None:
+        self._forwarder.run(start)
+        text = f"Done sending {self._forwarder.counts.accepted} logs"
+        self._status.write("INFO", text, self._pairs())
+
+    def _attempt(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except StoppedError as exc:
+            self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
+        except ForwarderError as exc:
+            self._status.write("ERROR", str(exc), self._pairs())
+            return False
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
+            self._status.write("ERROR", _unexpected(exc), self._pairs())
+            return False
+        return True
+
+    def _upload_status(self, is_good: bool) -> bool:
+        try:
+            self._status.upload(self._forwarder.client, self._source.output_bucket)
+        except ForwarderError as exc:
+            self._status.write("ERROR", str(exc), {})
+            return False
+        return is_good
+
+    def _pairs(self) -> dict[str, object]:
+        seconds = self._clock.elapsed_seconds() - self._began_seconds
+        return {**count_pairs(self._forwarder.counts), "took": f"{seconds:.1f}s"}
+
+
+def _unexpected(error: Exception) -> str:
+    """Names the place, and not the error's own text, which may hold anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    hint = "Report this with the line; the next iteration tries again"
+    return str(ForwarderError("An unexpected error stopped the iteration", place, hint))

@@ -1,0 +1,173 @@
+"""Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+)
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+
+from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from utils.model import Batch
+
+if TYPE_CHECKING:
+    from boto3 import Session
+
+_TARGET = "Logs_20140328.PutLogEvents"
+_THROTTLED = {
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "LimitExceededException",
+}
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
+_OK = 200
+
+
+class NotStoredError(Exception):
+    """The request was certainly not carried out, and may be sent again."""
+
+
+class UnknownOutcomeError(Exception):
+    """The request may have been carried out."""
+
+
+class RefusedError(Exception):
+    """The service refuses the batch as it is, in whole."""
+
+
+class StreamMissingError(Exception):
+    """The log stream or its group does not exist."""
+
+
+class RejectedInfo(msgspec.Struct, rename="camel"):
+    """The indices of events that were rejected while the call succeeded."""
+
+    too_old_log_event_end_index: int = 0
+    expired_log_event_end_index: int = 0
+    too_new_log_event_start_index: int | None = None
+
+
+class _InputLogEvent(msgspec.Struct, gc=False):
+    timestamp: int
+    message: str
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    log_group_name: str
+    log_stream_name: str
+    log_events: list[_InputLogEvent]
+
+
+class _Answer(msgspec.Struct):
+    rejected: RejectedInfo | None = msgspec.field(default=None, name="rejectedLogEventsInfo")
+
+
+class _Failure(msgspec.Struct):
+    code: str = msgspec.field(default="", name="__type")
+    message: str = ""
+
+
+class PutClient:
+    """Puts batches into one log stream, each request sent once: the caller retries.
+
+    A signed request over botocore's own HTTP session, credentials and signer; the client's
+    validation, serialiser and hooks are left out.
+
+    Args:
+        session: the AWS session, for credentials and region.
+        endpoint_url: of CloudWatch Logs.
+        log_group: the log group's name.
+        log_stream: the log stream's name.
+        connections: how many requests may be under way at once.
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        endpoint_url: str,
+        log_group: str,
+        log_stream: str,
+        connections: int,
+    ) -> None:
+        self._session = session
+        self._endpoint_url = endpoint_url
+        self._log_group = log_group
+        self._log_stream = log_stream
+        self._http = URLLib3Session(
+            proxies=get_environ_proxies(endpoint_url),
+            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
+            max_pool_connections=connections,
+        )
+
+    def put(self, batch: Batch) -> RejectedInfo:
+        """Sends a valid batch once.
+
+        Raises:
+            NotStoredError, UnknownOutcomeError, RefusedError, StreamMissingError: as they say.
+            ClientError: the service refuses the caller, as with wrong credentials.
+        """
+        request = self._signed(self._body(batch))
+        try:
+            answer = self._http.send(request.prepare())
+        except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as exc:
+            raise NotStoredError(type(exc).__name__) from exc
+        except BotoCoreError as exc:
+            raise UnknownOutcomeError(type(exc).__name__) from exc
+        return _outcome(answer)
+
+    def _body(self, batch: Batch) -> bytes:
+        events = [_InputLogEvent(event.timestamp_ms, event.message) for event in batch]
+        return msgspec.json.encode(_Request(self._log_group, self._log_stream, events))
+
+    def _signed(self, body: bytes) -> AWSRequest:
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGET}
+        request = AWSRequest("POST", self._endpoint_url, headers, body)
+        region = self._session.region_name
+        SigV4Auth(credentials.get_frozen_credentials(), "logs", region).add_auth(request)
+        return request
+
+
+def _outcome(answer: AWSResponse) -> RejectedInfo:
+    content = answer.content
+    if answer.status_code >= _SERVER_ERROR:
+        raise UnknownOutcomeError(f"HTTP {answer.status_code}")
+    if len(content) != int(answer.headers.get("Content-Length", len(content))):
+        raise UnknownOutcomeError("incomplete answer")
+    if answer.status_code != _OK:
+        _raise_failure(answer.status_code, content)
+    try:
+        parsed = msgspec.json.decode(content or b"{}", type=_Answer)
+    except msgspec.DecodeError as exc:
+        raise UnknownOutcomeError("unreadable answer") from exc
+    return parsed.rejected or RejectedInfo()
+
+
+def _raise_failure(status: int, content: bytes) -> None:
+    try:
+        failure = msgspec.json.decode(content, type=_Failure)
+    except msgspec.DecodeError:
+        failure = _Failure()
+    code = failure.code.rpartition("#")[2].partition(":")[0] or f"HTTP {status}"
+    if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+        raise NotStoredError(code)
+    if code == "InvalidParameterException":
+        raise RefusedError(failure.message)
+    if code == "ResourceNotFoundException":
+        raise StreamMissingError
+    raise ClientError({"Error": {"Code": code, "Message": ""}}, "PutLogEvents")

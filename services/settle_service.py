@@ -1,0 +1,92 @@
+"""Finds out which events of unknown outcome the log stream holds."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from services.pull_logs_service import AuditBucket
+from services.upload_cloudwatch_logs_service import LogStream
+from utils.chunking import Chunk
+from utils.decompression import DamagedError
+from utils.errors import ServiceError
+from utils.model import LogEvent, LogObject, Position
+from utils.planning import Coverage, is_of_type
+from utils.settling import Doubt
+
+
+class ReadBackDeniedError(Exception):
+    """The credentials do not permit reading back."""
+
+
+class Settler:
+    """Reads back what the log stream holds, and discounts identical events shipped before.
+
+    Args:
+        bucket: the audit bucket.
+        log_stream: the log stream.
+        coverage: what is shipped.
+        log_type: the source's type.
+    """
+
+    def __init__(
+        self, bucket: AuditBucket, log_stream: LogStream, coverage: Coverage, log_type: str
+    ) -> None:
+        self._bucket = bucket
+        self._log_stream = log_stream
+        self._coverage = coverage
+        self._log_type = log_type
+
+    def look(self, doubt: Doubt, started: Iterable[Position]) -> None:
+        """Tells the doubt what is stored.
+
+        Args:
+            doubt: the events in question.
+            started: objects shipped in part, up to their position; those shipped in whole are
+                known from the coverage.
+
+        Raises:
+            ReadBackDeniedError: the permission to read back is missing.
+            ServiceError: it can't be read back now.
+        """
+        try:
+            for from_ms, until_ms in doubt.ranges():
+                for timestamp_ms, message in self._log_stream.stored(from_ms, until_ms):
+                    doubt.see(timestamp_ms, message)
+        except ServiceError as exc:
+            if exc.detail == "AccessDeniedException":
+                raise ReadBackDeniedError from exc
+            if exc.detail != "ResourceNotFoundException":
+                raise
+        found = doubt.found_times()
+        if found:
+            for event in self._shipped_events(found, started):
+                doubt.discount(event.timestamp_ms, event.message)
+
+    def _shipped_events(self, times: set[int], started: Iterable[Position]) -> Iterator[LogEvent]:
+        """Yields the events with one of the times that were acknowledged before."""
+        for position in [*started, *self._shipped_objects(min(times), max(times))]:
+            for event in self._events(position):
+                if event.timestamp_ms in times:
+                    yield event
+
+    def _shipped_objects(self, from_ms: int, until_ms: int) -> Iterator[Position]:
+        top = self._bucket.top_level()
+        for listed in self._listed(top.folders, top.objects):
+            lines = self._coverage.shipped_lines(listed, from_ms, until_ms)
+            if lines:
+                yield Position(listed, lines)
+
+    def _listed(self, folders: list[str], objects: list[LogObject]) -> Iterator[LogObject]:
+        active = (folder for folder in folders if not self._coverage.is_dormant(folder))
+        listed = [iter(objects), *(self._bucket.objects(folder) for folder in active)]
+        return (one for part in listed for one in part if is_of_type(one.key, self._log_type))
+
+    def _events(self, position: Position) -> Iterator[LogEvent]:
+        """Yields the events of the object's lines up to the position."""
+        lines = self._bucket.lines(position.object)
+        try:
+            for number, line in enumerate(islice(lines, position.lines), start=1):
+                chunk = Chunk(position)
+                chunk.add(number, line, is_stored=True)
+                yield from chunk.stored
+        except DamagedError:
+            return

@@ -1,0 +1,144 @@
+"""Takes over what an unfinished iteration left: which lines behind its position are stored."""
+
+from itertools import islice
+from threading import Event
+
+from msgspec.structs import replace
+
+from services.checkpoint_service import CheckpointStore
+from services.pull_logs_service import AuditBucket
+from services.settle_service import ReadBackDeniedError, Settler
+from services.status_service import StatusLog
+from utils.checkpoint import WINDOW_LINES, Checkpoint
+from utils.chunking import Chunk, lines_behind
+from utils.decompression import DamagedError
+from utils.errors import CheckpointError, StoppedError
+from utils.model import LogEvent, Position
+from utils.settling import Doubt, Key
+
+# A batch takes one upload time, and one more if its events are rejected.
+_UPLOAD_RANGE_MS = 2 * WINDOW_LINES
+
+
+class Takeover:
+    """Finds out where to go on for one source.
+
+    Args:
+        bucket: the audit bucket.
+        store: holds the checkpoint.
+        settler: reads back.
+        status: takes the status lines.
+        stop: set when the process is to end.
+    """
+
+    def __init__(
+        self,
+        bucket: AuditBucket,
+        store: CheckpointStore,
+        settler: Settler,
+        status: StatusLog,
+        stop: Event,
+    ) -> None:
+        self._bucket = bucket
+        self._store = store
+        self._settler = settler
+        self._status = status
+        self._stop = stop
+        self.possibly_duplicated = 0
+
+    def await_owner(self, found: Checkpoint, settle_seconds: float) -> None:
+        """Waits until the puts of a dead process are readable, and sees that it is dead.
+
+        Args:
+            found: the checkpoint of an unfinished iteration.
+            settle_seconds: of the source.
+
+        Raises:
+            CheckpointError: the checkpoint changes, so its owner is alive.
+            StoppedError: the process is to end.
+        """
+        text = "An iteration was not finished; reading back what it sent."
+        self._status.write("WARN", text, {"settle_seconds": settle_seconds})
+        if self._stop.wait(settle_seconds):
+            raise StoppedError("Stopped before an unfinished iteration was taken over")
+        if self._store.load() != found:
+            raise CheckpointError(
+                f"Another daemon ships this source: it changes the checkpoint {self._store.name}",
+                f"owner {found.owner}",
+                "Stop one of the two; this one has not sent anything",
+            )
+
+    def positions(self, found: Checkpoint) -> list[Position]:
+        """Returns the open objects as they are now; those that are gone are reported.
+
+        Args:
+            found: the checkpoint.
+        """
+        now = [(position, self._bucket.current(position.object)) for position in found.open]
+        for position, current in now:
+            if current is None:
+                text = f"The object {position.object.key} is gone; the rest of it is not sent."
+                self._status.write("ERROR", text, {"lines": position.lines})
+        return [
+            position
+            if position.object == current
+            else Position(current, position.lines, position.line_hash)
+            for position, current in now
+            if current is not None
+        ]
+
+    def settled(self, positions: list[Position], upload_from_ms: int) -> list[Position]:
+        """Returns the positions with the lines marked that are stored already.
+
+        Args:
+            positions: where the unfinished iteration had come to for sure.
+            upload_from_ms: the first upload time that may stand behind them, in ms since 1970.
+        """
+        doubt = Doubt((upload_from_ms, upload_from_ms + _UPLOAD_RANGE_MS))
+        keys: list[list[Key | None]] = []
+        known: list[LogEvent] = []
+        for position in positions:
+            lines_left = WINDOW_LINES - sum(len(part) for part in keys)
+            events = self._events_behind(position, lines_left)
+            known += [event for event in events if event and position.is_stored(event.line_number)]
+            keys.append(_wanted(position, events, doubt))
+        try:
+            self._settler.look(doubt, [position for position in positions if position.lines])
+        except ReadBackDeniedError:
+            self.possibly_duplicated += sum(key is not None for part in keys for key in part)
+            return positions
+        for event in known:
+            doubt.discount(event.timestamp_ms, event.message)
+        return [
+            _marked(position, part, doubt) for position, part in zip(positions, keys, strict=True)
+        ]
+
+    def _events_behind(self, position: Position, most_lines: int) -> list[LogEvent | None]:
+        """Returns the events of the lines behind the position, None for a line without one."""
+        chunk = Chunk(position)
+        events: list[LogEvent | None] = []
+        try:
+            lines = lines_behind(position, self._bucket.lines(position.object))
+            for number, line in enumerate(islice(lines, most_lines), start=position.lines + 1):
+                chunk.add(number, line, is_stored=True)
+                events.append(chunk.stored.pop() if chunk.stored else None)
+        except DamagedError:
+            return events
+        return events
+
+
+def _wanted(position: Position, events: list[LogEvent | None], doubt: Doubt) -> list[Key | None]:
+    return [
+        None
+        if event is None or position.is_stored(event.line_number)
+        else doubt.want(event.timestamp_ms, event.message)
+        for event in events
+    ]
+
+
+def _marked(position: Position, keys: list[Key | None], doubt: Doubt) -> Position:
+    marks = [
+        "1" if position.is_stored(number) or (key is not None and doubt.take(key)) else "0"
+        for number, key in enumerate(keys, start=position.lines + 1)
+    ]
+    return replace(position, stored="".join(marks).rstrip("0"))

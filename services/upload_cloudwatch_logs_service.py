@@ -1,0 +1,214 @@
+"""Delivers batches into one log stream, several in flight, and reads back what it holds."""
+
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.aws_clients import aws_errors, logs_client
+from services.put_client import (
+    NotStoredError,
+    PutClient,
+    RefusedError,
+    RejectedInfo,
+    StreamMissingError,
+    UnknownOutcomeError,
+)
+from utils.batching import restamped, split_rejected
+from utils.errors import ForwarderError, ServiceError, StoppedError
+from utils.model import Batch, LogEvent
+
+if TYPE_CHECKING:
+    from boto3 import Session
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 20.0
+
+
+class Delivery(msgspec.Struct):
+    """What became of the events of a batch; with an error, those in no list are not stored."""
+
+    accepted: list[LogEvent] = msgspec.field(default_factory=list)
+    refused: list[tuple[LogEvent, str]] = msgspec.field(default_factory=list)
+    uncertain: list[Batch] = msgspec.field(default_factory=list)
+    error: ForwarderError | None = None
+
+    def add(self, other: "Delivery") -> "Delivery":
+        """Adds the other delivery to this one."""
+        self.accepted += other.accepted
+        self.refused += other.refused
+        self.uncertain += other.uncertain
+        self.error = self.error or other.error
+        return self
+
+
+class UploadTimes:
+    """Hands out upload times, each once.
+
+    Args:
+        first_ms: the first of them, in ms since 1970.
+    """
+
+    def __init__(self, first_ms: int) -> None:
+        self._lock = Lock()
+        self.next_ms = first_ms
+
+    def take(self) -> int:
+        """Returns the next upload time in ms since 1970."""
+        with self._lock:
+            self.next_ms += 1
+            return self.next_ms - 1
+
+
+class LogStream:
+    """The log stream that a source is shipped into.
+
+    A put is retried here alone, and only when it was certainly not carried out.
+
+    Args:
+        session: the AWS session.
+        log_group: the log group's name; it must exist.
+        log_stream: the log stream's name; it is made where it is missing.
+        connections: how many puts may be in flight.
+        stop: set when the process is to end.
+    """
+
+    def __init__(
+        self, session: "Session", log_group: str, log_stream: str, connections: int, stop: Event
+    ) -> None:
+        self._client = logs_client(session)
+        endpoint_url = self._client.meta.endpoint_url
+        self._put_client = PutClient(session, endpoint_url, log_group, log_stream, connections)
+        self.log_group = log_group
+        self.log_stream = log_stream
+        self._stop = stop
+        missing = f"Create the log group {log_group} in {session.region_name}, or mend log_group"
+        self._hints = {"ResourceNotFoundException": f"{missing} in config.json"}
+
+    def prepare(self) -> int | None:
+        """Makes the stream where it is missing; returns the group's retention in days, if any.
+
+        Raises:
+            ServiceError: the group is missing or can't be used.
+        """
+        self._create_stream()
+        try:
+            return self._retention_days()
+        except ServiceError as exc:
+            # Without this permission the answers to the puts tell what is too old.
+            if exc.detail == "AccessDeniedException":
+                return None
+            raise
+
+    def deliver(self, batch: Batch, upload_times: UploadTimes) -> Delivery:
+        """Puts a valid batch until it is settled or in doubt.
+
+        Args:
+            batch: the events.
+            upload_times: for those that are rejected for their own time.
+        """
+        try:
+            info = self._put_until_answered(batch)
+        except UnknownOutcomeError:
+            return Delivery(uncertain=[batch])
+        except RefusedError as exc:
+            return self._deliver_parts(batch, str(exc), upload_times)
+        except ForwarderError as exc:
+            return Delivery(error=exc)
+        accepted, rejected = split_rejected(
+            batch,
+            info.too_old_log_event_end_index,
+            info.expired_log_event_end_index,
+            info.too_new_log_event_start_index,
+        )
+        delivery = Delivery(accepted=list(accepted))
+        if any(event.restamped for event in rejected):
+            delivery.error = self._upload_time_error()
+        elif rejected:
+            again = restamped(rejected, upload_times.take())
+            delivery.add(self.deliver(again, upload_times))
+        return delivery
+
+    def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
+        """Yields time and message of the events that the stream holds in a range of time.
+
+        Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+
+        Args:
+            from_ms: the first time, in ms since 1970.
+            until_ms: the last time, included.
+
+        Raises:
+            ServiceError: it can't be read back.
+        """
+        token: dict[str, str] = {}
+        while True:
+            with self._errors("read back from", "logs:GetLogEvents"):
+                page = self._client.get_log_events(
+                    logGroupName=self.log_group,
+                    logStreamName=self.log_stream,
+                    startTime=max(0, from_ms),
+                    endTime=max(0, until_ms) + 1,
+                    startFromHead=True,
+                    **token,  # type: ignore[arg-type]
+                )
+            for event in page["events"]:
+                yield event["timestamp"], event["message"]
+            next_token = {"nextToken": page["nextForwardToken"]}
+            if next_token == token:
+                return
+            token = next_token
+
+    def _put_until_answered(self, batch: Batch) -> RejectedInfo:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                with self._errors("put events into", "logs:PutLogEvents"):
+                    return self._put_client.put(batch)
+            except StreamMissingError:
+                self._create_stream()
+            except NotStoredError:
+                if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
+                    raise StoppedError("Stopped before a batch was sent") from None
+                pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
+
+    def _deliver_parts(self, batch: Batch, reason: str, upload_times: UploadTimes) -> Delivery:
+        """Cuts a refused batch in halves until the bad event stands alone."""
+        if len(batch) == 1:
+            return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
+        middle = len(batch) // 2
+        first = self.deliver(batch[:middle], upload_times)
+        return first.add(self.deliver(batch[middle:], upload_times))
+
+    def _upload_time_error(self) -> ServiceError:
+        return ServiceError(
+            f"CloudWatch rejects events at their time of upload in {self.log_group}",
+            "rejectedLogEventsInfo",
+            "Set this machine's clock, and give the log group a retention of a day or more",
+        )
+
+    def _create_stream(self) -> None:
+        with self._errors("create a log stream in", "logs:CreateLogStream"):
+            try:
+                self._client.create_log_stream(
+                    logGroupName=self.log_group, logStreamName=self.log_stream
+                )
+            except self._client.exceptions.ResourceAlreadyExistsException:
+                return
+
+    def _retention_days(self) -> int | None:
+        with self._errors("describe", "logs:DescribeLogGroups"):
+            pages = self._client.get_paginator("describe_log_groups").paginate(
+                logGroupNamePrefix=self.log_group
+            )
+            for page in pages:
+                for group in page["logGroups"]:
+                    if group.get("logGroupName") == self.log_group:
+                        return group.get("retentionInDays")
+        return None
+
+    def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
+        return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)

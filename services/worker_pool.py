@@ -1,0 +1,48 @@
+"""Runs calls on a fixed number of threads that a stop need not wait for."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Generic, TypeVar
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class WorkerPool(Generic[Argument, Result]):
+    """Calls one function for each argument; its threads are daemons.
+
+    The executor of the standard library waits for its threads when the process ends, and so for a
+    connection that hangs.
+
+    Args:
+        function: what is called.
+        workers: the number of threads.
+    """
+
+    def __init__(self, function: Callable[[Argument], Result], workers: int) -> None:
+        self._function = function
+        self._queue: SimpleQueue[tuple[Argument, Future[Result]] | None] = SimpleQueue()
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, argument: Argument) -> "Future[Result]":
+        """Returns the future result of the call."""
+        future: Future[Result] = Future()
+        self._queue.put((argument, future))
+        return future
+
+    def close(self) -> None:
+        """Lets the threads end once they have done what was submitted."""
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            argument, future = task
+            try:
+                future.set_result(self._function(argument))
+            except BaseException as exc:  # noqa: BLE001 - it is raised where the result is taken
+                future.set_exception(exc)

@@ -1,0 +1,111 @@
+"""Cuts events into batches that CloudWatch accepts."""
+
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+
+import msgspec
+
+from utils.model import Batch, LogEvent
+
+# The limits of one request and one event:
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+MAX_BATCH_EVENTS = 10_000
+MAX_BATCH_BYTES = 1_048_576
+EVENT_OVERHEAD_BYTES = 26
+MAX_MESSAGE_BYTES = MAX_BATCH_BYTES - EVENT_OVERHEAD_BYTES
+MAX_BATCH_SPAN_MS = 24 * 60 * 60 * 1000
+MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000
+MAX_AHEAD_MS = 2 * 60 * 60 * 1000
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """The times of events that CloudWatch accepts, both ends included, in ms since 1970."""
+
+    oldest_ms: int
+    newest_ms: int
+
+    def includes(self, timestamp_ms: int) -> bool:
+        """Tells if an event of this time is accepted."""
+        return self.oldest_ms <= timestamp_ms <= self.newest_ms
+
+
+def acceptance(now_ms: int, retention_days: int | None) -> Acceptance:
+    """Returns what CloudWatch accepts now.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+
+    Args:
+        now_ms: the time, in ms since 1970.
+        retention_days: the log group's retention, None if it never expires.
+    """
+    age_ms = MAX_AGE_MS
+    if retention_days is not None:
+        age_ms = min(age_ms, retention_days * 24 * 60 * 60 * 1000)
+    return Acceptance(now_ms - age_ms, now_ms + MAX_AHEAD_MS)
+
+
+def restamped(events: Iterable[LogEvent], upload_ms: int) -> list[LogEvent]:
+    """Returns the events with the upload time in place of their own.
+
+    Args:
+        events: what CloudWatch would reject for its time.
+        upload_ms: the upload time, in ms since 1970.
+    """
+    return [
+        LogEvent(upload_ms, event.message, event.size_bytes, event.line_number, restamped=True)
+        for event in events
+    ]
+
+
+def batches(events: list[LogEvent], accepted: Acceptance, batch_size: int) -> Iterator[Batch]:
+    """Yields the events in chronological order in valid batches.
+
+    Events that CloudWatch would reject stand in batches of their own, still with their own time.
+
+    Args:
+        events: in any order.
+        accepted: the times that CloudWatch accepts.
+        batch_size: the most events of a batch, at most `MAX_BATCH_EVENTS`.
+    """
+    in_order = sorted(events, key=attrgetter("timestamp_ms"))
+    in_time = [event for event in in_order if accepted.includes(event.timestamp_ms)]
+    yield from _cut(in_time, batch_size, MAX_BATCH_SPAN_MS)
+    if len(in_time) < len(in_order):
+        out_of_time = [event for event in events if not accepted.includes(event.timestamp_ms)]
+        yield from _cut(out_of_time, batch_size, None)
+
+
+def _cut(events: list[LogEvent], batch_size: int, span_ms: int | None) -> Iterator[Batch]:
+    start = 0
+    size_bytes = 0
+    for index, event in enumerate(events):
+        event_bytes = event.size_bytes + EVENT_OVERHEAD_BYTES
+        too_wide = span_ms is not None and (
+            event.timestamp_ms - events[start].timestamp_ms >= span_ms
+        )
+        is_full = index - start >= batch_size or size_bytes + event_bytes > MAX_BATCH_BYTES
+        if index > start and (is_full or too_wide):
+            yield events[start:index]
+            start = index
+            size_bytes = 0
+        size_bytes += event_bytes
+    if start < len(events):
+        yield events[start:]
+
+
+def split_rejected(
+    batch: Batch, too_old_end: int, expired_end: int, too_new_start: int | None
+) -> tuple[Batch, Batch]:
+    """Returns the accepted and the rejected events of a batch, from the answer's indices.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_RejectedLogEventsInfo.html
+
+    Args:
+        batch: as it was sent.
+        too_old_end: the index behind the last event that is too old, 0 for none.
+        expired_end: the index behind the last event older than the retention, 0 for none.
+        too_new_start: the index of the first event too far ahead, None for none.
+    """
+    first = max(too_old_end, expired_end)
+    end = len(batch) if too_new_start is None else max(first, too_new_start)
+    return batch[first:end], [*batch[:first], *batch[end:]]

@@ -1,0 +1,152 @@
+"""Cuts the lines of an object into chunks, each acknowledged as a whole."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from utils.batching import EVENT_OVERHEAD_BYTES, MAX_MESSAGE_BYTES
+from utils.decompression import DamagedError
+from utils.json_extractor import NotJsonError, event_time_ms
+from utils.model import Counts, LogEvent, Position, QuarantinedLine
+
+# A chunk is large enough for the largest batch and small enough to hold a few in memory.
+MAX_CHUNK_LINES = 10_000
+FULL_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class ContentChangedError(Exception):
+    """The object no longer begins with the lines that were shipped of it."""
+
+
+class Chunk(msgspec.Struct):
+    """Consecutive lines of one object that are acknowledged together.
+
+    `position` is behind the last line; `is_last` that the object ends there, `damage` why it does
+    before its end; `stored` are events that CloudWatch holds already.
+    """
+
+    position: Position
+    events: list[LogEvent] = msgspec.field(default_factory=list)
+    stored: list[LogEvent] = msgspec.field(default_factory=list)
+    quarantined: list[QuarantinedLine] = msgspec.field(default_factory=list)
+    counts: Counts = msgspec.field(default_factory=Counts)
+    size_bytes: int = 0
+    is_last: bool = False
+    damage: str = ""
+
+    def is_full(self, batch_size: int) -> bool:
+        """Tells if the next line belongs to the next chunk; whole batches are preferred.
+
+        Args:
+            batch_size: events in a batch.
+        """
+        if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * FULL_CHUNK_BYTES:
+            return True
+        return self.size_bytes >= FULL_CHUNK_BYTES and len(self.events) % batch_size == 0
+
+    def add(self, number: int, line: bytes, is_stored: bool) -> None:
+        """Takes the object's next line.
+
+        Args:
+            number: of the line, from 1.
+            line: the line without its line end.
+            is_stored: CloudWatch holds it already.
+        """
+        self.counts.read += 1
+        self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        if not line.strip():
+            self.counts.blank += 1
+            return
+        event = self._event(number, line)
+        if event:
+            (self.stored if is_stored else self.events).append(event)
+
+    def quarantine(self, number: int, line: bytes, reason: str) -> None:
+        """Keeps a line that can't be delivered.
+
+        Args:
+            number: of the line, from 1.
+            line: the line without its line end.
+            reason: why, for the person who looks at it.
+        """
+        self.counts.quarantined += 1
+        self.quarantined.append(QuarantinedLine(number, reason, line))
+
+    def _event(self, number: int, line: bytes) -> LogEvent | None:
+        if len(line) > MAX_MESSAGE_BYTES:
+            self.quarantine(number, line, f"longer than the {MAX_MESSAGE_BYTES} bytes of an event")
+            return None
+        try:
+            message = line.decode()
+        except UnicodeDecodeError as exc:
+            self.quarantine(number, line, f"not UTF-8 at byte {exc.start}")
+            return None
+        try:
+            own_ms = event_time_ms(line)
+        except NotJsonError:
+            own_ms = None
+            self.counts.not_json += 1
+        timestamp_ms = self.position.object.last_modified_ms if own_ms is None else own_ms
+        return LogEvent(timestamp_ms, message, len(line), number)
+
+
+def chunks(begin: Position, lines: Iterable[bytes], batch_size: int) -> Iterator[Chunk]:
+    """Yields the chunks of an object behind a position.
+
+    Args:
+        begin: where shipping of the object begins.
+        lines: all lines of the object, from its first.
+        batch_size: events in a batch.
+
+    Raises:
+        ContentChangedError: before the first chunk, if the shipped lines are not there.
+    """
+    number = begin.lines
+    chunk = Chunk(begin)
+    last_line = None
+    try:
+        for line in lines_behind(begin, lines):
+            if chunk.is_full(batch_size):
+                chunk.position = _behind(begin, number, last_line)
+                yield chunk
+                chunk = Chunk(begin)
+            number += 1
+            last_line = line
+            chunk.add(number, line, begin.is_stored(number))
+    except DamagedError as exc:
+        chunk.damage = exc.reason
+        chunk.counts.damaged = 1
+        if exc.rest:
+            chunk.counts.read += 1
+            chunk.quarantine(number + 1, exc.rest, f"cut off, because {exc.reason}")
+    chunk.counts.objects = 1
+    chunk.is_last = True
+    chunk.position = _behind(begin, number, last_line)
+    yield chunk
+
+
+def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the lines behind a position, once those before it are seen to be the shipped ones.
+
+    Args:
+        begin: how far the object is shipped.
+        lines: all lines of the object, from its first.
+
+    Raises:
+        ContentChangedError: the last shipped line is not there.
+    """
+    number = 0
+    for line in lines:
+        number += 1
+        if number > begin.lines:
+            yield line
+        elif number == begin.lines and zlib.crc32(line) != begin.line_hash:
+            raise ContentChangedError
+    if number < begin.lines:
+        raise ContentChangedError
+
+
+def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
+    line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
+    return Position(begin.object, number, line_hash, begin.stored[number - begin.lines :])

@@ -1,0 +1,51 @@
+"""The error tree: each error says what failed, the detail, and what to do about it."""
+
+from collections.abc import Sequence
+
+
+class ForwarderError(Exception):
+    """A failure that a person can mend: message, detail and hint.
+
+    Args:
+        message: what failed, as a sentence without its full stop.
+        detail: the service's own code or the value at fault, without secrets.
+        hint: what to do, naming the key, the variable or the permission.
+    """
+
+    def __init__(self, message: str, detail: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        hint = f" {self.hint.rstrip('.')}." if self.hint else ""
+        return f"{self.message.rstrip('.')}{detail}.{hint}"
+
+
+class ConfigurationError(ForwarderError):
+    """Everything that is wrong with the configuration and the environment, at once.
+
+    Args:
+        problems: one error for each thing that is wrong.
+    """
+
+    def __init__(self, problems: Sequence[ForwarderError]) -> None:
+        super().__init__("The configuration is wrong", f"{len(problems)} problems")
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class ServiceError(ForwarderError):
+    """A request to Lyve Cloud or AWS failed in a way that trying again now does not mend."""
+
+
+class CheckpointError(ForwarderError):
+    """The checkpoint can't be trusted, so the source is not shipped."""
+
+
+class StoppedError(ForwarderError):
+    """The process was asked to stop before the iteration was complete."""

@@ -1,0 +1,119 @@
+"""The value types that pass between the modules."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+
+class LogObject(msgspec.Struct, frozen=True):
+    """An audit-log object as the bucket lists it."""
+
+    last_modified_ms: int
+    key: str
+    etag: str
+    size_bytes: int
+
+    @property
+    def folder(self) -> str:
+        """The first segment of the key with its slash, such as `March-2024/`."""
+        head, slash, _ = self.key.partition("/")
+        return head + slash if slash else ""
+
+
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far an object is shipped: its first `lines` lines, of which the last has `line_hash`.
+
+    `stored` has a character for each line behind those: `1` for one that CloudWatch already holds.
+    """
+
+    object: LogObject
+    lines: int = 0
+    line_hash: int = 0
+    stored: str = ""
+
+    def is_stored(self, number: int) -> bool:
+        """Tells if CloudWatch holds the line behind the position with this number, from 1."""
+        place = number - self.lines - 1
+        return 0 <= place < len(self.stored) and self.stored[place] == "1"
+
+
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as CloudWatch takes it. `size_bytes` counts the message's UTF-8 bytes alone."""
+
+    timestamp_ms: int
+    message: str
+    size_bytes: int
+    line_number: int
+    restamped: bool = False
+
+
+Batch = Sequence[LogEvent]
+
+
+class QuarantinedLine(msgspec.Struct, frozen=True):
+    """A line that CloudWatch can't take; `number` counts the object's lines from 1."""
+
+    number: int
+    reason: str
+    content: bytes
+
+
+class Counts(msgspec.Struct):
+    """What became of the lines of an iteration; `read = accepted + quarantined + blank`."""
+
+    objects: int = 0
+    read: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    blank: int = 0
+    not_json: int = 0
+    restamped: int = 0
+    damaged: int = 0
+    possibly_duplicated: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Adds the other counts to these."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def imbalance(self) -> int:
+        """Lines that were read and neither accepted, nor quarantined, nor blank."""
+        return self.read - self.accepted - self.quarantined - self.blank
+
+
+class Gauge(msgspec.Struct):
+    """How far an iteration is, for a person who watches."""
+
+    objects: int = 0
+    objects_total: int = 0
+    bytes: int = 0
+    bytes_total: int = 0
+    events: int = 0
+
+    def expect(self, planned: Iterable[LogObject]) -> None:
+        """Adds planned objects to the totals."""
+        for one in planned:
+            self.objects_total += 1
+            self.bytes_total += one.size_bytes
+
+    def note(self, counts: Counts, bytes_read: int) -> None:
+        """Takes acknowledged lines into account.
+
+        Args:
+            counts: of the lines.
+            bytes_read: of all objects of the iteration so far.
+        """
+        self.objects += counts.objects
+        self.events += counts.accepted
+        self.bytes = bytes_read
+
+
+class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a checkpoint is for; it serves no other combination."""
+
+    bucket_name: str
+    log_type: str
+    aws_region: str
+    log_group: str
+    log_stream: str

@@ -1,0 +1,123 @@
+"""Holds how far an iteration has come, and hands out checkpoints of it."""
+
+from collections import deque
+from collections.abc import Iterable
+from threading import Lock
+
+import msgspec
+from msgspec.structs import replace
+
+from utils.checkpoint import WINDOW_OBJECTS, Checkpoint, encode_checkpoint
+from utils.model import LogEvent, Position
+from utils.planning import Coverage, Interval, Survey
+
+ANY_TIME = (0, 2**62)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far an iteration has come: lines acknowledged and objects completed."""
+
+    lines: int = 0
+    objects: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A checkpoint as a document, how far it reaches, and how many objects it names or covers."""
+
+    document: bytes
+    mark: Mark
+    objects_named: int
+
+
+class Progress:
+    """The objects that are planned and how much of them is acknowledged.
+
+    It is changed by the thread that ships and read by the one that saves.
+
+    Args:
+        checkpoint: where the iteration begins.
+        coverage: over the checkpoint's coverage.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, coverage: Coverage) -> None:
+        self._lock = Lock()
+        self._checkpoint = checkpoint
+        self.coverage = coverage
+        self._open: deque[Position] = deque()
+        self._times: Interval | None = None
+        self._is_running = True
+        self.mark = Mark()
+
+    def plan(self, positions: Iterable[Position]) -> None:
+        """Adds objects that are to be shipped, in their order."""
+        with self._lock:
+            self._open.extend(positions)
+
+    def acknowledge(self, position: Position, lines: int, events: Iterable[LogEvent]) -> None:
+        """Notes that the first planned object is acknowledged up to a position.
+
+        Args:
+            position: behind the last acknowledged line.
+            lines: how many were acknowledged since the last call.
+            events: the acknowledged events.
+        """
+        times = [event.timestamp_ms for event in events if not event.restamped]
+        with self._lock:
+            if self._times is None and self._open[0].lines:
+                # What an earlier process shipped of it may be of any time.
+                times += ANY_TIME
+            self._open[0] = position
+            self.mark = Mark(self.mark.lines + lines, self.mark.objects)
+            if times:
+                times += self._times or ()
+                self._times = min(times), max(times)
+
+    def complete(self, position: Position) -> None:
+        """Notes that the first planned object is shipped.
+
+        Args:
+            position: behind its last line.
+        """
+        with self._lock:
+            self._open.popleft()
+            self.coverage.ship(position, self._times)
+            self._times = None
+            self.mark = Mark(self.mark.lines, self.mark.objects + 1)
+
+    def upload_from(self, upload_ms: int) -> None:
+        """Notes from which upload time on there may be events behind the position, in ms."""
+        with self._lock:
+            self._checkpoint = replace(self._checkpoint, upload_ms=upload_ms)
+
+    def end(self) -> None:
+        """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
+        with self._lock:
+            self._is_running = False
+            begun = [position for position in self._window() if position.lines or position.stored]
+            self._open = deque(begun)
+
+    def started(self) -> list[Position]:
+        """Returns the positions of the open objects that are shipped in part."""
+        with self._lock:
+            return [position for position in self._window() if position.lines]
+
+    def close_plan(self, survey: Survey, frontier_ms: int) -> bool:
+        """Notes that a plan is carried out, as `Coverage.close` does."""
+        with self._lock:
+            return self.coverage.close(survey, frontier_ms)
+
+    def snapshot(self) -> Snapshot:
+        """Returns the checkpoint as of now."""
+        with self._lock:
+            window = self._window()
+            self._checkpoint = replace(
+                self._checkpoint,
+                open=window,
+                running=self._is_running and bool(window),
+                saves=self._checkpoint.saves + 1,
+            )
+            document = encode_checkpoint(self._checkpoint)
+            return Snapshot(document, self.mark, self.mark.objects + len(window))
+
+    def _window(self) -> list[Position]:
+        return [self._open[index] for index in range(min(WINDOW_OBJECTS, len(self._open)))]

@@ -1,0 +1,98 @@
+"""Tells which events of unknown outcome the log stream already holds."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+from utils.model import LogEvent
+from utils.planning import Interval, union
+
+# Times closer than this are read back in one go.
+_GAP_MS = 60 * 60 * 1000
+
+Key = tuple[int, bytes]
+
+
+class Doubt:
+    """Events of which it is not known if they are stored, and what was found out about them.
+
+    An event may be stored at the time it was sent with, or, if that is not known for sure, at any
+    upload time in a range. Messages are compared as a multiset: identical events count each.
+
+    Args:
+        upload_range: the upload times in question, both ends included, in ms since 1970.
+    """
+
+    def __init__(self, upload_range: Interval | None = None) -> None:
+        self._upload_range = upload_range
+        self._wanted: Counter[Key] = Counter()
+        self._messages: set[bytes] = set()
+        self._found: Counter[Key] = Counter()
+        self._uploaded: Counter[bytes] = Counter()
+
+    def want(self, timestamp_ms: int, message: str) -> Key:
+        """Adds an event in question; returns its key for `take`."""
+        key = (timestamp_ms, _digest(message))
+        self._wanted[key] += 1
+        self._messages.add(key[1])
+        return key
+
+    def ranges(self) -> Iterator[Interval]:
+        """Yields the ranges of time to read back, both ends included, in ms since 1970."""
+        times = union((time, time + _GAP_MS) for time, _ in self._wanted)
+        spans = [(start, end - _GAP_MS + 1) for start, end in times]
+        if self._upload_range and spans:
+            spans.append((self._upload_range[0], self._upload_range[1] + 1))
+        return ((start, end - 1) for start, end in union(spans))
+
+    def see(self, timestamp_ms: int, message: str) -> None:
+        """Takes an event into account that the stream holds."""
+        digest = _digest(message)
+        if (timestamp_ms, digest) in self._wanted:
+            self._found[timestamp_ms, digest] += 1
+        elif digest in self._messages and self._is_upload_time(timestamp_ms):
+            self._uploaded[digest] += 1
+
+    def discount(self, timestamp_ms: int, message: str) -> None:
+        """Takes an identical event into account that is known to be stored besides."""
+        key = (timestamp_ms, _digest(message))
+        if self._found[key] > 0:
+            self._found[key] -= 1
+
+    def found_times(self) -> set[int]:
+        """Returns the times at which something was found, in ms since 1970."""
+        return {timestamp_ms for timestamp_ms, _ in self._found}
+
+    def take(self, key: Key) -> bool:
+        """Tells if an event in question is stored; each stored one answers once."""
+        if self._found[key] > 0:
+            self._found[key] -= 1
+            return True
+        if self._uploaded[key[1]] > 0:
+            self._uploaded[key[1]] -= 1
+            return True
+        return False
+
+    def _is_upload_time(self, timestamp_ms: int) -> bool:
+        if self._upload_range is None:
+            return False
+        return self._upload_range[0] <= timestamp_ms <= self._upload_range[1]
+
+
+def split_stored(events: Iterable[LogEvent], doubt: Doubt) -> tuple[list[LogEvent], list[LogEvent]]:
+    """Returns the events that the stream holds, and those that it does not.
+
+    Args:
+        events: what the doubt was about.
+        doubt: with everything seen and discounted.
+    """
+    stored: list[LogEvent] = []
+    missing: list[LogEvent] = []
+    for event in events:
+        key = (event.timestamp_ms, _digest(event.message))
+        (stored if doubt.take(key) else missing).append(event)
+    return stored, missing
+
+
+def _digest(message: str) -> bytes:
+    return blake2b(message.encode(), digest_size=12).digest()
