@@ -14,11 +14,11 @@ from uuid import uuid4
 from schedule import Scheduler
 
 from services.display_service import Display
-from services.forward_service import Start
 from services.iteration_service import Iteration
 from services.status_service import Clock, tell
 from utils.config import parse_sources
 from utils.errors import ConfigurationError, ForwarderError
+from utils.model import Start
 from utils.settings import Source
 
 EXIT_OK = 0
@@ -56,13 +56,11 @@ class Engine:
         try:
             document = self._config_path.read_bytes()
         except OSError as exc:
-            problem = ForwarderError(
-                f"The configuration {self._config_path} can't be read",
-                exc.strerror or type(exc).__name__,
-                "Put config.json beside engine.py, or name another one with --config",
-            )
+            message = f"The configuration {self._config_path} can't be read"
+            hint = "Put config.json beside engine.py, or name another one with --config"
+            problem = ForwarderError(message, exc.strerror or type(exc).__name__, hint)
             raise ConfigurationError([problem]) from exc
-        return parse_sources(document, os.environ, _read_text)
+        return parse_sources(document, os.environ, lambda path: Path(path).read_text("utf-8"))
 
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
@@ -94,8 +92,10 @@ class Engine:
         done = Event()
 
         def run() -> None:
-            results.append(work())
-            done.set()
+            try:
+                results.append(work())
+            finally:
+                done.set()
 
         Thread(target=run, daemon=True).start()
         while not done.wait(_REFRESH_SECONDS) and not self.stop.is_set():
@@ -184,10 +184,6 @@ def _use_utc() -> None:
 def _run_pending(scheduler: Scheduler) -> bool:
     scheduler.run_pending()
     return True
-
-
-def _read_text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8")
 
 
 def _now() -> datetime:

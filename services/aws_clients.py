@@ -61,7 +61,6 @@ def s3_client(access: LyveAccess, connections: int) -> "S3Client":
         access: keys, region and endpoint.
         connections: how many requests may be under way at once.
     """
-    session = boto3.Session(access.access_key, access.secret_key, region_name=access.region)
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
@@ -71,7 +70,9 @@ def s3_client(access: LyveAccess, connections: int) -> "S3Client":
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         s3={"addressing_style": "path"},
     )
-    return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+    with lyve_errors("set up the connection to Lyve Cloud", {}):
+        session = boto3.Session(access.access_key, access.secret_key, region_name=access.region)
+        return session.client("s3", endpoint_url=access.endpoint_url, config=config)
 
 
 def aws_session(access: AwsAccess) -> boto3.Session:
@@ -80,7 +81,8 @@ def aws_session(access: AwsAccess) -> boto3.Session:
     Args:
         access: keys and region.
     """
-    return boto3.Session(access.access_key, access.secret_key, region_name=access.region)
+    with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
+        return boto3.Session(access.access_key, access.secret_key, region_name=access.region)
 
 
 def logs_client(session: boto3.Session) -> "CloudWatchLogsClient":

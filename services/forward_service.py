@@ -5,36 +5,28 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from threading import Event
 
-import msgspec
 from msgspec.structs import replace
 
 from services.aws_clients import aws_session, s3_client
-from services.checkpoint_service import CheckpointSaver, CheckpointStore
+from services.checkpoint_saver import CheckpointSaver
+from services.checkpoint_service import CheckpointStore
 from services.pull_logs_service import AuditBucket, TopLevel
 from services.settle_service import Settler
-from services.ship_service import Rules, Shipper, Tools
+from services.ship_service import Shipper
 from services.status_service import Quarantine, StatusLog
 from services.takeover_service import Takeover
-from services.upload_cloudwatch_logs_service import LogStream, UploadTimes
+from services.tools import Rules, Tools
+from services.upload_cloudwatch_logs_service import LogStream
 from utils.batching import acceptance
 from utils.checkpoint import Checkpoint, check_identity
+from utils.coverage import Coverage
+from utils.coverage_state import CoverageState
+from utils.delivery import UploadTimes
 from utils.errors import ForwarderError
-from utils.model import Counts, Gauge, LogObject, Position, SourceIdentity
-from utils.planning import MAX_PLAN_OBJECTS, Coverage, CoverageState, Survey, is_of_type, oldest
+from utils.model import Counts, Gauge, LogObject, Position, Start
+from utils.planning import MAX_PLAN_OBJECTS, Survey, is_of_type, oldest
 from utils.progress import Progress
 from utils.settings import Source
-
-
-class Start(msgspec.Struct, frozen=True):
-    """When and as whom an iteration runs.
-
-    `lasthour_ms` is where coverage begins for a source of the mode lasthour that has no checkpoint,
-    seen from `now_ms`; both by this machine's clock, in ms since 1970.
-    """
-
-    owner: str
-    now_ms: int
-    lasthour_ms: int
 
 
 class Forwarder:
@@ -43,16 +35,19 @@ class Forwarder:
     Args:
         source: what to ship where.
         status: takes the status lines.
+        counts: takes what became of the lines.
         gauge: shows how far it is.
         stop: set when the process is to end.
     """
 
-    def __init__(self, source: Source, status: StatusLog, gauge: Gauge, stop: Event) -> None:
+    def __init__(
+        self, source: Source, status: StatusLog, counts: Counts, gauge: Gauge, stop: Event
+    ) -> None:
         self._source = source
         self._status = status
+        self._counts = counts
         self._gauge = gauge
         self._stop = stop
-        self.counts = Counts()
         self.client = s3_client(source.lyve, source.concurrency)
         self._bucket = AuditBucket(self.client, source.bucket_name, stop)
         self._store = CheckpointStore(self.client, source.output_bucket, source.name)
@@ -72,7 +67,7 @@ class Forwarder:
             )
 
     def run(self, start: Start) -> None:
-        """Ships everything that is due; `counts` tells what became of the lines.
+        """Ships everything that is due.
 
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
@@ -87,33 +82,23 @@ class Forwarder:
         settler = Settler(self._bucket, log_stream, coverage, self._source.log_type)
         positions = self._left_over(checkpoint, settler)
         progress = Progress(replace(checkpoint, owner=start.owner), coverage)
-        tools = self._tools(log_stream, settler, progress)
         upload_times = UploadTimes(max(_now_ms(top, start), checkpoint.upload_ms))
-        with self._shipper(tools, rules, upload_times) as shipper:
+        tools = self._tools(log_stream, settler, progress, upload_times)
+        with _shipping(tools, rules) as shipper:
             shipper.ship(positions)
             self._ship_due(shipper, progress, top)
 
     def _found(self) -> Checkpoint | None:
         found = self._store.load()
         if found:
-            check_identity(found, self._identity(), self._store.name)
+            check_identity(found, self._source.identity, self._store.name)
         return found
-
-    def _identity(self) -> SourceIdentity:
-        source = self._source
-        return SourceIdentity(
-            source.bucket_name,
-            source.log_type,
-            source.aws.region,
-            source.log_group,
-            source.log_stream,
-        )
 
     def _first_checkpoint(self, top: TopLevel, start: Start) -> Checkpoint:
         since_ms = self._source.since_ms
         if since_ms is None:
             since_ms = _now_ms(top, start) - (start.now_ms - start.lasthour_ms)
-        return Checkpoint(self._identity(), start.owner, CoverageState(since_ms))
+        return Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
 
     def _log_stream(self) -> LogStream:
         source = self._source
@@ -140,10 +125,12 @@ class Forwarder:
             return takeover.positions(found)
         takeover.await_owner(found, self._source.settle_seconds)
         positions = takeover.settled(takeover.positions(found), found.upload_ms)
-        self.counts.possibly_duplicated = takeover.possibly_duplicated
+        self._counts.possibly_duplicated = takeover.possibly_duplicated
         return positions
 
-    def _tools(self, log_stream: LogStream, settler: Settler, progress: Progress) -> Tools:
+    def _tools(
+        self, log_stream: LogStream, settler: Settler, progress: Progress, times: UploadTimes
+    ) -> Tools:
         source = self._source
         return Tools(
             bucket=self._bucket,
@@ -152,23 +139,12 @@ class Forwarder:
             quarantine=Quarantine(self.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(self._store, progress.snapshot, source.settle_seconds),
+            upload_times=times,
             status=self._status,
             gauge=self._gauge,
+            counts=self._counts,
             stop=self._stop,
         )
-
-    @contextmanager
-    def _shipper(self, tools: Tools, rules: Rules, times: UploadTimes) -> Iterator[Shipper]:
-        """Ends what is under way and saves how far it came, also when something fails."""
-        shipper = Shipper(tools, rules, times, self.counts)
-        tools.saver.start()
-        try:
-            yield shipper
-        except BaseException:
-            with suppress(ForwarderError):
-                _wind_up(shipper, tools)
-            raise
-        _wind_up(shipper, tools)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, top: TopLevel) -> None:
         is_complete = False
@@ -189,6 +165,20 @@ class Forwarder:
             survey.note(listed)
             if is_of_type(listed.key, self._source.log_type) and coverage.is_due(listed):
                 yield listed
+
+
+@contextmanager
+def _shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
+    """Ends what is under way and saves how far it came, also when something fails."""
+    shipper = Shipper(tools, rules)
+    tools.saver.start()
+    try:
+        yield shipper
+    except BaseException:
+        with suppress(ForwarderError):
+            _wind_up(shipper, tools)
+        raise
+    _wind_up(shipper, tools)
 
 
 def _wind_up(shipper: Shipper, tools: Tools) -> None:

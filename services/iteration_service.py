@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from services.forward_service import Forwarder, Start
+from services.forward_service import Forwarder
 from services.status_service import Clock, StatusLog
 from utils.errors import ForwarderError, StoppedError
-from utils.model import Gauge
+from utils.model import Counts, Gauge, Start
 from utils.settings import Source
 from utils.status import count_pairs
 
@@ -25,29 +25,33 @@ class Iteration:
     def __init__(self, source: Source, clock: Clock, stop: Event) -> None:
         self._source = source
         self._clock = clock
+        self._stop = stop
         self._status = StatusLog(source.name, clock)
         self._began_seconds = clock.elapsed_seconds()
+        self._counts = Counts()
+        self._forwarder: Forwarder | None = None
         self.gauge = Gauge()
-        self._forwarder = Forwarder(source, self._status, self.gauge, stop)
 
     def open(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well. Only a failure is reported."""
-        is_good = self._attempt(lambda: self._forwarder.open(start))
+        is_good = self._attempt(lambda forwarder: forwarder.open(start))
         return is_good or self._upload_status(is_good)
 
     def run(self, start: Start) -> bool:
         """Ships what is due and reports it; returns if all went well."""
-        is_good = self._attempt(lambda: self._ship(start))
+        is_good = self._attempt(lambda forwarder: self._ship(forwarder, start))
         return self._upload_status(is_good)
 
-    def _ship(self, start: Start) -> None:
-        self._forwarder.run(start)
-        text = f"Done sending {self._forwarder.counts.accepted} logs"
-        self._status.write("INFO", text, self._pairs())
+    def _ship(self, forwarder: Forwarder, start: Start) -> None:
+        forwarder.run(start)
+        self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
 
-    def _attempt(self, work: Callable[[], None]) -> bool:
+    def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
-            work()
+            self._forwarder = Forwarder(
+                self._source, self._status, self._counts, self.gauge, self._stop
+            )
+            work(self._forwarder)
         except StoppedError as exc:
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
         except ForwarderError as exc:
@@ -59,6 +63,8 @@ class Iteration:
         return True
 
     def _upload_status(self, is_good: bool) -> bool:
+        if self._forwarder is None:
+            return False
         try:
             self._status.upload(self._forwarder.client, self._source.output_bucket)
         except ForwarderError as exc:
@@ -68,7 +74,7 @@ class Iteration:
 
     def _pairs(self) -> dict[str, object]:
         seconds = self._clock.elapsed_seconds() - self._began_seconds
-        return {**count_pairs(self._forwarder.counts), "took": f"{seconds:.1f}s"}
+        return {**count_pairs(self._counts), "took": f"{seconds:.1f}s"}
 
 
 def _unexpected(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """Reads the next items of an iterator while the last one is worked on."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -18,7 +18,7 @@ class _End:
         self.error = error
 
 
-def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Iterator[Item]:
+def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Generator[Item]:
     """Yields the items, which a thread of its own reads ahead.
 
     Args:

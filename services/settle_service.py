@@ -6,11 +6,12 @@ from itertools import islice
 from services.pull_logs_service import AuditBucket
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.chunking import Chunk
+from utils.coverage import Coverage
 from utils.decompression import DamagedError
 from utils.errors import ServiceError
 from utils.model import LogEvent, LogObject, Position
-from utils.planning import Coverage, is_of_type
-from utils.settling import Doubt
+from utils.planning import is_of_type
+from utils.settling import Doubt, event_key
 
 
 class ReadBackDeniedError(Exception):
@@ -58,8 +59,7 @@ class Settler:
                 raise
         found = doubt.found_times()
         if found:
-            for event in self._shipped_events(found, started):
-                doubt.discount(event.timestamp_ms, event.message)
+            doubt.discount(event_key(event) for event in self._shipped_events(found, started))
 
     def _shipped_events(self, times: set[int], started: Iterable[Position]) -> Iterator[LogEvent]:
         """Yields the events with one of the times that were acknowledged before."""

@@ -1,5 +1,6 @@
 """Takes over what an unfinished iteration left: which lines behind its position are stored."""
 
+from collections.abc import Iterator
 from itertools import islice
 from threading import Event
 
@@ -10,11 +11,11 @@ from services.pull_logs_service import AuditBucket
 from services.settle_service import ReadBackDeniedError, Settler
 from services.status_service import StatusLog
 from utils.checkpoint import WINDOW_LINES, Checkpoint
-from utils.chunking import Chunk, lines_behind
+from utils.chunking import Chunk, ContentChangedError, lines_behind
 from utils.decompression import DamagedError
 from utils.errors import CheckpointError, StoppedError
-from utils.model import LogEvent, Position
-from utils.settling import Doubt, Key
+from utils.model import Position
+from utils.settling import Doubt, Key, event_key
 
 # A batch takes one upload time, and one more if its events are rejected.
 _UPLOAD_RANGE_MS = 2 * WINDOW_LINES
@@ -95,45 +96,56 @@ class Takeover:
             upload_from_ms: the first upload time that may stand behind them, in ms since 1970.
         """
         doubt = Doubt((upload_from_ms, upload_from_ms + _UPLOAD_RANGE_MS))
+        begins: list[Position] = []
         keys: list[list[Key | None]] = []
-        known: list[LogEvent] = []
         for position in positions:
             lines_left = WINDOW_LINES - sum(len(part) for part in keys)
-            events = self._events_behind(position, lines_left)
-            known += [event for event in events if event and position.is_stored(event.line_number)]
-            keys.append(_wanted(position, events, doubt))
+            begin, part = self._keys_behind(position, lines_left)
+            begins.append(begin)
+            keys.append(part)
+            doubt.want(_open_keys(begin, part))
         try:
-            self._settler.look(doubt, [position for position in positions if position.lines])
+            self._settler.look(doubt, [begin for begin in begins if begin.lines])
         except ReadBackDeniedError:
-            self.possibly_duplicated += sum(key is not None for part in keys for key in part)
-            return positions
-        for event in known:
-            doubt.discount(event.timestamp_ms, event.message)
-        return [
-            _marked(position, part, doubt) for position, part in zip(positions, keys, strict=True)
-        ]
+            self.possibly_duplicated += doubt.size
+            return begins
+        pairs = list(zip(begins, keys, strict=True))
+        for begin, part in pairs:
+            doubt.discount(_known_keys(begin, part))
+        return [_marked(begin, part, doubt) for begin, part in pairs]
 
-    def _events_behind(self, position: Position, most_lines: int) -> list[LogEvent | None]:
-        """Returns the events of the lines behind the position, None for a line without one."""
+    def _keys_behind(
+        self, position: Position, most_lines: int
+    ) -> tuple[Position, list[Key | None]]:
+        """Returns where to begin, and the keys of the lines behind, None for one without event."""
+        try:
+            return position, list(islice(self._keys(position), most_lines))
+        except ContentChangedError:
+            begin = Position(position.object)
+            return begin, list(islice(self._keys(begin), most_lines))
+
+    def _keys(self, position: Position) -> Iterator[Key | None]:
         chunk = Chunk(position)
-        events: list[LogEvent | None] = []
         try:
             lines = lines_behind(position, self._bucket.lines(position.object))
-            for number, line in enumerate(islice(lines, most_lines), start=position.lines + 1):
+            for number, line in enumerate(lines, start=position.lines + 1):
                 chunk.add(number, line, is_stored=True)
-                events.append(chunk.stored.pop() if chunk.stored else None)
+                yield event_key(chunk.stored.pop()) if chunk.stored else None
+                chunk.quarantined.clear()
         except DamagedError:
-            return events
-        return events
+            return
 
 
-def _wanted(position: Position, events: list[LogEvent | None], doubt: Doubt) -> list[Key | None]:
-    return [
-        None
-        if event is None or position.is_stored(event.line_number)
-        else doubt.want(event.timestamp_ms, event.message)
-        for event in events
-    ]
+def _open_keys(position: Position, keys: list[Key | None]) -> Iterator[Key]:
+    for number, key in enumerate(keys, start=position.lines + 1):
+        if key and not position.is_stored(number):
+            yield key
+
+
+def _known_keys(position: Position, keys: list[Key | None]) -> Iterator[Key]:
+    for number, key in enumerate(keys, start=position.lines + 1):
+        if key and position.is_stored(number):
+            yield key
 
 
 def _marked(position: Position, keys: list[Key | None], doubt: Doubt) -> Position:

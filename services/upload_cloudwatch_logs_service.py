@@ -3,10 +3,8 @@
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from threading import Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from services.aws_clients import aws_errors, logs_client
 from services.put_client import (
@@ -18,49 +16,15 @@ from services.put_client import (
     UnknownOutcomeError,
 )
 from utils.batching import restamped, split_rejected
+from utils.delivery import Delivery, UploadTimes
 from utils.errors import ForwarderError, ServiceError, StoppedError
-from utils.model import Batch, LogEvent
+from utils.model import Batch
 
 if TYPE_CHECKING:
     from boto3 import Session
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 20.0
-
-
-class Delivery(msgspec.Struct):
-    """What became of the events of a batch; with an error, those in no list are not stored."""
-
-    accepted: list[LogEvent] = msgspec.field(default_factory=list)
-    refused: list[tuple[LogEvent, str]] = msgspec.field(default_factory=list)
-    uncertain: list[Batch] = msgspec.field(default_factory=list)
-    error: ForwarderError | None = None
-
-    def add(self, other: "Delivery") -> "Delivery":
-        """Adds the other delivery to this one."""
-        self.accepted += other.accepted
-        self.refused += other.refused
-        self.uncertain += other.uncertain
-        self.error = self.error or other.error
-        return self
-
-
-class UploadTimes:
-    """Hands out upload times, each once.
-
-    Args:
-        first_ms: the first of them, in ms since 1970.
-    """
-
-    def __init__(self, first_ms: int) -> None:
-        self._lock = Lock()
-        self.next_ms = first_ms
-
-    def take(self) -> int:
-        """Returns the next upload time in ms since 1970."""
-        with self._lock:
-            self.next_ms += 1
-            return self.next_ms - 1
 
 
 class LogStream:

@@ -5,9 +5,9 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
+from utils.coverage_state import CoverageState
 from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
-from utils.planning import CoverageState
 
 VERSION = 1
 # Lines behind the saved position that may have been sent already when a process dies.

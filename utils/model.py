@@ -82,6 +82,18 @@ class Counts(msgspec.Struct):
         return self.read - self.accepted - self.quarantined - self.blank
 
 
+class Start(msgspec.Struct, frozen=True):
+    """When and as whom an iteration runs.
+
+    `lasthour_ms` is where coverage begins for a source of the mode lasthour that has no checkpoint,
+    seen from `now_ms`; both by this machine's clock, in ms since 1970.
+    """
+
+    owner: str
+    now_ms: int
+    lasthour_ms: int
+
+
 class Gauge(msgspec.Struct):
     """How far an iteration is, for a person who watches."""
 

@@ -8,8 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from utils.checkpoint import WINDOW_OBJECTS, Checkpoint, encode_checkpoint
+from utils.coverage import Coverage
 from utils.model import LogEvent, Position
-from utils.planning import Coverage, Interval, Survey
+from utils.planning import Survey
 
 ANY_TIME = (0, 2**62)
 
@@ -44,7 +45,7 @@ class Progress:
         self._checkpoint = checkpoint
         self.coverage = coverage
         self._open: deque[Position] = deque()
-        self._times: Interval | None = None
+        self._times: tuple[int, int] | None = None
         self._is_running = True
         self.mark = Mark()
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from utils.model import LogEvent
-from utils.planning import Interval, union
+from utils.intervals import Interval, union
+from utils.model import Batch, LogEvent
 
 # Times closer than this are read back in one go.
 _GAP_MS = 60 * 60 * 1000
@@ -30,12 +30,16 @@ class Doubt:
         self._found: Counter[Key] = Counter()
         self._uploaded: Counter[bytes] = Counter()
 
-    def want(self, timestamp_ms: int, message: str) -> Key:
-        """Adds an event in question; returns its key for `take`."""
-        key = (timestamp_ms, _digest(message))
-        self._wanted[key] += 1
-        self._messages.add(key[1])
-        return key
+    @property
+    def size(self) -> int:
+        """How many events are in question."""
+        return self._wanted.total()
+
+    def want(self, keys: Iterable[Key]) -> None:
+        """Adds events in question."""
+        for key in keys:
+            self._wanted[key] += 1
+            self._messages.add(key[1])
 
     def ranges(self) -> Iterator[Interval]:
         """Yields the ranges of time to read back, both ends included, in ms since 1970."""
@@ -47,21 +51,21 @@ class Doubt:
 
     def see(self, timestamp_ms: int, message: str) -> None:
         """Takes an event into account that the stream holds."""
-        digest = _digest(message)
-        if (timestamp_ms, digest) in self._wanted:
-            self._found[timestamp_ms, digest] += 1
-        elif digest in self._messages and self._is_upload_time(timestamp_ms):
-            self._uploaded[digest] += 1
-
-    def discount(self, timestamp_ms: int, message: str) -> None:
-        """Takes an identical event into account that is known to be stored besides."""
         key = (timestamp_ms, _digest(message))
-        if self._found[key] > 0:
-            self._found[key] -= 1
+        if key in self._wanted:
+            self._found[key] += 1
+        elif key[1] in self._messages and self._is_upload_time(timestamp_ms):
+            self._uploaded[key[1]] += 1
+
+    def discount(self, keys: Iterable[Key]) -> None:
+        """Takes identical events into account that are known to be stored besides."""
+        for key in keys:
+            if self._found[key] > 0:
+                self._found[key] -= 1
 
     def found_times(self) -> set[int]:
         """Returns the times at which something was found, in ms since 1970."""
-        return {timestamp_ms for timestamp_ms, _ in self._found}
+        return {timestamp_ms for (timestamp_ms, _), count in self._found.items() if count > 0}
 
     def take(self, key: Key) -> bool:
         """Tells if an event in question is stored; each stored one answers once."""
@@ -79,7 +83,7 @@ class Doubt:
         return self._upload_range[0] <= timestamp_ms <= self._upload_range[1]
 
 
-def split_stored(events: Iterable[LogEvent], doubt: Doubt) -> tuple[list[LogEvent], list[LogEvent]]:
+def split_stored(events: Iterable[LogEvent], doubt: Doubt) -> tuple[Batch, Batch]:
     """Returns the events that the stream holds, and those that it does not.
 
     Args:
@@ -89,9 +93,13 @@ def split_stored(events: Iterable[LogEvent], doubt: Doubt) -> tuple[list[LogEven
     stored: list[LogEvent] = []
     missing: list[LogEvent] = []
     for event in events:
-        key = (event.timestamp_ms, _digest(event.message))
-        (stored if doubt.take(key) else missing).append(event)
+        (stored if doubt.take(event_key(event)) else missing).append(event)
     return stored, missing
+
+
+def event_key(event: LogEvent) -> Key:
+    """Returns what tells the event from others: its time and a digest of its message."""
+    return event.timestamp_ms, _digest(event.message)
 
 
 def _digest(message: str) -> bytes:

@@ -1,0 +1,170 @@
+"""The chunks under way, oldest first: their batches side by side, settled where in doubt."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+
+import msgspec
+
+from services.settle_service import ReadBackDeniedError
+from services.tools import Rules, Tools
+from services.worker_pool import WorkerPool
+from utils.batching import batches, restamped
+from utils.chunking import Chunk
+from utils.delivery import Delivery
+from utils.errors import StoppedError
+from utils.model import Batch, LogEvent
+from utils.settling import Doubt, event_key, split_stored
+
+_MOST_BYTES = 12 * 1024 * 1024
+_LOOK_SECONDS = 0.5
+
+
+class Pending(msgspec.Struct):
+    """A chunk whose batches are under way; no upload time of it is before `upload_from_ms`."""
+
+    chunk: Chunk
+    upload_from_ms: int
+    delivery: Delivery
+    futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
+
+    def is_delivered(self) -> bool:
+        """Tells if all of the chunk is known to be accepted or refused."""
+        known = [self.delivery, *self._deliveries()]
+        is_whole = len(known) == 1 + len(self.futures)
+        return is_whole and not any(delivery.uncertain or delivery.error for delivery in known)
+
+    def is_untouched(self) -> bool:
+        """Tells if nothing of the chunk can have been stored in this iteration."""
+        known = self._deliveries()
+        touched = [self.delivery.uncertain, *(one.accepted or one.uncertain for one in known)]
+        has_stored = len(self.delivery.accepted) > len(self.chunk.stored)
+        return len(known) == len(self.futures) and not has_stored and not any(touched)
+
+    def _deliveries(self) -> list[Delivery]:
+        done = [future for future in self.futures if future.done() and not future.exception()]
+        return [future.result() for future in done]
+
+
+class InFlight:
+    """Sends chunks and hands them back in order, once all of their events are settled.
+
+    Args:
+        tools: what it works with.
+        rules: how events become batches.
+    """
+
+    def __init__(self, tools: Tools, rules: Rules) -> None:
+        self._tools = tools
+        self._rules = rules
+        self._pending: deque[Pending] = deque()
+        self._pool = WorkerPool(self._deliver, rules.concurrency)
+
+    def __bool__(self) -> bool:
+        """Tells if a chunk is under way."""
+        return bool(self._pending)
+
+    @property
+    def upload_from_ms(self) -> int:
+        """The first upload time that anything under way can have, in ms since 1970."""
+        if self._pending:
+            return self._pending[0].upload_from_ms
+        return self._tools.upload_times.next_ms
+
+    def is_loaded(self) -> bool:
+        """Tells if enough is under way to keep all workers busy."""
+        count = sum(len(pending.futures) for pending in self._pending)
+        size_bytes = sum(pending.chunk.size_bytes for pending in self._pending)
+        return count > 2 * self._rules.concurrency or size_bytes > _MOST_BYTES
+
+    def send(self, chunk: Chunk) -> None:
+        """Sends the chunk's events in batches."""
+        upload_times = self._tools.upload_times
+        pending = Pending(chunk, upload_times.next_ms, Delivery(accepted=list(chunk.stored)))
+        acceptance = self._rules.acceptance
+        for batch in batches(chunk.events, acceptance, self._rules.batch_size):
+            is_in_time = acceptance.includes(batch[0].timestamp_ms)
+            stamped = batch if is_in_time else restamped(batch, upload_times.take())
+            pending.futures.append(self._pool.submit(stamped))
+        self._pending.append(pending)
+
+    def settle_oldest(self) -> Pending:
+        """Waits until all of the oldest chunk is accepted or refused, and returns it.
+
+        Raises:
+            ForwarderError: it can't be settled now.
+        """
+        self._collect(self._pending[0])
+        if self._pending[0].delivery.uncertain:
+            self._settle()
+        return self._pending[0]
+
+    def remove_oldest(self) -> None:
+        """Forgets the oldest chunk, once it is acknowledged."""
+        self._pending.popleft()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Waits for what is under way, and sends nothing more."""
+        wait([future for one in self._pending for future in one.futures], timeout_seconds)
+        self._pool.close()
+
+    def is_oldest_delivered(self) -> bool:
+        """Tells if the oldest chunk can be acknowledged without sending or waiting."""
+        return bool(self._pending) and self._pending[0].is_delivered()
+
+    def is_clean(self) -> bool:
+        """Tells if nothing under way can have been stored."""
+        return all(pending.is_untouched() for pending in self._pending)
+
+    def _deliver(self, batch: Batch) -> Delivery:
+        return self._tools.log_stream.deliver(batch, self._tools.upload_times)
+
+    def _collect(self, pending: Pending) -> None:
+        while pending.futures:
+            future = pending.futures[0]
+            while not future.done():
+                wait([future], _LOOK_SECONDS)
+                if self._tools.stop.is_set() and not future.done():
+                    raise StoppedError("Stopped before everything was shipped")
+            pending.delivery.add(future.result())
+            pending.futures.pop(0)
+        if pending.delivery.error:
+            raise pending.delivery.error
+
+    def _settle(self) -> None:
+        """Finds out what became of the batches in doubt, and sends again what is missing."""
+        for pending in self._pending:
+            self._collect(pending)
+        while any(pending.delivery.uncertain for pending in self._pending):
+            if self._tools.stop.wait(self._rules.settle_seconds):
+                raise StoppedError("Stopped before a batch in doubt was settled")
+            doubt = self._look()
+            for pending in self._pending:
+                self._send_missing(pending, doubt)
+            for pending in self._pending:
+                self._collect(pending)
+
+    def _look(self) -> Doubt:
+        doubt = Doubt()
+        doubt.want(event_key(event) for event in self._in_doubt())
+        try:
+            self._tools.settler.look(doubt, self._tools.progress.started())
+        except ReadBackDeniedError:
+            self._tools.counts.possibly_duplicated += doubt.size
+            return Doubt()
+        for pending in self._pending:
+            doubt.discount(event_key(event) for event in pending.delivery.accepted)
+        return doubt
+
+    def _in_doubt(self) -> Iterator[LogEvent]:
+        for pending in self._pending:
+            for batch in pending.delivery.uncertain:
+                yield from batch
+
+    def _send_missing(self, pending: Pending, doubt: Doubt) -> None:
+        uncertain, pending.delivery.uncertain = pending.delivery.uncertain, []
+        for batch in uncertain:
+            stored, missing = split_stored(batch, doubt)
+            pending.delivery.accepted += stored
+            if missing:
+                pending.futures.append(self._pool.submit(missing))

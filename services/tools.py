@@ -1,0 +1,40 @@
+"""What the shipping of one source works with in one iteration."""
+
+from threading import Event
+
+import msgspec
+
+from services.checkpoint_saver import CheckpointSaver
+from services.pull_logs_service import AuditBucket
+from services.settle_service import Settler
+from services.status_service import Quarantine, StatusLog
+from services.upload_cloudwatch_logs_service import LogStream
+from utils.batching import Acceptance
+from utils.delivery import UploadTimes
+from utils.model import Counts, Gauge
+from utils.progress import Progress
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How events become batches."""
+
+    batch_size: int
+    acceptance: Acceptance
+    settle_seconds: float
+    concurrency: int
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """The services and the state of one iteration of one source."""
+
+    bucket: AuditBucket
+    log_stream: LogStream
+    settler: Settler
+    quarantine: Quarantine
+    progress: Progress
+    saver: CheckpointSaver
+    upload_times: UploadTimes
+    status: StatusLog
+    gauge: Gauge
+    counts: Counts
+    stop: Event

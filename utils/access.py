@@ -1,0 +1,83 @@
+"""The variables of one source to its access to Lyve Cloud and to AWS."""
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from utils.environment import Variables, looks_like_key
+from utils.settings import AwsAccess, LyveAccess
+from utils.wording import found
+
+# https://docs.aws.amazon.com/general/latest/gr/rande.html
+_AWS_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
+_LYVE_REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
+
+
+def lyve_access(variables: Variables) -> LyveAccess | None:
+    """Returns the access to Lyve Cloud, or None if `variables` found a problem with it."""
+    access_key, secret_key = variables.pair("LYVE")
+    region = _region(variables, "LYVE_REGION", _LYVE_REGION, "letters, digits and hyphens")
+    endpoint_url = _endpoint_url(variables, region)
+    if access_key and secret_key and region and endpoint_url:
+        return LyveAccess(access_key, secret_key, region, endpoint_url)
+    return None
+
+
+def aws_access(variables: Variables) -> AwsAccess | None:
+    """Returns the access to AWS, or None if `variables` found a problem with it."""
+    chain = not variables.has_pair("AWS")
+    access_key, secret_key = (None, None) if chain else variables.pair("AWS")
+    region = _region(variables, "AWS_REGION", _AWS_REGION, "a region's code such as us-east-1")
+    if region and (chain or (access_key and secret_key)):
+        return AwsAccess(access_key, secret_key, region)
+    return None
+
+
+def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str) -> str:
+    name, value = variables.get(base)
+    if not value:
+        variables.report_missing(base)
+    elif looks_like_key(value):
+        variables.report(name, "looks like a key, so it is not shown", f"allowed: {allowed}")
+    elif not form.fullmatch(value):
+        variables.report(name, f"is {found(value)}", f"allowed: {allowed}")
+    else:
+        return value
+    return ""
+
+
+def _endpoint_url(variables: Variables, region: str) -> str:
+    name, value = variables.get("LYVE_ENDPOINT")
+    if not value:
+        return f"https://s3.{region}.lyvecloud.seagate.com"
+    fault = _endpoint_fault(value)
+    if not fault:
+        return value
+    # A password or a signature in it is a secret.
+    hidden = looks_like_key(value) or re.search("[@?#]", value)
+    what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
+    variables.report(name, what, fault, "Write it like https://s3.example.com")
+    return ""
+
+
+def _endpoint_fault(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        return _url_fault(value, url) or ("its port is 0" if url.port == 0 else "")
+    except ValueError:
+        return "its host or its port is malformed"
+
+
+def _url_fault(value: str, url: SplitResult) -> str:
+    if url.scheme not in {"http", "https"}:
+        return "it does not begin with https:// or http://"
+    # Not in `netloc` alone: a password with a slash in it reaches into the path.
+    if "@" in value:
+        return "it has an @ in it, as before a host that stands behind a user name"
+    if not url.hostname:
+        return "it names no host"
+    if not _HOST.fullmatch(url.hostname):
+        return "the name of its host has characters that no host name has"
+    if re.search(r"[?#\s]", value):
+        return "it has white space, ? or # in it"
+    return ""

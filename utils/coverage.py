@@ -1,0 +1,162 @@
+"""Knows which objects are shipped, in memory that does not grow with their number."""
+
+from collections.abc import Iterable, Iterator
+
+from utils.coverage_state import (
+    ENTRY_BYTES,
+    CoverageState,
+    RecentMinute,
+    Shipped,
+    content_hash,
+    entries,
+    key_hash,
+    pack,
+)
+from utils.intervals import Interval, union
+from utils.model import LogObject, Position
+from utils.planning import Survey
+
+# An object that appears this far behind the newest one is still found.
+LATE_WINDOW_MS = 24 * 60 * 60 * 1000
+# Folders in which nothing is new are listed this often.
+SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
+# What keeps the checkpoint below 1 MB.
+MAX_RECENT_OBJECTS = 25_000
+MAX_DORMANT_FOLDERS = 1_000
+_MINUTE_MS = 60_000
+
+
+class Coverage:
+    """Knows which objects are shipped, in memory that does not grow with their number.
+
+    Args:
+        state: what the checkpoint holds; it is changed in place.
+    """
+
+    def __init__(self, state: CoverageState) -> None:
+        self.state = state
+        self._shipped = dict(entries(state))
+
+    def begin_at(self, since_ms: int) -> None:
+        """Moves the beginning of coverage to an earlier time; a later one changes nothing.
+
+        Args:
+            since_ms: ms since 1970.
+        """
+        if since_ms < self.state.since_ms:
+            self.state.since_ms = since_ms
+            self.state.dormant.clear()
+
+    def folders_to_list(self, folders: Iterable[str], now_ms: int) -> Iterator[str]:
+        """Yields the folders that may hold something new: all of them once a day.
+
+        Args:
+            folders: the folders of the bucket.
+            now_ms: the time in ms since 1970.
+        """
+        swept_ms = self.state.swept_ms
+        is_sweep = swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
+        if is_sweep:
+            self.state.swept_ms = now_ms
+        return (folder for folder in folders if is_sweep or folder not in self.state.dormant)
+
+    def is_dormant(self, folder: str) -> bool:
+        """Tells if nothing was new in the folder when it was last listed."""
+        return folder in self.state.dormant
+
+    def is_due(self, listed: LogObject) -> bool:
+        """Tells if the object, or this content of it, is still to be shipped."""
+        shipped = self._shipped.get(key_hash(listed.key))
+        if shipped:
+            return shipped.content != content_hash(listed)
+        dormant_ms = self.state.dormant.get(listed.folder)
+        if dormant_ms is not None and listed.last_modified_ms > dormant_ms:
+            return listed.last_modified_ms >= self.state.since_ms
+        return listed.last_modified_ms >= self.state.since_ms and not self._covers(
+            listed.last_modified_ms
+        )
+
+    def position(self, due: LogObject) -> Position:
+        """Returns where shipping of the object begins: behind what is shipped of it already."""
+        shipped = self._shipped.get(key_hash(due.key))
+        if shipped is None:
+            return Position(due)
+        return Position(due, shipped.lines, shipped.line_hash)
+
+    def ship(self, position: Position, event_times: Interval | None) -> None:
+        """Records an object as shipped up to the position.
+
+        Args:
+            position: behind its last line.
+            event_times: the first and the last time of its events in ms, None if it has none.
+        """
+        shipped = position.object
+        key, content = key_hash(shipped.key), content_hash(shipped)
+        minute_ms = shipped.last_modified_ms // _MINUTE_MS * _MINUTE_MS
+        self._shipped[key] = Shipped(minute_ms, content, position.lines, position.line_hash)
+        entry = pack(key, self._shipped[key])
+        self.state.recent.setdefault(minute_ms, RecentMinute()).add(entry, event_times)
+
+    def close(self, survey: Survey, frontier_ms: int) -> bool:
+        """Forgets single objects where everything is shipped, once a plan is carried out.
+
+        Returns whether there were so many that late ones are found for less than a day.
+
+        Args:
+            survey: the listing that the plan was made of.
+            frontier_ms: everything listed before this time is shipped, in ms since 1970.
+        """
+        floor_ms = max(self.state.since_ms, frontier_ms - LATE_WINDOW_MS)
+        self._cover_until(floor_ms)
+        self._note_dormant(survey, floor_ms)
+        self._forget_covered()
+        is_crowded = self._forget_surplus(frontier_ms)
+        self._shipped = dict(entries(self.state))
+        return is_crowded
+
+    def shipped_lines(self, listed: LogObject, from_ms: int, until_ms: int) -> int:
+        """Returns how many lines of the object are shipped, if one may lie in the range.
+
+        Args:
+            listed: an object of the bucket.
+            from_ms: the first event time of interest, in ms since 1970.
+            until_ms: the last one.
+        """
+        shipped = self._shipped.get(key_hash(listed.key))
+        if shipped is None or shipped.content != content_hash(listed):
+            return 0
+        in_range = self.state.recent[shipped.minute_ms].may_hold(from_ms, until_ms)
+        return shipped.lines if in_range else 0
+
+    def _covers(self, last_modified_ms: int) -> bool:
+        return any(start <= last_modified_ms < end for start, end in self.state.covered)
+
+    def _cover_until(self, end_ms: int) -> None:
+        self.state.covered = union([*self.state.covered, (self.state.since_ms, end_ms)])
+
+    def _note_dormant(self, survey: Survey, floor_ms: int) -> None:
+        for folder, newest_ms in survey.newest_by_folder.items():
+            self.state.dormant.pop(folder, None)
+            if newest_ms < floor_ms and len(self.state.dormant) < MAX_DORMANT_FOLDERS:
+                self.state.dormant[folder] = newest_ms
+
+    def _forget_covered(self) -> None:
+        self.state.recent = {
+            minute_ms: minute
+            for minute_ms, minute in self.state.recent.items()
+            if not (self._covers(minute_ms) and self._covers(minute_ms + _MINUTE_MS - 1))
+        }
+
+    def _forget_surplus(self, frontier_ms: int) -> bool:
+        is_crowded = False
+        while self._recent_objects() > MAX_RECENT_OBJECTS:
+            end_ms = min(self.state.recent) + _MINUTE_MS
+            if end_ms > frontier_ms:
+                break
+            self._cover_until(end_ms)
+            self._forget_covered()
+            is_crowded = True
+        return is_crowded
+
+    def _recent_objects(self) -> int:
+        return sum(len(minute.objects) for minute in self.state.recent.values()) // ENTRY_BYTES

@@ -1,0 +1,93 @@
+"""What the checkpoint says of shipped objects, packed small."""
+
+import zlib
+from collections.abc import Iterator
+from hashlib import blake2b
+from struct import Struct
+
+import msgspec
+
+from utils.intervals import Interval
+from utils.model import LogObject
+
+_ENTRY = Struct(">QIII")
+ENTRY_BYTES = _ENTRY.size
+
+
+class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
+    """The shipped objects last modified in one minute, and the range of their events' times."""
+
+    objects: bytes = b""
+    events_from_ms: int | None = None
+    events_until_ms: int | None = None
+
+    def add(self, entry: bytes, event_times: Interval | None) -> None:
+        """Adds a shipped object.
+
+        Args:
+            entry: the packed object.
+            event_times: the first and the last time of its events in ms, None if it has none.
+        """
+        self.objects += entry
+        if event_times:
+            known = [self.events_from_ms, self.events_until_ms, *event_times]
+            times = [time for time in known if time is not None]
+            self.events_from_ms, self.events_until_ms = min(times), max(times)
+
+    def may_hold(self, from_ms: int, until_ms: int) -> bool:
+        """Tells if an event of these objects may lie in the range, both ends included, in ms."""
+        if self.events_from_ms is None or self.events_until_ms is None:
+            return False
+        return self.events_from_ms <= until_ms and from_ms <= self.events_until_ms
+
+
+class CoverageState(msgspec.Struct, forbid_unknown_fields=True):
+    """What the checkpoint says of the objects that are shipped.
+
+    `covered` are half-open ranges of `LastModified` in which everything is shipped; `recent` the
+    shipped objects outside of these, by minute; `dormant` the folders in which nothing is new, with
+    their newest `LastModified`; `since_ms` where coverage begins. All times in ms since 1970.
+    """
+
+    since_ms: int
+    covered: list[Interval] = msgspec.field(default_factory=list)
+    recent: dict[int, RecentMinute] = msgspec.field(default_factory=dict)
+    dormant: dict[str, int] = msgspec.field(default_factory=dict)
+    swept_ms: int | None = None
+
+
+class Shipped(msgspec.Struct, frozen=True):
+    """A recently shipped object: which content of it, how many lines, and the last one's hash."""
+
+    minute_ms: int
+    content: int
+    lines: int
+    line_hash: int
+
+
+def pack(key: int, shipped: Shipped) -> bytes:
+    """Returns a shipped object in `ENTRY_BYTES` bytes.
+
+    Args:
+        key: the hash of its key.
+        shipped: what is known of it.
+    """
+    lines = min(shipped.lines, 0xFFFFFFFF)
+    return _ENTRY.pack(key, shipped.content, lines, shipped.line_hash)
+
+
+def entries(state: CoverageState) -> Iterator[tuple[int, Shipped]]:
+    """Yields the recently shipped objects with the hash of their key, the latest content last."""
+    for minute_ms in sorted(state.recent):
+        for key, content, lines, line_hash in _ENTRY.iter_unpack(state.recent[minute_ms].objects):
+            yield key, Shipped(minute_ms, content, lines, line_hash)
+
+
+def key_hash(key: str) -> int:
+    """Returns what stands for a key: of 25,000 keys two share it once in 10^10 checkpoints."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def content_hash(listed: LogObject) -> int:
+    """Returns what tells two contents of one key apart."""
+    return zlib.crc32(f"{listed.etag} {listed.size_bytes}".encode())
