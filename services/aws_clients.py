@@ -51,7 +51,7 @@ _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
 
 
-def s3_client(access: LyveAccess, connections: int) -> "S3Client":
+def s3_client(access: LyveAccess) -> "S3Client":
     """Returns a client for Lyve Cloud's S3.
 
     The checksums that boto3 adds by itself are off: S3-compatible stores may refuse them
@@ -59,12 +59,10 @@ def s3_client(access: LyveAccess, connections: int) -> "S3Client":
 
     Args:
         access: keys, region and endpoint.
-        connections: how many requests may be under way at once.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
-        max_pool_connections=connections,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},

@@ -48,7 +48,7 @@ class Forwarder:
         self._counts = counts
         self._gauge = gauge
         self._stop = stop
-        self.client = s3_client(source.lyve, source.concurrency)
+        self.client = s3_client(source.lyve)
         self._bucket = AuditBucket(self.client, source.bucket_name, stop)
         self._store = CheckpointStore(self.client, source.output_bucket, source.name)
 

@@ -1,4 +1,4 @@
-"""Lists audit-log objects and streams their lines, resuming a broken body."""
+"""Lists audit-log objects and streams their lines."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,21 +7,18 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
-from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from services.aws_clients import lyve_errors
+from services.object_reader import ObjectReader
 from utils.decompression import CorruptError, DamagedError, LineSplitter, decompressed
-from utils.errors import ServiceError, StoppedError
+from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import LogObject
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import ObjectTypeDef
 
-_PIECE_BYTES = 128 * 1024
-_RESUMES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -37,9 +34,6 @@ class TopLevel(msgspec.Struct):
 class AuditBucket:
     """The bucket that Lyve Cloud writes audit logs into; it is only read.
 
-    botocore tries a request up to five times; a body that breaks is resumed here, five times
-    without progress.
-
     Args:
         client: of Lyve Cloud's S3.
         name: the bucket's name.
@@ -49,8 +43,7 @@ class AuditBucket:
     def __init__(self, client: "S3Client", name: str, stop: Event) -> None:
         self._client = client
         self.name = name
-        self._stop = stop
-        self.bytes_read = 0
+        self.reader = ObjectReader(client, name, stop)
         self._hints = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 
     def top_level(self) -> TopLevel:
@@ -117,55 +110,9 @@ class AuditBucket:
     def _content(self, log_object: LogObject) -> Iterator[bytes]:
         """Reads a corrupt object again: damage on the way is not damage in the bucket."""
         try:
-            yield from decompressed(self._pieces(log_object))
+            yield from decompressed(self.reader.pieces(log_object))
         except CorruptError as exc:
-            yield from decompressed(self._pieces(log_object), exc.output_bytes)
-
-    def _pieces(self, log_object: LogObject) -> Iterator[bytes]:
-        offset = failures = 0
-        while offset < log_object.size_bytes:
-            try:
-                for piece in self._body(log_object, offset).iter_chunks(_PIECE_BYTES):
-                    offset += len(piece)
-                    self.bytes_read += len(piece)
-                    failures = 0
-                    yield piece
-            except (HTTPClientError, IncompleteReadError, OSError) as exc:
-                failures += 1
-                self._pause_after(failures, log_object, exc)
-
-    def _pause_after(self, failures: int, log_object: LogObject, exc: Exception) -> None:
-        if failures > _RESUMES:
-            raise ServiceError(
-                f"Can't read {log_object.key} in the audit bucket",
-                f"{type(exc).__name__}, {failures} times in a row",
-                "Check the network; the next iteration goes on here",
-            ) from exc
-        if self._stop.wait(0.1 * 2**failures):
-            raise StoppedError("Stopped while an object was read")
-
-    def _body(self, log_object: LogObject, offset: int) -> "StreamingBody":
-        etag = f'"{log_object.etag}"'
-        try:
-            with lyve_errors(f"read {log_object.key} in the audit bucket", self._hints):
-                answer = self._client.get_object(
-                    Bucket=self.name,
-                    Key=log_object.key,
-                    IfMatch=etag,
-                    Range=f"bytes={offset}-",
-                )
-        except ServiceError as exc:
-            _raise_if_ended(exc)
-            raise
-        return answer["Body"]
-
-
-def _raise_if_ended(error: ServiceError) -> None:
-    """Tells an object that changed from one that can't be read."""
-    if error.detail in {"PreconditionFailed", "412"}:
-        raise DamagedError("it was replaced while being read") from error
-    if error.detail in {"NoSuchKey", "404"}:
-        raise DamagedError("it was deleted before it was read") from error
+            yield from decompressed(self.reader.pieces(log_object), exc.output_bytes)
 
 
 def _is_whole(rest: bytes) -> bool:

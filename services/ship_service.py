@@ -1,9 +1,10 @@
 """Ships planned objects into the log stream, and acknowledges them in order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 from services.in_flight import InFlight
+from services.object_reader import OBJECTS_OPENED_AHEAD
 from services.read_ahead import read_ahead
 from services.tools import Rules, Tools
 from utils.chunking import Chunk, ContentChangedError, chunks
@@ -51,6 +52,7 @@ class Shipper:
 
     def wind_up(self) -> bool:
         """Waits a while for what is in flight; returns if nothing is left in doubt."""
+        self._tools.bucket.reader.close()
         self._in_flight.wait(_GRACE_SECONDS)
         try:
             while self._in_flight.is_oldest_delivered():
@@ -59,8 +61,11 @@ class Shipper:
             return False
         return self._in_flight.is_clean()
 
-    def _chunks(self, positions: Iterable[Position]) -> Iterator[Chunk]:
-        for position in positions:
+    def _chunks(self, positions: list[Position]) -> Iterator[Chunk]:
+        reader = self._tools.bucket.reader
+        for index, position in enumerate(positions):
+            near = positions[index : index + OBJECTS_OPENED_AHEAD]
+            reader.open_ahead(one.object for one in near)
             try:
                 yield from self._chunks_of(position)
             except ContentChangedError:
@@ -103,7 +108,7 @@ class Shipper:
         if chunk.is_last:
             progress.complete(chunk.position)
         self._tools.counts.add(chunk.counts)
-        self._tools.gauge.note(chunk.counts, self._tools.bucket.bytes_read)
+        self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
         if chunk.damage:
             self._tell_damage(chunk)
         self._tools.saver.advance(progress.mark)
