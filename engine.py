@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from uuid import uuid4
 
 from schedule import Scheduler
 
+from services.background import attend
+from services.console_service import print_plan
 from services.display_service import Display
 from services.iteration_service import Iteration
+from services.settings_service import read_sources
 from services.status_service import Clock, tell
-from utils.config import parse_sources
-from utils.errors import ConfigurationError, ForwarderError
+from utils.errors import ConfigurationError
 from utils.model import Start
 from utils.settings import Source
 
@@ -26,11 +28,8 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 
 _HOUR = timedelta(hours=1)
-# Docker kills ten seconds after its signal, so a stop leaves an iteration less than this.
-_STOP_SECONDS = 9.0
 # The clock may jump while the daemon waits, so it is looked at this often.
 _LOOK_SECONDS = 30.0
-_REFRESH_SECONDS = 0.2
 
 
 class Engine:
@@ -47,25 +46,23 @@ class Engine:
         self._display: Display | None = None
         self.stop = Event()
 
-    def sources(self) -> tuple[Source, ...]:
-        """Reads the configuration, the environment and the files of secrets.
-
-        Raises:
-            ConfigurationError: all that is wrong with them.
-        """
-        try:
-            document = self._config_path.read_bytes()
-        except OSError as exc:
-            message = f"The configuration {self._config_path} can't be read"
-            hint = "Put config.json beside engine.py, or name another one with --config"
-            problem = ForwarderError(message, exc.strerror or type(exc).__name__, hint)
-            raise ConfigurationError([problem]) from exc
-        return parse_sources(document, os.environ, lambda path: Path(path).read_text("utf-8"))
-
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since = _now() - _HOUR
         return EXIT_OK if self._attend(lambda: self._iterate(since)) else EXIT_FAILED
+
+    def run_plan(self) -> int:
+        """Prints what the next iteration would ship; returns the exit status."""
+        start = self._start(_now() - _HOUR)
+
+        def plan() -> bool:
+            told = [
+                print_plan(one, start, self._clock, self.stop)
+                for one in read_sources(self._config_path)
+            ]
+            return all(told)
+
+        return EXIT_OK if self._attend(plan) else EXIT_FAILED
 
     def run_daemon(self) -> int:
         """Runs an iteration at each round hour until the stop; returns the exit status."""
@@ -87,35 +84,29 @@ class Engine:
         tell(_now(), "INFO", f"The next iteration begins at {job.next_run:%H:%M} UTC.", {})
 
     def _attend(self, work: Callable[[], bool]) -> bool | None:
-        """Does the work on another thread; returns its result, None if a stop left it behind."""
-        results: list[bool] = []
-        done = Event()
-
-        def run() -> None:
-            try:
-                results.append(work())
-            finally:
-                done.set()
-
-        Thread(target=run, daemon=True).start()
-        while not done.wait(_REFRESH_SECONDS) and not self.stop.is_set():
-            if self._display:
-                self._display.refresh()
-        if not done.wait(_STOP_SECONDS):
+        result = attend(work, self.stop, self._refresh)
+        if result is None:
             text = "A connection hangs, and this ends without it. The next start goes on there."
             tell(_now(), "ERROR", text, {})
-        return results[0] if results else None
+        return result
+
+    def _refresh(self) -> None:
+        if self._display:
+            self._display.refresh()
 
     def _open(self, started: datetime) -> bool:
         """Marks where coverage begins, so that a restart before the first slot loses nothing."""
         start = self._start(started)
-        results = [Iteration(one, self._clock, self.stop).open(start) for one in self.sources()]
+        results = [
+            Iteration(one, self._clock, self.stop).open(start)
+            for one in read_sources(self._config_path)
+        ]
         return all(results)
 
     def _iterate(self, since: datetime) -> bool:
         """Runs an iteration of each source; returns if all went well. It never raises."""
         try:
-            sources = self.sources()
+            sources = read_sources(self._config_path)
         except ConfigurationError as exc:
             print_problems(exc)
             return False
@@ -145,10 +136,12 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop.set())
     try:
-        engine.sources()
+        read_sources(options.config)
     except ConfigurationError as exc:
         print_problems(exc)
         return EXIT_CONFIGURATION
+    if options.plan:
+        return engine.run_plan()
     return engine.run_once() if options.once else engine.run_daemon()
 
 
@@ -163,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="engine.py",
         description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
     )
-    parser.add_argument("--once", action="store_true", help="run one iteration now, and end")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
+    kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
     parser.add_argument(
         "--config",
         type=Path,

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from threading import Event
 
 from msgspec.structs import replace
 
 from services.aws_clients import aws_session, s3_client
 from services.checkpoint_saver import CheckpointSaver
-from services.checkpoint_service import CheckpointStore
-from services.pull_logs_service import AuditBucket, TopLevel
+from services.due_service import DueObjects, Outset
 from services.settle_service import Settler
 from services.ship_service import Shipper
 from services.status_service import Quarantine, StatusLog
@@ -18,13 +16,11 @@ from services.takeover_service import Takeover
 from services.tools import Rules, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.batching import acceptance
-from utils.checkpoint import Checkpoint, check_identity
-from utils.coverage import Coverage
-from utils.coverage_state import CoverageState
+from utils.checkpoint import Checkpoint
 from utils.delivery import UploadTimes
 from utils.errors import ForwarderError
-from utils.model import Counts, Gauge, LogObject, Position, Start
-from utils.planning import MAX_PLAN_OBJECTS, Survey, is_of_type, oldest
+from utils.model import Counts, Gauge, Position, Start
+from utils.planning import MAX_PLAN_OBJECTS, Survey, oldest
 from utils.progress import Progress
 from utils.settings import Source
 
@@ -49,22 +45,19 @@ class Forwarder:
         self._gauge = gauge
         self._stop = stop
         self.client = s3_client(source.lyve)
-        self._bucket = AuditBucket(self.client, source.bucket_name, stop)
-        self._store = CheckpointStore(self.client, source.output_bucket, source.name)
+        self._due = DueObjects(source, self.client, stop)
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
 
         Raises:
-            ForwarderError: the buckets or the checkpoint can't be used.
+            ForwarderError: the buckets, the checkpoint or the log group can't be used.
         """
-        top = self._bucket.top_level()
-        found = self._found()
-        if found is None:
-            checkpoint = self._first_checkpoint(top, start)
-            self._store.save(
-                Progress(checkpoint, Coverage(checkpoint.coverage)).snapshot().document
-            )
+        outset = self._due.outset(start)
+        if outset.is_first:
+            progress = Progress(outset.checkpoint, outset.coverage)
+            self._due.store.save(progress.snapshot().document)
+        self._log_stream().prepare()
 
     def run(self, start: Start) -> None:
         """Ships everything that is due.
@@ -72,33 +65,14 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        top = self._bucket.top_level()
-        checkpoint = self._found() or self._first_checkpoint(top, start)
-        coverage = Coverage(checkpoint.coverage)
-        if self._source.since_ms is not None:
-            coverage.begin_at(self._source.since_ms)
+        outset = self._due.outset(start)
         log_stream = self._log_stream()
-        rules = self._rules(log_stream.prepare(), _now_ms(top, start))
-        settler = Settler(self._bucket, log_stream, coverage, self._source.log_type)
-        positions = self._left_over(checkpoint, settler)
-        progress = Progress(replace(checkpoint, owner=start.owner), coverage)
-        upload_times = UploadTimes(max(_now_ms(top, start), checkpoint.upload_ms))
-        tools = self._tools(log_stream, settler, progress, upload_times)
+        rules = self._rules(log_stream.prepare(), outset.now_ms)
+        tools = self._tools(outset, start.owner, log_stream)
+        positions = self._left_over(outset.checkpoint, tools.settler)
         with _shipping(tools, rules) as shipper:
             shipper.ship(positions)
-            self._ship_due(shipper, progress, top)
-
-    def _found(self) -> Checkpoint | None:
-        found = self._store.load()
-        if found:
-            check_identity(found, self._source.identity, self._store.name)
-        return found
-
-    def _first_checkpoint(self, top: TopLevel, start: Start) -> Checkpoint:
-        since_ms = self._source.since_ms
-        if since_ms is None:
-            since_ms = _now_ms(top, start) - (start.now_ms - start.lasthour_ms)
-        return Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
+            self._ship_due(shipper, tools.progress, outset)
 
     def _log_stream(self) -> LogStream:
         source = self._source
@@ -120,7 +94,7 @@ class Forwarder:
         )
 
     def _left_over(self, found: Checkpoint, settler: Settler) -> list[Position]:
-        takeover = Takeover(self._bucket, self._store, settler, self._status, self._stop)
+        takeover = Takeover(self._due.bucket, self._due.store, settler, self._status, self._stop)
         if not found.running:
             return takeover.positions(found)
         takeover.await_owner(found, self._source.settle_seconds)
@@ -128,43 +102,36 @@ class Forwarder:
         self._counts.possibly_duplicated = takeover.possibly_duplicated
         return positions
 
-    def _tools(
-        self, log_stream: LogStream, settler: Settler, progress: Progress, times: UploadTimes
-    ) -> Tools:
+    def _tools(self, outset: Outset, owner: str, log_stream: LogStream) -> Tools:
         source = self._source
+        progress = Progress(replace(outset.checkpoint, owner=owner), outset.coverage)
+        bucket = self._due.bucket
         return Tools(
-            bucket=self._bucket,
+            bucket=bucket,
             log_stream=log_stream,
-            settler=settler,
+            settler=Settler(bucket, log_stream, outset.coverage, source.log_type),
             quarantine=Quarantine(self.client, source.output_bucket, source.name),
             progress=progress,
-            saver=CheckpointSaver(self._store, progress.snapshot, source.settle_seconds),
-            upload_times=times,
+            saver=CheckpointSaver(self._due.store, progress.snapshot, source.settle_seconds),
+            upload_times=UploadTimes(max(outset.now_ms, outset.checkpoint.upload_ms)),
             status=self._status,
             gauge=self._gauge,
             counts=self._counts,
             stop=self._stop,
         )
 
-    def _ship_due(self, shipper: Shipper, progress: Progress, top: TopLevel) -> None:
+    def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         is_complete = False
         while not is_complete:
             survey = Survey()
-            plan = oldest(self._due(progress.coverage, top, survey))
-            shipper.ship([progress.coverage.position(due) for due in plan])
+            plan = oldest(self._due.listed(outset, survey))
+            shipper.ship([outset.coverage.position(due) for due in plan])
             is_complete = len(plan) < MAX_PLAN_OBJECTS
-            frontier_ms = survey.newest_ms if is_complete else plan[-1].last_modified_ms
-            if progress.close_plan(survey, frontier_ms):
+            newest_ms = survey.newest_ms if is_complete else plan[-1].last_modified_ms
+            # An object from the future must not hide those that are written from now on.
+            if progress.close_plan(survey, min(newest_ms, outset.now_ms)):
                 text = "So many objects are new that late ones are found for less than 24 hours."
                 self._status.write("WARN", text, {})
-
-    def _due(self, coverage: Coverage, top: TopLevel, survey: Survey) -> Iterator[LogObject]:
-        folders = coverage.folders_to_list(top.folders, top.store_ms or 0)
-        parts = [iter(top.objects), *(self._bucket.objects(folder) for folder in folders)]
-        for listed in chain.from_iterable(parts):
-            survey.note(listed)
-            if is_of_type(listed.key, self._source.log_type) and coverage.is_due(listed):
-                yield listed
 
 
 @contextmanager
@@ -187,8 +154,3 @@ def _wind_up(shipper: Shipper, tools: Tools) -> None:
     if is_clean:
         tools.progress.end()
     tools.saver.save_last()
-
-
-def _now_ms(top: TopLevel, start: Start) -> int:
-    """The store's time: it sets `LastModified`, and this machine's clock may be wrong."""
-    return start.now_ms if top.store_ms is None else top.store_ms

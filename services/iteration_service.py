@@ -1,13 +1,11 @@
 """Runs one iteration of one source, and reports it in status lines."""
 
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event
 
 from services.forward_service import Forwarder
 from services.status_service import Clock, StatusLog
-from utils.errors import ForwarderError, StoppedError
+from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
 from utils.settings import Source
 from utils.status import count_pairs
@@ -58,7 +56,7 @@ class Iteration:
             self._status.write("ERROR", str(exc), self._pairs())
             return False
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
-            self._status.write("ERROR", _unexpected(exc), self._pairs())
+            self._status.write("ERROR", str(unexpected(exc)), self._pairs())
             return False
         return True
 
@@ -75,11 +73,3 @@ class Iteration:
     def _pairs(self) -> dict[str, object]:
         seconds = self._clock.elapsed_seconds() - self._began_seconds
         return {**count_pairs(self._counts), "took": f"{seconds:.1f}s"}
-
-
-def _unexpected(error: Exception) -> str:
-    """Names the place, and not the error's own text, which may hold anything."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-    hint = "Report this with the line; the next iteration tries again"
-    return str(ForwarderError("An unexpected error stopped the iteration", place, hint))

@@ -135,9 +135,10 @@ class LogStream:
             except StreamMissingError:
                 self._create_stream()
             except NotStoredError:
-                if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
-                    raise StoppedError("Stopped before a batch was sent") from None
-                pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
+                pass
+            if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
+                raise StoppedError("Stopped before a batch was sent")
+            pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
 
     def _deliver_parts(self, batch: Batch, reason: str, upload_times: UploadTimes) -> Delivery:
         """Cuts a refused batch in halves until the bad event stands alone."""

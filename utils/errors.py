@@ -1,6 +1,8 @@
 """The error tree: each error says what failed, the detail, and what to do about it."""
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ForwarderError(Exception):
@@ -49,3 +51,11 @@ class CheckpointError(ForwarderError):
 
 class StoppedError(ForwarderError):
     """The process was asked to stop before the iteration was complete."""
+
+
+def unexpected(error: Exception) -> ForwarderError:
+    """Returns an error that names the place of a bug, not its own text, which may hold anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    hint = "Report this with the line; the next iteration tries again"
+    return ForwarderError("An unexpected error stopped this", place, hint)

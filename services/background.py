@@ -1,0 +1,32 @@
+"""Does work on a thread that a stop does not wait for longer than it may."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+# Docker kills ten seconds after its signal, so a stop leaves the work less than this.
+_STOP_SECONDS = 9.0
+_REFRESH_SECONDS = 0.2
+
+
+def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], None]) -> bool | None:
+    """Returns the work's result, None if it failed or a stop left it behind.
+
+    Args:
+        work: what is done.
+        stop: set when the process is to end.
+        refresh: called now and then meanwhile.
+    """
+    results: list[bool] = []
+    done = Event()
+
+    def run() -> None:
+        try:
+            results.append(work())
+        finally:
+            done.set()
+
+    Thread(target=run, daemon=True).start()
+    while not done.wait(_REFRESH_SECONDS) and not stop.is_set():
+        refresh()
+    done.wait(_STOP_SECONDS)
+    return results[0] if results else None

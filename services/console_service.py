@@ -1,0 +1,39 @@
+"""Prints what a person asked for on the terminal, as a table for each source."""
+
+from threading import Event
+
+from services.plan_service import preview
+from services.status_service import Clock, tell
+from utils.errors import ForwarderError, unexpected
+from utils.model import Start
+from utils.preview import rows
+from utils.settings import Source
+
+
+def print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
+    """Prints what the next iteration would ship; returns if it could be told.
+
+    Args:
+        source: what to ship where.
+        start: when the iteration would begin.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+    try:
+        table = rows(preview(source, start, stop))
+    except ForwarderError as exc:
+        tell(clock.now(), "ERROR", str(exc), {"source": source.name})
+        return False
+    except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
+        tell(clock.now(), "ERROR", str(unexpected(exc)), {"source": source.name})
+        return False
+    _print_table(source.name, table)
+    return True
+
+
+def _print_table(title: str, table: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in table)
+    print(title)  # noqa: T201 - the terminal is where it is asked
+    for name, value in table:
+        print(f"  {name:<{width}}  {value}")  # noqa: T201 - likewise
+    print(flush=True)  # noqa: T201 - likewise

@@ -1,0 +1,52 @@
+"""Looks what the next iteration of a source would ship; it sends and writes nothing."""
+
+from itertools import islice
+from threading import Event
+
+from services.aws_clients import s3_client
+from services.due_service import DueObjects
+from utils.batching import EVENT_OVERHEAD_BYTES
+from utils.decompression import DamagedError
+from utils.model import LogObject, Start
+from utils.planning import Survey
+from utils.preview import Preview, Sample
+from utils.settings import Source
+
+# Enough for a ratio; of one object only, so that a preview stays quick.
+_SAMPLE_LINES = 10_000
+
+
+def preview(source: Source, start: Start, stop: Event) -> Preview:
+    """Returns what is due for the source.
+
+    Args:
+        source: what to ship where.
+        start: when the iteration would begin.
+        stop: set when the process is to end.
+
+    Raises:
+        ForwarderError: the buckets or the checkpoint can't be used.
+    """
+    due = DueObjects(source, s3_client(source.lyve), stop)
+    outset = due.outset(start)
+    summary = Preview(outset.now_ms)
+    largest: LogObject | None = None
+    for one in due.listed(outset, Survey()):
+        summary.note(one)
+        if largest is None or one.size_bytes > largest.size_bytes:
+            largest = one
+    if largest:
+        summary.sample = _sample(due, largest)
+    return summary
+
+
+def _sample(due: DueObjects, log_object: LogObject) -> Sample:
+    reader = due.bucket.reader
+    lines = content_bytes = 0
+    try:
+        for line in islice(due.bucket.lines(log_object), _SAMPLE_LINES):
+            lines += 1
+            content_bytes += len(line) + EVENT_OVERHEAD_BYTES
+    except DamagedError:
+        pass
+    return Sample(lines, content_bytes, reader.bytes_read)

@@ -1,0 +1,69 @@
+"""Says what an iteration would ship, and what that takes."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from utils.batching import MAX_AGE_MS
+from utils.model import LogObject
+
+# Standard class in us-east-1: https://aws.amazon.com/cloudwatch/pricing/
+PRICE_PER_GB = 0.50
+# Measured with groups of 100, 30 ms a request and 16 requests in flight.
+EVENTS_PER_SECOND = 20_000
+_GB = 10**9
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What reading the beginning of one object showed."""
+
+    lines: int = 0
+    content_bytes: int = 0
+    object_bytes: int = 0
+
+
+class Preview(msgspec.Struct):
+    """The objects that are due, summed up. Times in ms since 1970."""
+
+    now_ms: int
+    objects: int = 0
+    size_bytes: int = 0
+    old_bytes: int = 0
+    oldest_ms: int | None = None
+    newest_ms: int = 0
+    sample: Sample = Sample()
+
+    def note(self, due: LogObject) -> None:
+        """Takes an object into account."""
+        self.objects += 1
+        self.size_bytes += due.size_bytes
+        if due.last_modified_ms < self.now_ms - MAX_AGE_MS:
+            self.old_bytes += due.size_bytes
+        known_ms = due.last_modified_ms if self.oldest_ms is None else self.oldest_ms
+        self.oldest_ms = min(known_ms, due.last_modified_ms)
+        self.newest_ms = max(self.newest_ms, due.last_modified_ms)
+
+
+def rows(preview: Preview) -> list[tuple[str, str]]:
+    """Returns the preview as rows of a table: what, and how much."""
+    if preview.oldest_ms is None:
+        return [("objects due", "0"), ("last modified", "-")]
+    share = preview.size_bytes / max(1, preview.sample.object_bytes)
+    events = round(share * preview.sample.lines)
+    content_gb = share * preview.sample.content_bytes / _GB
+    seconds = timedelta(seconds=round(events / EVENTS_PER_SECOND))
+    old = preview.old_bytes / max(1, preview.size_bytes)
+    return [
+        ("objects due", f"{preview.objects:,}"),
+        ("size", f"{preview.size_bytes:,} bytes as stored"),
+        ("last modified", f"{_day(preview.oldest_ms)} to {_day(preview.newest_ms)}"),
+        ("events", f"about {events:,}, by a sample of {preview.sample.lines:,} lines"),
+        ("past 14 days", f"about {old:.0%}: these get the time of their upload"),
+        ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
+        ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
+    ]
+
+
+def _day(moment_ms: int) -> str:
+    moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M}"
