@@ -1,0 +1,28 @@
+FROM python:3.13-slim-trixie
+
+LABEL org.opencontainers.image.title="logscollector" \
+      org.opencontainers.image.description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs."
+
+ENV TZ=UTC \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+WORKDIR /app
+
+# A layer of their own: the packages change seldom, the daemon often.
+COPY requirements.txt ./
+RUN pip install --require-hashes --only-binary :all: --no-cache-dir --root-user-action ignore \
+        --disable-pip-version-check -r requirements.txt
+
+COPY config.json engine.py ./
+COPY dashboards ./dashboards
+COPY services ./services
+COPY utils ./utils
+
+# The user below can read the files, whatever their mode was where the image is built, and finds
+# their bytecode ready: it cannot write it.
+RUN chmod -R a+rX . && python -m compileall -q services utils
+
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "/app/engine.py"]

@@ -1,0 +1,338 @@
+"""The main job from end to end on made-up audit logs, for a person to look at: `tests/run demo`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+import boto3
+
+from tests.audit_events import Period, audit_lines, gzip_lines, object_key
+from tests.moto_process import LOOPBACK, MotoServer
+from tests.seaweedfs import SeaweedFS
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
+
+ENGINE = Path(__file__).parents[1] / "engine.py"
+ENGINE_TIMEOUT_S = 300
+REGION = "us-east-1"
+BUCKET = "audit-logs"
+OUTPUT_BUCKET = "audit-logs-integration"
+LOG_GROUP = "lyve-cloud-audit-logs"
+AWS_ACCESS = "demo-aws-access"
+AWS_SECRET = "demo-aws-secret"
+# What Lyve Cloud writes each hour: the type, the bucket that is logged, the number of events.
+HOURLY_OBJECTS = (
+    ("S3", "vm-backups", 400),
+    ("S3", "media-archive", 400),
+    ("IAM", "", 150),
+    ("Console", "", 150),
+)
+HOURS = 3
+# Where an event of each type names its operation.
+OPERATION = {
+    "S3": ("auditEntry", "api", "name"),
+    "IAM": ("description",),
+    "Console": ("ConsoleEvent", "Eventname"),
+}
+WIDTH = 80
+SHOWN_OPERATIONS = 6
+SHOWN_CHARACTERS = 220
+
+
+class AuditObject(NamedTuple):
+    """An object of the audit bucket, before it is packed."""
+
+    log_type: str
+    key: str
+    lines: list[bytes]
+
+
+class DemoError(Exception):
+    """The daemon did not do what this shows; the message says what happened."""
+
+
+class Demo:
+    """The steps, on servers that run already.
+
+    Args:
+        lyve_cloud: the S3 server.
+        aws: the server of CloudWatch Logs.
+        directory: for the configuration and what the daemon says.
+    """
+
+    def __init__(self, lyve_cloud: SeaweedFS, aws: MotoServer, directory: Path) -> None:
+        self._s3: S3Client = lyve_cloud.client()
+        self._logs: CloudWatchLogsClient = boto3.client(
+            "logs",
+            endpoint_url=aws.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=AWS_ACCESS,
+            aws_secret_access_key=AWS_SECRET,
+        )
+        self._directory = directory
+        self._environment = {
+            "LYVE_ACCESS": lyve_cloud.access_key,
+            "LYVE_SECRET": lyve_cloud.secret_key,
+            "LYVE_REGION": lyve_cloud.region,
+            "LYVE_ENDPOINT": lyve_cloud.endpoint_url,
+            "AWS_ACCESS": AWS_ACCESS,
+            "AWS_SECRET": AWS_SECRET,
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": aws.endpoint_url,
+        }
+        self._shown: set[str] = set()
+
+    def run(self) -> None:
+        """Shows every step.
+
+        Raises:
+            DemoError: the daemon failed, or an event is missing or stored twice.
+        """
+        written = self._write_audit_logs()
+        self._iterate("First iteration: engine.py --once")
+        arrived = {log_type: Counter(self._messages(log_type)) for log_type in OPERATION}
+        self._show_events()
+        show_operations(arrived)
+        show_comparison(written, arrived)
+        self._iterate("Second iteration: engine.py --once, with nothing new to ship")
+        again = {log_type: Counter(self._messages(log_type)) for log_type in OPERATION}
+        check(written, arrived, again)
+
+    def _write_audit_logs(self) -> dict[str, Counter[str]]:
+        section(f"Audit logs, written to the bucket {BUCKET} as Lyve Cloud writes them")
+        for bucket in (BUCKET, OUTPUT_BUCKET):
+            self._s3.create_bucket(Bucket=bucket)
+        self._logs.create_log_group(logGroupName=LOG_GROUP)
+        written: dict[str, Counter[str]] = {log_type: Counter() for log_type in OPERATION}
+        for log_type, key, lines in audit_objects(datetime.now(UTC)):
+            body = gzip_lines(lines)
+            self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+            print(f"  {key:<58} {len(lines):>3} events {len(body) / 1024:>3.0f} KB")
+            written[log_type].update(line.decode() for line in lines)
+        return written
+
+    def _iterate(self, title: str) -> None:
+        section(title)
+        started = time.monotonic()
+        status = run_engine(self._directory, self._environment)
+        print(f"  Exit status {status}, after {time.monotonic() - started:.1f} s.")
+        lines = list(self._new_status_lines())
+        print(f"  {len(lines)} status lines, in the bucket {OUTPUT_BUCKET}:")
+        for line in lines:
+            print(wrapped(line))
+        if status:
+            said = (self._directory / "engine.log").read_text(errors="replace")
+            raise DemoError(f"engine.py ended with status {status}. It said:\n{said[-2000:]}")
+
+    def _new_status_lines(self) -> Iterator[str]:
+        listing = self._s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix="integration-logs/")
+        keys = {entry["Key"] for entry in listing.get("Contents", [])} - self._shown
+        self._shown |= keys
+        for key in sorted(keys):
+            body = self._s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read()
+            yield from body.decode().splitlines()
+
+    def _show_events(self) -> None:
+        section(f"Three events, as CloudWatch holds them in the log group {LOG_GROUP}")
+        for log_type in OPERATION:
+            for timestamp_ms, message in islice(self._events(log_type), 1):
+                at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+                print(f"  {at.isoformat(timespec='milliseconds')}  {stream_of(log_type)}")
+                print(wrapped(f"{message[:SHOWN_CHARACTERS]} ... ({len(message):,} characters)"))
+
+    def _messages(self, log_type: str) -> Iterator[str]:
+        return (message for _, message in self._events(log_type))
+
+    def _events(self, log_type: str) -> Iterator[tuple[int, str]]:
+        read = partial(
+            self._logs.get_log_events,
+            logGroupName=LOG_GROUP,
+            logStreamName=stream_of(log_type),
+            startFromHead=True,
+        )
+        # Without a first event there is no stream either.
+        with suppress(self._logs.exceptions.ResourceNotFoundException):
+            page = read()
+            while page["events"]:
+                yield from ((event["timestamp"], event["message"]) for event in page["events"])
+                page = read(nextToken=page["nextForwardToken"])
+
+
+def audit_objects(now: datetime) -> Iterator[AuditObject]:
+    """Yields what Lyve Cloud would have written in the last hours.
+
+    Args:
+        now: the hours end at this one's beginning, UTC.
+    """
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    hours = [this_hour - timedelta(hours=hours_ago) for hours_ago in range(HOURS, 0, -1)]
+    for seed, (hour, (log_type, bucket, count)) in enumerate(product(hours, HOURLY_OBJECTS)):
+        period = Period(hour, timedelta(hours=1))
+        lines = list(audit_lines(log_type, count, period, seed, bucket))
+        yield AuditObject(log_type, object_key(log_type, hour + period.span, bucket), lines)
+
+
+def stream_of(log_type: str) -> str:
+    """Returns the name of the log stream that a source has when the configuration names none."""
+    return f"lyve-cloud/{BUCKET}/{log_type}"
+
+
+def run_engine(directory: Path, variables: Mapping[str, str]) -> int:
+    """Runs one iteration as a process and returns its exit status.
+
+    Args:
+        directory: for the configuration, and for what the process says, in engine.log.
+        variables: of the environment, the documented ones.
+
+    Raises:
+        DemoError: the process took too long.
+    """
+    configuration = directory / "config.json"
+    configuration.write_text(
+        json.dumps(
+            {
+                "bucket_name": BUCKET,
+                "output_bucket": OUTPUT_BUCKET,
+                "log_type": list(OPERATION),
+                "mode": "all",
+                "log_group": LOG_GROUP,
+            }
+        )
+    )
+    command = [sys.executable, str(ENGINE), "--once", "--config", str(configuration)]
+    with (directory / "engine.log").open("wb") as log:
+        try:
+            done = subprocess.run(
+                command,
+                env=os.environ | variables,
+                stdout=log,
+                stderr=log,
+                timeout=ENGINE_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise DemoError(f"engine.py did not end within {ENGINE_TIMEOUT_S} s") from exc
+    return done.returncode
+
+
+def show_operations(arrived: Mapping[str, Counter[str]]) -> None:
+    """Prints the most frequent operations of each type."""
+    section("Events by operation, counted from what CloudWatch holds")
+    for log_type, messages in arrived.items():
+        path = OPERATION[log_type]
+        operations = Counter(operation_of(message, path) for message in messages.elements())
+        most = operations.most_common(SHOWN_OPERATIONS)
+        for name, count in most:
+            bar = "#" * max(1, 22 * count // most[0][1])
+            print(f"  {log_type:<8} {name:<38} {count:>5}  {bar}")
+        others = f"others ({len(operations) - len(most)})"
+        count = operations.total() - sum(count for _, count in most)
+        print(f"  {log_type:<8} {others:<38} {count:>5}")
+
+
+def operation_of(message: str, path: Iterable[str]) -> str:
+    """Returns the field of a JSON message at the path."""
+    value = json.loads(message)
+    for name in path:
+        value = value[name]
+    return str(value)
+
+
+def show_comparison(
+    written: Mapping[str, Counter[str]], arrived: Mapping[str, Counter[str]]
+) -> None:
+    """Prints for each type what was written and what arrived of it."""
+    section("What the audit bucket holds against what CloudWatch holds")
+    print(f"  {'type':<8} {'written':>10} {'arrived':>10} {'missing':>10} {'twice':>10}")
+    for log_type, lines in written.items():
+        found = arrived[log_type]
+        missing, twice = (lines - found).total(), (found - lines).total()
+        print(
+            f"  {log_type:<8} {lines.total():>10,} {found.total():>10,} {missing:>10} {twice:>10}"
+        )
+
+
+def check(
+    written: Mapping[str, Counter[str]],
+    arrived: Mapping[str, Counter[str]],
+    again: Mapping[str, Counter[str]],
+) -> None:
+    """Prints the closing line if all is well.
+
+    Raises:
+        DemoError: an event is missing or stored twice, or the second iteration stored some.
+    """
+    if arrived != written:
+        raise DemoError("events are missing or stored twice, see the table above")
+    if again != arrived:
+        raise DemoError("the second iteration stored events that CloudWatch had already")
+    total = sum(lines.total() for lines in written.values())
+    print(f"\nAll {total:,} events arrived, each once; the second iteration sent none.")
+
+
+def section(title: str) -> None:
+    """Prints a heading."""
+    print(f"\n{title}\n{'-' * len(title)}", flush=True)
+
+
+def wrapped(text: str) -> str:
+    """Returns the text in lines that fit the width, indented."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent="    ",
+        subsequent_indent="      ",
+        break_on_hyphens=False,
+    )
+
+
+def use_no_settings_of_this_machine() -> None:
+    """Takes what the environment says of AWS, Lyve Cloud and proxies out of it."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "LYVE_")):
+            del os.environ[name]
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ.update(nowhere, NO_PROXY=LOOPBACK, no_proxy=LOOPBACK)
+
+
+def main() -> int:
+    """Runs the demo and returns its exit status: 0 when each event arrived once."""
+    # A shell that starts this in the background has it ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    use_no_settings_of_this_machine()
+    print("Lyve Cloud audit logs to AWS CloudWatch, on this machine alone")
+    try:
+        with TemporaryDirectory() as name, SeaweedFS(Path(name)) as lyve_cloud:
+            print(
+                f"  Lyve Cloud is SeaweedFS, an S3 server, at {lyve_cloud.endpoint_url}", flush=True
+            )
+            with MotoServer(Path(name)) as aws:
+                print(f"  CloudWatch is moto's server, at {aws.endpoint_url}")
+                Demo(lyve_cloud, aws, Path(name)).run()
+    except DemoError as exc:
+        print(f"\nFAILED: {exc}")
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; all that was started has ended.")
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
