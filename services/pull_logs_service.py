@@ -10,7 +10,7 @@ import msgspec
 
 from services.aws_clients import lyve_errors
 from services.object_reader import ObjectReader
-from utils.decompression import CorruptError, DamagedError, LineSplitter, decompressed
+from utils.decompression import DamagedError, LineSplitter, decompressed
 from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import LogObject
@@ -96,7 +96,7 @@ class AuditBucket:
         """
         splitter = LineSplitter()
         try:
-            for block in self._content(log_object):
+            for block in decompressed(self.reader.pieces(log_object)):
                 yield from splitter.lines(block)
         except DamagedError as exc:
             if _is_whole(splitter.rest):
@@ -106,13 +106,6 @@ class AuditBucket:
             raise
         if splitter.rest:
             yield splitter.rest
-
-    def _content(self, log_object: LogObject) -> Iterator[bytes]:
-        """Reads a corrupt object again: damage on the way is not damage in the bucket."""
-        try:
-            yield from decompressed(self.reader.pieces(log_object))
-        except CorruptError as exc:
-            yield from decompressed(self.reader.pieces(log_object), exc.output_bytes)
 
 
 def _is_whole(rest: bytes) -> bool:
