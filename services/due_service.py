@@ -59,10 +59,11 @@ class DueObjects:
         found = self.store.load()
         if found:
             check_identity(found, self._source.identity, self.store.name)
-        checkpoint = found or self._first_checkpoint(now_ms, start)
+        since_ms = self._since_ms(now_ms, start)
+        first = Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
+        checkpoint = found or first
         coverage = Coverage(checkpoint.coverage)
-        if self._source.since_ms is not None:
-            coverage.begin_at(self._source.since_ms)
+        coverage.begin_at(since_ms)
         return Outset(now_ms, top, checkpoint, found is None, coverage)
 
     def listed(self, outset: Outset, survey: Survey) -> Iterator[LogObject]:
@@ -79,8 +80,7 @@ class DueObjects:
             if is_of_type(listed.key, self._source.log_type) and outset.coverage.is_due(listed):
                 yield listed
 
-    def _first_checkpoint(self, now_ms: int, start: Start) -> Checkpoint:
-        since_ms = self._source.since_ms
-        if since_ms is None:
-            since_ms = now_ms - (start.now_ms - start.lasthour_ms)
-        return Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
+    def _since_ms(self, now_ms: int, start: Start) -> int:
+        if self._source.since_ms is None:
+            return now_ms - (start.now_ms - start.lasthour_ms)
+        return self._source.since_ms

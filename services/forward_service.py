@@ -15,11 +15,9 @@ from services.status_service import Quarantine, StatusLog
 from services.takeover_service import Takeover
 from services.tools import Rules, Tools
 from services.upload_cloudwatch_logs_service import LogStream
-from utils.batching import acceptance
-from utils.checkpoint import Checkpoint
-from utils.delivery import UploadTimes
+from utils.batching import Acceptance, acceptance
 from utils.errors import ForwarderError
-from utils.model import Counts, Gauge, Position, Start
+from utils.model import Counts, Gauge, Start
 from utils.planning import MAX_PLAN_OBJECTS, Survey, oldest
 from utils.progress import Progress
 from utils.settings import Source
@@ -67,10 +65,15 @@ class Forwarder:
         """
         outset = self._due.outset(start)
         log_stream = self._log_stream()
-        rules = self._rules(log_stream.prepare(), outset.now_ms)
-        tools = self._tools(outset, start.owner, log_stream)
-        positions = self._left_over(outset.checkpoint, tools.settler)
-        with _shipping(tools, rules) as shipper:
+        accepted = acceptance(outset.now_ms, log_stream.prepare())
+        settler = Settler(self._due.bucket, log_stream, outset.coverage, self._source.log_type)
+        takeover = Takeover(self._due.bucket, self._due.store, settler, self._status, self._stop)
+        positions = takeover.positions(outset.checkpoint, self._source.settle_seconds)
+        self._counts.possibly_duplicated = takeover.possibly_duplicated
+        upload_ms = max(outset.now_ms, takeover.next_upload_ms)
+        checkpoint = replace(outset.checkpoint, owner=start.owner, upload_ms=upload_ms)
+        tools = self._tools(Progress(checkpoint, outset.coverage), log_stream, settler)
+        with _shipping(tools, self._rules(accepted, upload_ms)) as shipper:
             shipper.ship(positions)
             self._ship_due(shipper, tools.progress, outset)
 
@@ -84,36 +87,21 @@ class Forwarder:
             self._stop,
         )
 
-    def _rules(self, retention_days: int | None, now_ms: int) -> Rules:
+    def _rules(self, accepted: Acceptance, upload_ms: int) -> Rules:
         source = self._source
         return Rules(
-            source.batch_size,
-            acceptance(now_ms, retention_days),
-            source.settle_seconds,
-            source.concurrency,
+            source.batch_size, accepted, source.settle_seconds, source.concurrency, upload_ms
         )
 
-    def _left_over(self, found: Checkpoint, settler: Settler) -> list[Position]:
-        takeover = Takeover(self._due.bucket, self._due.store, settler, self._status, self._stop)
-        if not found.running:
-            return takeover.positions(found)
-        takeover.await_owner(found, self._source.settle_seconds)
-        positions = takeover.settled(takeover.positions(found), found.upload_ms)
-        self._counts.possibly_duplicated = takeover.possibly_duplicated
-        return positions
-
-    def _tools(self, outset: Outset, owner: str, log_stream: LogStream) -> Tools:
+    def _tools(self, progress: Progress, log_stream: LogStream, settler: Settler) -> Tools:
         source = self._source
-        progress = Progress(replace(outset.checkpoint, owner=owner), outset.coverage)
-        bucket = self._due.bucket
         return Tools(
-            bucket=bucket,
+            bucket=self._due.bucket,
             log_stream=log_stream,
-            settler=Settler(bucket, log_stream, outset.coverage, source.log_type),
+            settler=settler,
             quarantine=Quarantine(self.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(self._due.store, progress.snapshot, source.settle_seconds),
-            upload_times=UploadTimes(max(outset.now_ms, outset.checkpoint.upload_ms)),
             status=self._status,
             gauge=self._gauge,
             counts=self._counts,

@@ -11,9 +11,9 @@ from services.tools import Rules, Tools
 from services.worker_pool import WorkerPool
 from utils.batching import batches, restamped
 from utils.chunking import Chunk
-from utils.delivery import Delivery
+from utils.delivery import Delivery, Parcel
 from utils.errors import StoppedError
-from utils.model import Batch, LogEvent
+from utils.model import LogEvent
 from utils.settling import Doubt, event_key, split_stored
 
 _MOST_BYTES = 12 * 1024 * 1024
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.5
 
 
 class Pending(msgspec.Struct):
-    """A chunk whose batches are under way; no upload time of it is before `upload_from_ms`."""
+    """A chunk whose batches are under way; its upload times begin with `upload_from_ms`."""
 
     chunk: Chunk
     upload_from_ms: int
@@ -58,7 +58,8 @@ class InFlight:
         self._tools = tools
         self._rules = rules
         self._pending: deque[Pending] = deque()
-        self._pool = WorkerPool(self._deliver, rules.concurrency)
+        self._next_upload_ms = rules.upload_ms
+        self._pool = WorkerPool(tools.log_stream.deliver, rules.concurrency)
 
     def __bool__(self) -> bool:
         """Tells if a chunk is under way."""
@@ -69,7 +70,7 @@ class InFlight:
         """The first upload time that anything under way can have, in ms since 1970."""
         if self._pending:
             return self._pending[0].upload_from_ms
-        return self._tools.upload_times.next_ms
+        return self._next_upload_ms
 
     def is_loaded(self) -> bool:
         """Tells if enough is under way to keep all workers busy."""
@@ -78,14 +79,15 @@ class InFlight:
         return count > 2 * self._rules.concurrency or size_bytes > _MOST_BYTES
 
     def send(self, chunk: Chunk) -> None:
-        """Sends the chunk's events in batches."""
-        upload_times = self._tools.upload_times
-        pending = Pending(chunk, upload_times.next_ms, Delivery(accepted=list(chunk.stored)))
+        """Sends the chunk's events in batches, each with an upload time in case it needs one."""
+        stored = Delivery(accepted=list(chunk.stored))
+        pending = Pending(chunk, self._next_upload_ms, stored)
         acceptance = self._rules.acceptance
         for batch in batches(chunk.events, acceptance, self._rules.batch_size):
             is_in_time = acceptance.includes(batch[0].timestamp_ms)
-            stamped = batch if is_in_time else restamped(batch, upload_times.take())
-            pending.futures.append(self._pool.submit(stamped))
+            stamped = batch if is_in_time else restamped(batch, self._next_upload_ms)
+            pending.futures.append(self._pool.submit(Parcel(stamped, self._next_upload_ms)))
+            self._next_upload_ms += 1
         self._pending.append(pending)
 
     def settle_oldest(self) -> Pending:
@@ -104,8 +106,9 @@ class InFlight:
         self._pending.popleft()
 
     def wait(self, timeout_seconds: float) -> None:
-        """Waits for what is under way, and sends nothing more."""
+        """Waits for what is under way, and makes sure that nothing is sent from then on."""
         wait([future for one in self._pending for future in one.futures], timeout_seconds)
+        self._tools.log_stream.close()
         self._pool.close()
 
     def is_oldest_delivered(self) -> bool:
@@ -115,9 +118,6 @@ class InFlight:
     def is_clean(self) -> bool:
         """Tells if nothing under way can have been stored."""
         return all(pending.is_untouched() for pending in self._pending)
-
-    def _deliver(self, batch: Batch) -> Delivery:
-        return self._tools.log_stream.deliver(batch, self._tools.upload_times)
 
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
@@ -158,13 +158,14 @@ class InFlight:
 
     def _in_doubt(self) -> Iterator[LogEvent]:
         for pending in self._pending:
-            for batch in pending.delivery.uncertain:
-                yield from batch
+            for parcel in pending.delivery.uncertain:
+                yield from parcel.batch
 
     def _send_missing(self, pending: Pending, doubt: Doubt) -> None:
         uncertain, pending.delivery.uncertain = pending.delivery.uncertain, []
-        for batch in uncertain:
-            stored, missing = split_stored(batch, doubt)
+        for parcel in uncertain:
+            stored, missing = split_stored(parcel.batch, doubt)
             pending.delivery.accepted += stored
             if missing:
-                pending.futures.append(self._pool.submit(missing))
+                again = Parcel(missing, parcel.upload_ms)
+                pending.futures.append(self._pool.submit(again))

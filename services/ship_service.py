@@ -103,8 +103,8 @@ class Shipper:
 
     def _acknowledge(self, chunk: Chunk, delivery: Delivery) -> None:
         progress = self._tools.progress
-        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted)
-        progress.upload_from(self._in_flight.upload_from_ms)
+        upload_from_ms = self._in_flight.upload_from_ms
+        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted, upload_from_ms)
         if chunk.is_last:
             progress.complete(chunk.position)
         self._tools.counts.add(chunk.counts)

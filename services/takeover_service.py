@@ -46,36 +46,42 @@ class Takeover:
         self._status = status
         self._stop = stop
         self.possibly_duplicated = 0
+        self.next_upload_ms = 0
 
-    def await_owner(self, found: Checkpoint, settle_seconds: float) -> None:
-        """Waits until the puts of a dead process are readable, and sees that it is dead.
+    def positions(self, found: Checkpoint, settle_seconds: float) -> list[Position]:
+        """Returns where to go on, with the lines marked that are stored already.
 
         Args:
-            found: the checkpoint of an unfinished iteration.
+            found: the checkpoint.
             settle_seconds: of the source.
 
         Raises:
-            CheckpointError: the checkpoint changes, so its owner is alive.
+            CheckpointError: another daemon is at work.
             StoppedError: the process is to end.
         """
+        self.next_upload_ms = found.upload_ms
+        if not found.running:
+            return self._current(found.open)
+        self._await_owner(found, settle_seconds)
+        return self._settled(self._current(found.open), found.upload_ms)
+
+    def _await_owner(self, found: Checkpoint, settle_seconds: float) -> None:
+        """Waits until the puts of a dead process are readable, and sees that it is dead."""
         text = "An iteration was not finished; reading back what it sent."
         self._status.write("WARN", text, {"settle_seconds": settle_seconds})
         if self._stop.wait(settle_seconds):
             raise StoppedError("Stopped before an unfinished iteration was taken over")
-        if self._store.load() != found:
+        again = self._store.load()
+        if again is None or again.checksum != found.checksum:
             raise CheckpointError(
                 f"Another daemon ships this source: it changes the checkpoint {self._store.name}",
                 f"owner {found.owner}",
                 "Stop one of the two; this one has not sent anything",
             )
 
-    def positions(self, found: Checkpoint) -> list[Position]:
-        """Returns the open objects as they are now; those that are gone are reported.
-
-        Args:
-            found: the checkpoint.
-        """
-        now = [(position, self._bucket.current(position.object)) for position in found.open]
+    def _current(self, positions: list[Position]) -> list[Position]:
+        """Returns the open objects as they are now; those that are gone are reported."""
+        now = [(position, self._bucket.current(position.object)) for position in positions]
         for position, current in now:
             if current is None:
                 text = f"The object {position.object.key} is gone; the rest of it is not sent."
@@ -88,13 +94,7 @@ class Takeover:
             if current is not None
         ]
 
-    def settled(self, positions: list[Position], upload_from_ms: int) -> list[Position]:
-        """Returns the positions with the lines marked that are stored already.
-
-        Args:
-            positions: where the unfinished iteration had come to for sure.
-            upload_from_ms: the first upload time that may stand behind them, in ms since 1970.
-        """
+    def _settled(self, positions: list[Position], upload_from_ms: int) -> list[Position]:
         doubt = Doubt((upload_from_ms, upload_from_ms + _UPLOAD_RANGE_MS))
         begins: list[Position] = []
         keys: list[list[Key | None]] = []
@@ -109,6 +109,8 @@ class Takeover:
         except ReadBackDeniedError:
             self.possibly_duplicated += doubt.size
             return begins
+        # What was read back is marked from now on, so later upload times tell the rest from it.
+        self.next_upload_ms = max(upload_from_ms, doubt.newest_upload_ms + 1)
         pairs = list(zip(begins, keys, strict=True))
         for begin, part in pairs:
             doubt.discount(_known_keys(begin, part))

@@ -10,18 +10,18 @@ from services.settle_service import Settler
 from services.status_service import Quarantine, StatusLog
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.batching import Acceptance
-from utils.delivery import UploadTimes
 from utils.model import Counts, Gauge
 from utils.progress import Progress
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How events become batches."""
+    """How events become batches; `upload_ms` is the first upload time, in ms since 1970."""
 
     batch_size: int
     acceptance: Acceptance
     settle_seconds: float
     concurrency: int
+    upload_ms: int
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -33,7 +33,6 @@ class Tools(msgspec.Struct, frozen=True):
     quarantine: Quarantine
     progress: Progress
     saver: CheckpointSaver
-    upload_times: UploadTimes
     status: StatusLog
     gauge: Gauge
     counts: Counts

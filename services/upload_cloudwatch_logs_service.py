@@ -16,7 +16,7 @@ from services.put_client import (
     UnknownOutcomeError,
 )
 from utils.batching import restamped, split_rejected
-from utils.delivery import Delivery, UploadTimes
+from utils.delivery import Delivery, Parcel
 from utils.errors import ForwarderError, ServiceError, StoppedError
 from utils.model import Batch
 
@@ -49,6 +49,7 @@ class LogStream:
         self.log_group = log_group
         self.log_stream = log_stream
         self._stop = stop
+        self._is_closed = False
         missing = f"Create the log group {log_group} in {session.region_name}, or mend log_group"
         self._hints = {"ResourceNotFoundException": f"{missing} in config.json"}
 
@@ -67,23 +68,26 @@ class LogStream:
                 return None
             raise
 
-    def deliver(self, batch: Batch, upload_times: UploadTimes) -> Delivery:
+    def close(self) -> None:
+        """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
+        self._is_closed = True
+
+    def deliver(self, parcel: Parcel) -> Delivery:
         """Puts a valid batch until it is settled or in doubt.
 
         Args:
-            batch: the events.
-            upload_times: for those that are rejected for their own time.
+            parcel: the events, and the time for those that are rejected for their own.
         """
         try:
-            info = self._put_until_answered(batch)
+            info = self._put_until_answered(parcel.batch)
         except UnknownOutcomeError:
-            return Delivery(uncertain=[batch])
+            return Delivery(uncertain=[parcel])
         except RefusedError as exc:
-            return self._deliver_parts(batch, str(exc), upload_times)
+            return self._deliver_parts(parcel, str(exc))
         except ForwarderError as exc:
             return Delivery(error=exc)
         accepted, rejected = split_rejected(
-            batch,
+            parcel.batch,
             info.too_old_log_event_end_index,
             info.expired_log_event_end_index,
             info.too_new_log_event_start_index,
@@ -92,8 +96,8 @@ class LogStream:
         if any(event.restamped for event in rejected):
             delivery.error = self._upload_time_error()
         elif rejected:
-            again = restamped(rejected, upload_times.take())
-            delivery.add(self.deliver(again, upload_times))
+            again = restamped(rejected, parcel.upload_ms)
+            delivery.add(self.deliver(Parcel(again, parcel.upload_ms)))
         return delivery
 
     def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
@@ -128,7 +132,7 @@ class LogStream:
 
     def _put_until_answered(self, batch: Batch) -> RejectedInfo:
         pause_seconds = _FIRST_PAUSE_SECONDS
-        while True:
+        while not self._is_closed:
             try:
                 with self._errors("put events into", "logs:PutLogEvents"):
                     return self._put_client.put(batch)
@@ -137,16 +141,18 @@ class LogStream:
             except NotStoredError:
                 pass
             if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
-                raise StoppedError("Stopped before a batch was sent")
+                break
             pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
+        raise StoppedError("Stopped before a batch was sent")
 
-    def _deliver_parts(self, batch: Batch, reason: str, upload_times: UploadTimes) -> Delivery:
+    def _deliver_parts(self, parcel: Parcel, reason: str) -> Delivery:
         """Cuts a refused batch in halves until the bad event stands alone."""
+        batch = parcel.batch
         if len(batch) == 1:
             return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
         middle = len(batch) // 2
-        first = self.deliver(batch[:middle], upload_times)
-        return first.add(self.deliver(batch[middle:], upload_times))
+        first = self.deliver(Parcel(batch[:middle], parcel.upload_ms))
+        return first.add(self.deliver(Parcel(batch[middle:], parcel.upload_ms)))
 
     def _upload_time_error(self) -> ServiceError:
         return ServiceError(

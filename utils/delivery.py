@@ -1,6 +1,4 @@
-"""What becomes of batches, and the times that are given to events at their upload."""
-
-from threading import Lock
+"""What becomes of batches."""
 
 import msgspec
 
@@ -8,12 +6,19 @@ from utils.errors import ForwarderError
 from utils.model import Batch, LogEvent
 
 
+class Parcel(msgspec.Struct, frozen=True):
+    """A batch on its way, and the time for those of its events that need an upload time, in ms."""
+
+    batch: Batch
+    upload_ms: int
+
+
 class Delivery(msgspec.Struct):
     """What became of the events of a batch; with an error, those in no list are not stored."""
 
     accepted: list[LogEvent] = msgspec.field(default_factory=list)
     refused: list[tuple[LogEvent, str]] = msgspec.field(default_factory=list)
-    uncertain: list[Batch] = msgspec.field(default_factory=list)
+    uncertain: list[Parcel] = msgspec.field(default_factory=list)
     error: ForwarderError | None = None
 
     def add(self, other: "Delivery") -> "Delivery":
@@ -23,21 +28,3 @@ class Delivery(msgspec.Struct):
         self.uncertain += other.uncertain
         self.error = self.error or other.error
         return self
-
-
-class UploadTimes:
-    """Hands out upload times, each once.
-
-    Args:
-        first_ms: the first of them, in ms since 1970.
-    """
-
-    def __init__(self, first_ms: int) -> None:
-        self._lock = Lock()
-        self.next_ms = first_ms
-
-    def take(self) -> int:
-        """Returns the next upload time in ms since 1970."""
-        with self._lock:
-            self.next_ms += 1
-            return self.next_ms - 1

@@ -54,13 +54,16 @@ class Progress:
         with self._lock:
             self._open.extend(positions)
 
-    def acknowledge(self, position: Position, lines: int, events: Iterable[LogEvent]) -> None:
+    def acknowledge(
+        self, position: Position, lines: int, events: Iterable[LogEvent], upload_from_ms: int
+    ) -> None:
         """Notes that the first planned object is acknowledged up to a position.
 
         Args:
             position: behind the last acknowledged line.
             lines: how many were acknowledged since the last call.
             events: the acknowledged events.
+            upload_from_ms: the first upload time that may stand behind the position.
         """
         times = [event.timestamp_ms for event in events if not event.restamped]
         with self._lock:
@@ -68,6 +71,7 @@ class Progress:
                 # What an earlier process shipped of it may be of any time.
                 times += ANY_TIME
             self._open[0] = position
+            self._checkpoint = replace(self._checkpoint, upload_ms=upload_from_ms)
             self.mark = Mark(self.mark.lines + lines, self.mark.objects)
             if times:
                 times += self._times or ()
@@ -84,11 +88,6 @@ class Progress:
             self.coverage.ship(position, self._times)
             self._times = None
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
-
-    def upload_from(self, upload_ms: int) -> None:
-        """Notes from which upload time on there may be events behind the position, in ms."""
-        with self._lock:
-            self._checkpoint = replace(self._checkpoint, upload_ms=upload_ms)
 
     def end(self) -> None:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""

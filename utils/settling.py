@@ -29,6 +29,7 @@ class Doubt:
         self._messages: set[bytes] = set()
         self._found: Counter[Key] = Counter()
         self._uploaded: Counter[bytes] = Counter()
+        self.newest_upload_ms = 0
 
     @property
     def size(self) -> int:
@@ -56,6 +57,7 @@ class Doubt:
             self._found[key] += 1
         elif key[1] in self._messages and self._is_upload_time(timestamp_ms):
             self._uploaded[key[1]] += 1
+            self.newest_upload_ms = max(self.newest_upload_ms, timestamp_ms)
 
     def discount(self, keys: Iterable[Key]) -> None:
         """Takes identical events into account that are known to be stored besides."""
