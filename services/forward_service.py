@@ -72,10 +72,12 @@ class Forwarder:
         self._counts.possibly_duplicated = takeover.possibly_duplicated
         upload_ms = max(outset.now_ms, takeover.next_upload_ms)
         checkpoint = replace(outset.checkpoint, owner=start.owner, upload_ms=upload_ms)
-        tools = self._tools(Progress(checkpoint, outset.coverage), log_stream, settler)
+        progress = Progress(checkpoint, outset.coverage)
+        progress.plan(positions)
+        tools = self._tools(progress, log_stream, settler)
         with _shipping(tools, self._rules(accepted, upload_ms)) as shipper:
             shipper.ship(positions)
-            self._ship_due(shipper, tools.progress, outset)
+            self._ship_due(shipper, progress, outset)
 
     def _log_stream(self) -> LogStream:
         source = self._source
@@ -113,7 +115,9 @@ class Forwarder:
         while not is_complete:
             survey = Survey()
             plan = oldest(self._due.listed(outset, survey))
-            shipper.ship([outset.coverage.position(due) for due in plan])
+            positions = [outset.coverage.position(due) for due in plan]
+            progress.plan(positions)
+            shipper.ship(positions)
             is_complete = len(plan) < MAX_PLAN_OBJECTS
             newest_ms = survey.newest_ms if is_complete else plan[-1].last_modified_ms
             # An object from the future must not hide those that are written from now on.

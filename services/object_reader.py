@@ -8,7 +8,7 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from services.aws_clients import lyve_errors
 from services.worker_pool import WorkerPool
-from utils.decompression import DamagedError
+from utils.decompression import DamagedError, DeletedError
 from utils.errors import ServiceError, StoppedError
 from utils.model import LogObject
 
@@ -112,4 +112,4 @@ def _raise_if_ended(error: ServiceError) -> None:
     if error.detail in {"PreconditionFailed", "412"}:
         raise DamagedError("it was replaced while being read") from error
     if error.detail in {"NoSuchKey", "404"}:
-        raise DamagedError("it was deleted before it was read") from error
+        raise DeletedError("it was deleted before it was read") from error

@@ -69,8 +69,8 @@ class AuditBucket:
             for page in pages:
                 yield from (_log_object(listed) for listed in page.get("Contents", []))
 
-    def current(self, known: LogObject) -> LogObject | None:
-        """Returns the object as it is now, None if it is gone.
+    def current(self, known: LogObject) -> LogObject:
+        """Returns the object as it is now, or as it was known if it is gone.
 
         Args:
             known: as it was listed.
@@ -80,7 +80,7 @@ class AuditBucket:
                 head = self._client.head_object(Bucket=self.name, Key=known.key)
         except ServiceError as exc:
             if exc.detail in {"404", "NoSuchKey", "NotFound"}:
-                return None
+                return known
             raise
         etag = head["ETag"].strip('"')
         if (etag, head["ContentLength"]) == (known.etag, known.size_bytes):

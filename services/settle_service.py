@@ -9,7 +9,7 @@ from utils.chunking import Chunk
 from utils.coverage import Coverage
 from utils.decompression import DamagedError
 from utils.errors import ServiceError
-from utils.model import LogEvent, LogObject, Position
+from utils.model import STORED, LogEvent, LogObject, Position
 from utils.planning import is_of_type
 from utils.settling import Doubt, event_key
 
@@ -86,7 +86,7 @@ class Settler:
         try:
             for number, line in enumerate(islice(lines, position.lines), start=1):
                 chunk = Chunk(position)
-                chunk.add(number, line, is_stored=True)
+                chunk.add(number, line, STORED)
                 yield from chunk.stored
         except DamagedError:
             return

@@ -33,12 +33,11 @@ class Shipper:
         self._sent = Mark()
 
     def ship(self, positions: list[Position]) -> None:
-        """Ships the objects behind their positions, in their order.
+        """Ships planned objects behind their positions, in their order.
 
         Raises:
             ForwarderError: something failed; `wind_up` is to be called in any case.
         """
-        self._tools.progress.plan(positions)
         self._tools.gauge.expect(position.object for position in positions)
         reading = read_ahead(self._chunks(positions), _CHUNKS_READ_AHEAD, self._tools.stop)
         with closing(reading):  # its thread ends with it

@@ -14,7 +14,7 @@ from utils.checkpoint import WINDOW_LINES, Checkpoint
 from utils.chunking import Chunk, ContentChangedError, lines_behind
 from utils.decompression import DamagedError
 from utils.errors import CheckpointError, StoppedError
-from utils.model import Position
+from utils.model import NOT_STORED, STORED, Position
 from utils.settling import Doubt, Key, event_key
 
 # A batch takes one upload time, and one more if its events are rejected.
@@ -80,18 +80,13 @@ class Takeover:
             )
 
     def _current(self, positions: list[Position]) -> list[Position]:
-        """Returns the open objects as they are now; those that are gone are reported."""
+        """Returns the open objects as they are now; what is marked is of one content only."""
         now = [(position, self._bucket.current(position.object)) for position in positions]
-        for position, current in now:
-            if current is None:
-                text = f"The object {position.object.key} is gone; the rest of it is not sent."
-                self._status.write("ERROR", text, {"lines": position.lines})
         return [
             position
             if position.object == current
             else Position(current, position.lines, position.line_hash)
             for position, current in now
-            if current is not None
         ]
 
     def _settled(self, positions: list[Position], upload_from_ms: int) -> list[Position]:
@@ -107,7 +102,7 @@ class Takeover:
         try:
             self._settler.look(doubt, [begin for begin in begins if begin.lines])
         except ReadBackDeniedError:
-            self.possibly_duplicated += doubt.size
+            self.possibly_duplicated = doubt.size
             return begins
         # What was read back is marked from now on, so later upload times tell the rest from it.
         self.next_upload_ms = max(upload_from_ms, doubt.newest_upload_ms + 1)
@@ -131,7 +126,7 @@ class Takeover:
         try:
             lines = lines_behind(position, self._bucket.lines(position.object))
             for number, line in enumerate(lines, start=position.lines + 1):
-                chunk.add(number, line, is_stored=True)
+                chunk.add(number, line, STORED)
                 yield event_key(chunk.stored.pop()) if chunk.stored else None
                 chunk.quarantined.clear()
         except DamagedError:
@@ -140,19 +135,19 @@ class Takeover:
 
 def _open_keys(position: Position, keys: list[Key | None]) -> Iterator[Key]:
     for number, key in enumerate(keys, start=position.lines + 1):
-        if key and not position.is_stored(number):
+        if key and position.mark(number) == NOT_STORED:
             yield key
 
 
 def _known_keys(position: Position, keys: list[Key | None]) -> Iterator[Key]:
     for number, key in enumerate(keys, start=position.lines + 1):
-        if key and position.is_stored(number):
+        if key and position.mark(number) != NOT_STORED:
             yield key
 
 
 def _marked(position: Position, keys: list[Key | None], doubt: Doubt) -> Position:
-    marks = [
-        "1" if position.is_stored(number) or (key is not None and doubt.take(key)) else "0"
-        for number, key in enumerate(keys, start=position.lines + 1)
-    ]
-    return replace(position, stored="".join(marks).rstrip("0"))
+    marks: list[str] = []
+    for number, key in enumerate(keys, start=position.lines + 1):
+        mark = position.mark(number)
+        marks.append(doubt.take(key) if key and mark == NOT_STORED else mark)
+    return replace(position, stored="".join(marks).rstrip(NOT_STORED))

@@ -4,11 +4,19 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from utils.batching import EVENT_OVERHEAD_BYTES, MAX_MESSAGE_BYTES
-from utils.decompression import DamagedError
+from utils.decompression import DamagedError, DeletedError
 from utils.json_extractor import NotJsonError, event_time_ms
-from utils.model import Counts, LogEvent, Position, QuarantinedLine
+from utils.model import (
+    NOT_STORED,
+    STORED_AT_UPLOAD,
+    Counts,
+    LogEvent,
+    Position,
+    QuarantinedLine,
+)
 
 # A chunk is large enough for the largest batch and small enough to hold a few in memory.
 MAX_CHUNK_LINES = 10_000
@@ -45,13 +53,13 @@ class Chunk(msgspec.Struct):
             return True
         return self.size_bytes >= FULL_CHUNK_BYTES and len(self.events) % batch_size == 0
 
-    def add(self, number: int, line: bytes, is_stored: bool) -> None:
+    def add(self, number: int, line: bytes, mark: str) -> None:
         """Takes the object's next line.
 
         Args:
             number: of the line, from 1.
             line: the line without its line end.
-            is_stored: CloudWatch holds it already.
+            mark: tells if CloudWatch holds it already.
         """
         self.counts.read += 1
         self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
@@ -59,8 +67,10 @@ class Chunk(msgspec.Struct):
             self.counts.blank += 1
             return
         event = self._event(number, line)
-        if event:
-            (self.stored if is_stored else self.events).append(event)
+        if event and mark == NOT_STORED:
+            self.events.append(event)
+        elif event:
+            self.stored.append(replace(event, restamped=mark == STORED_AT_UPLOAD))
 
     def quarantine(self, number: int, line: bytes, reason: str) -> None:
         """Keeps a line that can't be delivered.
@@ -113,8 +123,11 @@ def chunks(begin: Position, lines: Iterable[bytes], batch_size: int) -> Iterator
                 chunk = Chunk(begin)
             number += 1
             last_line = line
-            chunk.add(number, line, begin.is_stored(number))
+            chunk.add(number, line, begin.mark(number))
     except DamagedError as exc:
+        if isinstance(exc, DeletedError):
+            # Under no ETag, so that the same content is due when it comes back.
+            begin = replace(begin, object=replace(begin.object, etag=""))
         chunk.damage = exc.reason
         chunk.counts.damaged = 1
         if exc.rest:

@@ -27,6 +27,10 @@ class DamagedError(ValueError):
         self.rest = b""
 
 
+class DeletedError(DamagedError):
+    """The object is gone, and may come back as it was."""
+
+
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yields the object's content in blocks: gzip by its first two bytes, plain otherwise.
 

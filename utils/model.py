@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+# Marks of a line: CloudWatch does not hold it, holds it at its own time, or at an upload time.
+NOT_STORED, STORED, STORED_AT_UPLOAD = "0", "1", "2"
+
 
 class LogObject(msgspec.Struct, frozen=True):
     """An audit-log object as the bucket lists it."""
@@ -23,7 +26,7 @@ class LogObject(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far an object is shipped: its first `lines` lines, of which the last has `line_hash`.
 
-    `stored` has a character for each line behind those: `1` for one that CloudWatch already holds.
+    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say.
     """
 
     object: LogObject
@@ -31,10 +34,10 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line_hash: int = 0
     stored: str = ""
 
-    def is_stored(self, number: int) -> bool:
-        """Tells if CloudWatch holds the line behind the position with this number, from 1."""
+    def mark(self, number: int) -> str:
+        """Returns the mark of the line behind the position with this number, from 1."""
         place = number - self.lines - 1
-        return 0 <= place < len(self.stored) and self.stored[place] == "1"
+        return self.stored[place] if 0 <= place < len(self.stored) else NOT_STORED
 
 
 class LogEvent(msgspec.Struct, frozen=True, gc=False):

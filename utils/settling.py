@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from utils.intervals import Interval, union
-from utils.model import Batch, LogEvent
+from utils.model import NOT_STORED, STORED, STORED_AT_UPLOAD, Batch, LogEvent
 
 # Times closer than this are read back in one go.
 _GAP_MS = 60 * 60 * 1000
@@ -69,15 +69,15 @@ class Doubt:
         """Returns the times at which something was found, in ms since 1970."""
         return {timestamp_ms for (timestamp_ms, _), count in self._found.items() if count > 0}
 
-    def take(self, key: Key) -> bool:
-        """Tells if an event in question is stored; each stored one answers once."""
+    def take(self, key: Key) -> str:
+        """Returns the mark of an event in question; each stored one answers once."""
         if self._found[key] > 0:
             self._found[key] -= 1
-            return True
+            return STORED
         if self._uploaded[key[1]] > 0:
             self._uploaded[key[1]] -= 1
-            return True
-        return False
+            return STORED_AT_UPLOAD
+        return NOT_STORED
 
     def _is_upload_time(self, timestamp_ms: int) -> bool:
         if self._upload_range is None:
@@ -95,7 +95,8 @@ def split_stored(events: Iterable[LogEvent], doubt: Doubt) -> tuple[Batch, Batch
     stored: list[LogEvent] = []
     missing: list[LogEvent] = []
     for event in events:
-        (stored if doubt.take(event_key(event)) else missing).append(event)
+        is_missing = doubt.take(event_key(event)) == NOT_STORED
+        (missing if is_missing else stored).append(event)
     return stored, missing
 
 
