@@ -138,7 +138,8 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
         yield
     except ClientError as exc:
         code = error_code(exc)
-        raise ServiceError(message, code, hints.get(code, "Look the code up")) from exc
+        hint = hints.get(code, f"Look {code} up in the documentation of the service")
+        raise ServiceError(message, code, hint) from exc
     except (NoCredentialsError, PartialCredentialsError) as exc:
         hint = "Set AWS_ACCESS and AWS_SECRET, or give the machine a role"
         raise ServiceError(message, "no AWS credentials", hint) from exc
@@ -148,4 +149,5 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
     except (BotoConnectionError, HTTPClientError) as exc:
         raise ServiceError(message, type(exc).__name__, network_hint) from exc
     except BotoCoreError as exc:
-        raise ServiceError(message, type(exc).__name__, network_hint) from exc
+        hint = "Check boto3's own variables, such as AWS_PROFILE, and its files"
+        raise ServiceError(message, type(exc).__name__, hint) from exc

@@ -80,14 +80,7 @@ class Forwarder:
             self._ship_due(shipper, progress, outset)
 
     def _log_stream(self) -> LogStream:
-        source = self._source
-        return LogStream(
-            aws_session(source.aws),
-            source.log_group,
-            source.log_stream,
-            source.concurrency,
-            self._stop,
-        )
+        return LogStream(aws_session(self._source.aws), self._source, self._gauge, self._stop)
 
     def _rules(self, accepted: Acceptance, upload_ms: int) -> Rules:
         source = self._source

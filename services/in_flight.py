@@ -149,7 +149,8 @@ class InFlight:
         doubt.want(event_key(event) for event in self._in_doubt())
         try:
             self._tools.settler.look(doubt, self._tools.progress.started())
-        except ReadBackDeniedError:
+        except ReadBackDeniedError as exc:
+            exc.tell(self._tools.status, doubt.size)
             self._tools.counts.possibly_duplicated += doubt.size
             return Doubt()
         for pending in self._pending:

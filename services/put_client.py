@@ -18,6 +18,7 @@ from botocore.utils import get_environ_proxies
 
 from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.model import Batch
+from utils.settings import Source
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -89,27 +90,18 @@ class PutClient:
     Args:
         session: the AWS session, for credentials and region.
         endpoint_url: of CloudWatch Logs.
-        log_group: the log group's name.
-        log_stream: the log stream's name.
-        connections: how many requests may be under way at once.
+        source: names the log group and stream, and how many requests may be under way at once.
     """
 
-    def __init__(
-        self,
-        session: "Session",
-        endpoint_url: str,
-        log_group: str,
-        log_stream: str,
-        connections: int,
-    ) -> None:
+    def __init__(self, session: "Session", endpoint_url: str, source: Source) -> None:
         self._session = session
         self._endpoint_url = endpoint_url
-        self._log_group = log_group
-        self._log_stream = log_stream
+        self._log_group = source.log_group
+        self._log_stream = source.log_stream
         self._http = URLLib3Session(
             proxies=get_environ_proxies(endpoint_url),
             timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
-            max_pool_connections=connections,
+            max_pool_connections=source.concurrency,
         )
 
     def put(self, batch: Batch) -> RejectedInfo:

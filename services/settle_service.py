@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from services.pull_logs_service import AuditBucket
+from services.status_service import StatusLog
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.chunking import Chunk
 from utils.coverage import Coverage
@@ -16,6 +17,17 @@ from utils.settling import Doubt, event_key
 
 class ReadBackDeniedError(Exception):
     """The credentials do not permit reading back."""
+
+    def tell(self, status: StatusLog, events: int) -> None:
+        """Says what follows from it.
+
+        Args:
+            status: takes the status line.
+            events: how many are in doubt.
+        """
+        text = "Reading back is not permitted, so events in doubt are sent, some perhaps again."
+        text += " Allow logs:GetLogEvents in the IAM policy of AWS_ACCESS."
+        status.write("WARN", text, {"possibly_duplicated": events})
 
 
 class Settler:

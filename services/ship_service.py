@@ -115,7 +115,7 @@ class Shipper:
     def _tell_damage(self, chunk: Chunk) -> None:
         damaged = chunk.position.object
         text = f"The object {damaged.key} ends early: {chunk.damage}. "
-        text += "Its good lines are sent; put it back whole, and the rest is sent too."
+        text += "What it holds is sent; once it is put back whole, the rest is sent too."
         self._tools.status.write(
             "ERROR", text, {"object": damaged.key, "lines": chunk.position.lines}
         )

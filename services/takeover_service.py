@@ -101,7 +101,8 @@ class Takeover:
             doubt.want(_open_keys(begin, part))
         try:
             self._settler.look(doubt, [begin for begin in begins if begin.lines])
-        except ReadBackDeniedError:
+        except ReadBackDeniedError as exc:
+            exc.tell(self._status, doubt.size)
             self.possibly_duplicated = doubt.size
             return begins
         # What was read back is marked from now on, so later upload times tell the rest from it.

@@ -18,7 +18,8 @@ from services.put_client import (
 from utils.batching import restamped, split_rejected
 from utils.delivery import Delivery, Parcel
 from utils.errors import ForwarderError, ServiceError, StoppedError
-from utils.model import Batch
+from utils.model import Batch, Gauge
+from utils.settings import Source
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -34,24 +35,22 @@ class LogStream:
 
     Args:
         session: the AWS session.
-        log_group: the log group's name; it must exist.
-        log_stream: the log stream's name; it is made where it is missing.
-        connections: how many puts may be in flight.
+        source: names the log group, which must exist, and the stream, which is made if missing.
+        gauge: shows why nothing is taken, while that is so.
         stop: set when the process is to end.
     """
 
-    def __init__(
-        self, session: "Session", log_group: str, log_stream: str, connections: int, stop: Event
-    ) -> None:
+    def __init__(self, session: "Session", source: Source, gauge: Gauge, stop: Event) -> None:
         self._client = logs_client(session)
-        endpoint_url = self._client.meta.endpoint_url
-        self._put_client = PutClient(session, endpoint_url, log_group, log_stream, connections)
-        self.log_group = log_group
-        self.log_stream = log_stream
+        self._put_client = PutClient(session, self._client.meta.endpoint_url, source)
+        self.log_group = source.log_group
+        self.log_stream = source.log_stream
+        self._gauge = gauge
         self._stop = stop
         self._is_closed = False
-        missing = f"Create the log group {log_group} in {session.region_name}, or mend log_group"
-        self._hints = {"ResourceNotFoundException": f"{missing} in config.json"}
+        missing = f"Create the log group {source.log_group} in {source.aws.region}"
+        missing += ", or correct log_group in config.json or AWS_REGION"
+        self._hints = {"ResourceNotFoundException": missing}
 
     def prepare(self) -> int | None:
         """Makes the stream where it is missing; returns the group's retention in days, if any.
@@ -135,11 +134,13 @@ class LogStream:
         while not self._is_closed:
             try:
                 with self._errors("put events into", "logs:PutLogEvents"):
-                    return self._put_client.put(batch)
+                    info = self._put_client.put(batch)
+                    self._gauge.trouble = ""
+                    return info
             except StreamMissingError:
                 self._create_stream()
-            except NotStoredError:
-                pass
+            except NotStoredError as exc:
+                self._gauge.trouble = str(exc)
             if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
                 break
             pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)

@@ -92,7 +92,7 @@ def check_identity(checkpoint: Checkpoint, source: SourceIdentity, name: str) ->
         raise CheckpointError(
             f"The checkpoint {name} is for another destination or origin",
             "; ".join(differences),
-            "Change config.json back, or give the source another name to start it anew from mode",
+            f"Change config.json back, or move {name} away to start anew from mode",
         )
 
 

@@ -98,13 +98,14 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Gauge(msgspec.Struct):
-    """How far an iteration is, for a person who watches."""
+    """How far an iteration is, for a person who watches; `trouble` is why nothing is taken now."""
 
     objects: int = 0
     objects_total: int = 0
     bytes: int = 0
     bytes_total: int = 0
     events: int = 0
+    trouble: str = ""
 
     def expect(self, planned: Iterable[LogObject]) -> None:
         """Adds planned objects to the totals."""

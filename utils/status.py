@@ -59,7 +59,8 @@ def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
         seconds = elapsed_seconds * max(0, gauge.bytes_total - gauge.bytes) / gauge.bytes
         left = str(timedelta(seconds=round(seconds)))
     objects = f"{gauge.objects:,} of {gauge.objects_total:,} objects"
-    return f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
+    text = f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
+    return f"{text}, CloudWatch takes nothing now ({gauge.trouble})" if gauge.trouble else text
 
 
 def progress_bar(gauge: Gauge, elapsed_seconds: float) -> str:
