@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import boto3
@@ -18,7 +19,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from utils.errors import ServiceError
+from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ _AWS_HINTS = {
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",
     "ExpiredTokenException": "Replace the expired AWS credentials",
     "OptInRequired": "Check AWS_REGION: it is not enabled for the account",
+}
+THROTTLED = {
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "LimitExceededException",
+    "SlowDown",
 }
 _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
@@ -131,6 +141,11 @@ def aws_errors(doing: str, permission: str, hints: Mapping[str, str]) -> Iterato
         yield
 
 
+def _is_transient(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_code(error) in THROTTLED
+
+
 @contextmanager
 def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iterator[None]:
     message = f"Can't {doing}"
@@ -139,7 +154,8 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
     except ClientError as exc:
         code = error_code(exc)
         hint = hints.get(code, f"Look {code} up in the documentation of the service")
-        raise ServiceError(message, code, hint) from exc
+        kind = TransientError if _is_transient(exc) else ServiceError
+        raise kind(message, code, hint) from exc
     except (NoCredentialsError, PartialCredentialsError) as exc:
         hint = "Set AWS_ACCESS and AWS_SECRET, or give the machine a role"
         raise ServiceError(message, "no AWS credentials", hint) from exc
@@ -147,7 +163,7 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
         hint = "Check the endpoint's certificate and this machine's clock"
         raise ServiceError(message, "TLS error", hint) from exc
     except (BotoConnectionError, HTTPClientError) as exc:
-        raise ServiceError(message, type(exc).__name__, network_hint) from exc
+        raise TransientError(message, type(exc).__name__, network_hint) from exc
     except BotoCoreError as exc:
         hint = "Check boto3's own variables, such as AWS_PROFILE, and its files"
         raise ServiceError(message, type(exc).__name__, hint) from exc

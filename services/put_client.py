@@ -1,5 +1,6 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from botocore.exceptions import (
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, THROTTLED
 from utils.model import Batch
 from utils.settings import Source
 
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
     from boto3 import Session
 
 _TARGET = "Logs_20140328.PutLogEvents"
-_THROTTLED = {
-    "ThrottlingException",
-    "Throttling",
-    "ThrottledException",
-    "RequestLimitExceeded",
-    "TooManyRequestsException",
-    "LimitExceededException",
-}
-_SERVER_ERROR = 500
-_TOO_MANY_REQUESTS = 429
-_OK = 200
 
 
 class NotStoredError(Exception):
@@ -137,11 +127,11 @@ class PutClient:
 
 def _outcome(answer: AWSResponse) -> RejectedInfo:
     content = answer.content
-    if answer.status_code >= _SERVER_ERROR:
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise UnknownOutcomeError(f"HTTP {answer.status_code}")
     if len(content) != int(answer.headers.get("Content-Length", len(content))):
         raise UnknownOutcomeError("incomplete answer")
-    if answer.status_code != _OK:
+    if answer.status_code != HTTPStatus.OK:
         _raise_failure(answer.status_code, content)
     try:
         parsed = msgspec.json.decode(content or b"{}", type=_Answer)
@@ -156,7 +146,7 @@ def _raise_failure(status: int, content: bytes) -> None:
     except msgspec.DecodeError:
         failure = _Failure()
     code = failure.code.rpartition("#")[2].partition(":")[0] or f"HTTP {status}"
-    if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+    if code in THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise NotStoredError(code)
     if code == "InvalidParameterException":
         raise RefusedError(failure.message)

@@ -17,12 +17,16 @@ from services.put_client import (
 )
 from utils.batching import restamped, split_rejected
 from utils.delivery import Delivery, Parcel
-from utils.errors import ForwarderError, ServiceError, StoppedError
+from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
 from utils.model import Batch, Gauge
 from utils.settings import Source
 
 if TYPE_CHECKING:
     from boto3 import Session
+    from types_boto3_logs.type_defs import (
+        GetLogEventsRequestTypeDef,
+        GetLogEventsResponseTypeDef,
+    )
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 20.0
@@ -111,27 +115,36 @@ class LogStream:
         Raises:
             ServiceError: it can't be read back.
         """
-        token: dict[str, str] = {}
+        request: GetLogEventsRequestTypeDef = {
+            "logGroupName": self.log_group,
+            "logStreamName": self.log_stream,
+            "startTime": max(0, from_ms),
+            "endTime": max(0, until_ms) + 1,
+            "startFromHead": True,
+        }
         while True:
-            with self._errors("read back from", "logs:GetLogEvents"):
-                page = self._client.get_log_events(
-                    logGroupName=self.log_group,
-                    logStreamName=self.log_stream,
-                    startTime=max(0, from_ms),
-                    endTime=max(0, until_ms) + 1,
-                    startFromHead=True,
-                    **token,  # type: ignore[arg-type]
-                )
+            page = self._page(request)
             for event in page["events"]:
                 yield event["timestamp"], event["message"]
-            next_token = {"nextToken": page["nextForwardToken"]}
-            if next_token == token:
+            if page["nextForwardToken"] == request.get("nextToken"):
                 return
-            token = next_token
+            request["nextToken"] = page["nextForwardToken"]
+
+    def _page(self, request: "GetLogEventsRequestTypeDef") -> "GetLogEventsResponseTypeDef":
+        for pause_seconds in _pauses():
+            try:
+                with self._errors("read back from", "logs:GetLogEvents"):
+                    return self._client.get_log_events(**request)
+            except TransientError as exc:
+                self._gauge.trouble = exc.detail
+            if self._is_closed or self._stop.wait(pause_seconds):
+                break
+        raise StoppedError("Stopped before a batch in doubt was settled")
 
     def _put_until_answered(self, batch: Batch) -> RejectedInfo:
-        pause_seconds = _FIRST_PAUSE_SECONDS
-        while not self._is_closed:
+        for pause_seconds in _pauses():
+            if self._is_closed:
+                break
             try:
                 with self._errors("put events into", "logs:PutLogEvents"):
                     info = self._put_client.put(batch)
@@ -141,9 +154,8 @@ class LogStream:
                 self._create_stream()
             except NotStoredError as exc:
                 self._gauge.trouble = str(exc)
-            if self._stop.wait(random.uniform(0, pause_seconds)):  # noqa: S311 - jitter
+            if self._stop.wait(pause_seconds):
                 break
-            pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
         raise StoppedError("Stopped before a batch was sent")
 
     def _deliver_parts(self, parcel: Parcel, reason: str) -> Delivery:
@@ -184,3 +196,11 @@ class LogStream:
 
     def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
+
+
+def _pauses() -> Iterator[float]:
+    """Yields the seconds to wait before the next try: longer and longer, with full jitter."""
+    longest = _FIRST_PAUSE_SECONDS
+    while True:
+        yield random.uniform(0, longest)  # noqa: S311 - jitter is no secret
+        longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)

@@ -45,6 +45,10 @@ class ServiceError(ForwarderError):
     """A request to Lyve Cloud or AWS failed in a way that trying again now does not mend."""
 
 
+class TransientError(ServiceError):
+    """A request failed in a way that passes: throttling, a server's error, the network."""
+
+
 class CheckpointError(ForwarderError):
     """The checkpoint can't be trusted, so the source is not shipped."""
 
