@@ -86,8 +86,12 @@ class InFlight:
         for batch in batches(chunk.events, acceptance, self._rules.batch_size):
             is_in_time = acceptance.includes(batch[0].timestamp_ms)
             stamped = batch if is_in_time else restamped(batch, self._next_upload_ms)
-            pending.futures.append(self._pool.submit(Parcel(stamped, self._next_upload_ms)))
+            parcel = Parcel(stamped, self._next_upload_ms)
             self._next_upload_ms += 1
+            if chunk.position.is_doubtful:
+                pending.delivery.uncertain.append(parcel)
+            else:
+                pending.futures.append(self._pool.submit(parcel))
         self._pending.append(pending)
 
     def settle_oldest(self) -> Pending:

@@ -31,6 +31,7 @@ class Shipper:
         self._rules = rules
         self._in_flight = InFlight(tools, rules)
         self._sent = Mark()
+        self._quarantined = 0
 
     def ship(self, positions: list[Position]) -> None:
         """Ships planned objects behind their positions, in their order.
@@ -68,7 +69,8 @@ class Shipper:
             try:
                 yield from self._chunks_of(position)
             except ContentChangedError:
-                yield from self._chunks_of(Position(position.object))
+                # Other content was shipped under this key: what the stream holds is looked up.
+                yield from self._chunks_of(Position(position.object, is_doubtful=True))
 
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
         lines = self._tools.bucket.lines(position.object)
@@ -104,13 +106,23 @@ class Shipper:
         progress = self._tools.progress
         upload_from_ms = self._in_flight.upload_from_ms
         progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted, upload_from_ms)
+        self._quarantined += chunk.counts.quarantined
         if chunk.is_last:
             progress.complete(chunk.position)
+            self._tell_quarantined(chunk.position)
         self._tools.counts.add(chunk.counts)
         self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
         if chunk.damage:
             self._tell_damage(chunk)
         self._tools.saver.advance(progress.mark)
+
+    def _tell_quarantined(self, position: Position) -> None:
+        if self._quarantined:
+            key = position.object.key
+            text = f"CloudWatch can't take some lines of {key}. They are kept in the quarantine."
+            pairs = {"object": key, "quarantined": self._quarantined}
+            self._tools.status.write("WARN", text, pairs)
+        self._quarantined = 0
 
     def _tell_damage(self, chunk: Chunk) -> None:
         damaged = chunk.position.object

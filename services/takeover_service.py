@@ -119,7 +119,7 @@ class Takeover:
         try:
             return position, list(islice(self._keys(position), most_lines))
         except ContentChangedError:
-            begin = Position(position.object)
+            begin = Position(position.object, is_doubtful=True)
             return begin, list(islice(self._keys(begin), most_lines))
 
     def _keys(self, position: Position) -> Iterator[Key | None]:

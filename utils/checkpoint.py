@@ -42,7 +42,10 @@ class _Versioned(msgspec.Struct):
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Returns the checkpoint as a JSON document with its checksum."""
-    return msgspec.json.encode(replace(checkpoint, checksum=_checksum(checkpoint)))
+    # Encoded once: the coverage may change meanwhile.
+    document = _without_checksum(checkpoint)
+    end = b'"}'
+    return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
 
 
 def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
@@ -65,9 +68,9 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
                 "Run the version of this program that wrote it, or a newer one",
             )
         checkpoint = msgspec.json.decode(document, type=Checkpoint)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
-    if checkpoint.checksum != _checksum(checkpoint):
+    if checkpoint.checksum != sha256(_without_checksum(checkpoint)).hexdigest():
         raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
     return checkpoint
 
@@ -96,5 +99,6 @@ def check_identity(checkpoint: Checkpoint, source: SourceIdentity, name: str) ->
         )
 
 
-def _checksum(checkpoint: Checkpoint) -> str:
-    return sha256(msgspec.json.encode(replace(checkpoint, checksum=""))).hexdigest()
+def _without_checksum(checkpoint: Checkpoint) -> bytes:
+    """Returns the document with an empty checksum, which is its last member."""
+    return msgspec.json.encode(replace(checkpoint, checksum=""))

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from utils.batching import EVENT_OVERHEAD_BYTES, MAX_MESSAGE_BYTES
-from utils.decompression import DamagedError, DeletedError
+from utils.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import (
     NOT_STORED,
@@ -85,7 +85,9 @@ class Chunk(msgspec.Struct):
 
     def _event(self, number: int, line: bytes) -> LogEvent | None:
         if len(line) > MAX_MESSAGE_BYTES:
-            self.quarantine(number, line, f"longer than the {MAX_MESSAGE_BYTES} bytes of an event")
+            reason = f"longer than the {MAX_MESSAGE_BYTES} bytes of an event"
+            cut = f", and cut to {len(line)} bytes" if len(line) == LONGEST_LINE_BYTES else ""
+            self.quarantine(number, line, reason + cut)
             return None
         try:
             message = line.decode()
@@ -150,16 +152,23 @@ def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
         ContentChangedError: the last shipped line is not there.
     """
     number = 0
-    for line in lines:
-        number += 1
-        if number > begin.lines:
-            yield line
-        elif number == begin.lines and zlib.crc32(line) != begin.line_hash:
-            raise ContentChangedError
+    try:
+        for line in lines:
+            number += 1
+            if number > begin.lines:
+                yield line
+            elif number == begin.lines and zlib.crc32(line) != begin.line_hash:
+                raise ContentChangedError
+    except DamagedError as exc:
+        if number < begin.lines:
+            # The line that is cut off here was shipped whole before.
+            exc.rest = b""
+        raise
     if number < begin.lines:
         raise ContentChangedError
 
 
 def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
     line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
-    return Position(begin.object, number, line_hash, begin.stored[number - begin.lines :])
+    stored = begin.stored[number - begin.lines :]
+    return replace(begin, lines=number, line_hash=line_hash, stored=stored)

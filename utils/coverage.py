@@ -36,6 +36,7 @@ class Coverage:
     def __init__(self, state: CoverageState) -> None:
         self.state = state
         self._shipped = dict(entries(state))
+        self._sweep_ms: int | None = None
 
     def begin_at(self, since_ms: int) -> None:
         """Moves the beginning of coverage to an earlier time; a later one changes nothing.
@@ -45,7 +46,7 @@ class Coverage:
         """
         if since_ms < self.state.since_ms:
             self.state.since_ms = since_ms
-            self.state.dormant.clear()
+            self.state.swept_ms = None
 
     def folders_to_list(self, folders: Iterable[str], now_ms: int) -> Iterator[str]:
         """Yields the folders that may hold something new: all of them once a day.
@@ -56,8 +57,7 @@ class Coverage:
         """
         swept_ms = self.state.swept_ms
         is_sweep = swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
-        if is_sweep:
-            self.state.swept_ms = now_ms
+        self._sweep_ms = now_ms if is_sweep else None
         return (folder for folder in folders if is_sweep or folder not in self.state.dormant)
 
     def is_dormant(self, folder: str) -> bool:
@@ -70,11 +70,9 @@ class Coverage:
         if shipped:
             return shipped.content != content_hash(listed)
         dormant_ms = self.state.dormant.get(listed.folder)
-        if dormant_ms is not None and listed.last_modified_ms > dormant_ms:
-            return listed.last_modified_ms >= self.state.since_ms
-        return listed.last_modified_ms >= self.state.since_ms and not self._covers(
-            listed.last_modified_ms
-        )
+        is_new_there = dormant_ms is not None and listed.last_modified_ms > dormant_ms
+        is_uncovered = is_new_there or not self._covers(listed.last_modified_ms)
+        return listed.last_modified_ms >= self.state.since_ms and is_uncovered
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
@@ -93,6 +91,9 @@ class Coverage:
         shipped = position.object
         key, content = key_hash(shipped.key), content_hash(shipped)
         minute_ms = shipped.last_modified_ms // _MINUTE_MS * _MINUTE_MS
+        known = self._shipped.get(key)
+        if known:
+            self.state.recent[known.minute_ms].remove(key)
         self._shipped[key] = Shipped(minute_ms, content, position.lines, position.line_hash)
         entry = pack(key, self._shipped[key])
         self.state.recent.setdefault(minute_ms, RecentMinute()).add(entry, event_times)
@@ -106,6 +107,8 @@ class Coverage:
             survey: the listing that the plan was made of.
             frontier_ms: everything listed before this time is shipped, in ms since 1970.
         """
+        if self._sweep_ms is not None:
+            self.state.swept_ms = self._sweep_ms
         floor_ms = max(self.state.since_ms, frontier_ms - LATE_WINDOW_MS)
         self._cover_until(floor_ms)
         self._note_dormant(survey, floor_ms)
@@ -128,8 +131,9 @@ class Coverage:
         in_range = self.state.recent[shipped.minute_ms].may_hold(from_ms, until_ms)
         return shipped.lines if in_range else 0
 
-    def _covers(self, last_modified_ms: int) -> bool:
-        return any(start <= last_modified_ms < end for start, end in self.state.covered)
+    def _covers(self, first_ms: int, last_ms: int | None = None) -> bool:
+        last_ms = first_ms if last_ms is None else last_ms
+        return any(start <= first_ms and last_ms < end for start, end in self.state.covered)
 
     def _cover_until(self, end_ms: int) -> None:
         self.state.covered = union([*self.state.covered, (self.state.since_ms, end_ms)])
@@ -144,7 +148,7 @@ class Coverage:
         self.state.recent = {
             minute_ms: minute
             for minute_ms, minute in self.state.recent.items()
-            if not (self._covers(minute_ms) and self._covers(minute_ms + _MINUTE_MS - 1))
+            if not self._covers(minute_ms, minute_ms + _MINUTE_MS - 1)
         }
 
     def _forget_surplus(self, frontier_ms: int) -> bool:

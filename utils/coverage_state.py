@@ -34,6 +34,18 @@ class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
             times = [time for time in known if time is not None]
             self.events_from_ms, self.events_until_ms = min(times), max(times)
 
+    def remove(self, key: int) -> None:
+        """Takes a shipped object out.
+
+        Args:
+            key: the hash of its key.
+        """
+        packed = self.objects
+        parts = (
+            packed[start : start + ENTRY_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
+        )
+        self.objects = b"".join(part for part in parts if _ENTRY.unpack(part)[0] != key)
+
     def may_hold(self, from_ms: int, until_ms: int) -> bool:
         """Tells if an event of these objects may lie in the range, both ends included, in ms."""
         if self.events_from_ms is None or self.events_until_ms is None:

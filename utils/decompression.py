@@ -61,28 +61,29 @@ class _Gunzip:
 
     def blocks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
-            yield from self._blocks_of(piece)
-        while block := self._member.decompress(b"", BLOCK_BYTES):
-            yield block
+            data = self._next_member(piece)
+            while data:
+                yield from self._step(data)
+                rest = self._member.unconsumed_tail or self._member.unused_data
+                data = self._next_member(rest)
+        while any(kept_back := list(self._step(b""))):
+            yield from kept_back
         if not self._member.eof:
             raise DamagedError("its gzip data is truncated")
 
-    def _blocks_of(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self._member.eof:
-                data = self._next_member(data)
-                continue
-            before = self._member.copy()
-            try:
-                yield self._member.decompress(data, BLOCK_BYTES)
-            except zlib.error as exc:
-                yield _salvaged(before, data)
-                fault = str(exc).rpartition(": ")[2]
-                raise DamagedError(f"its gzip data is damaged: {fault}") from exc
-            data = self._member.unconsumed_tail or self._member.unused_data
+    def _step(self, data: bytes) -> Iterator[bytes]:
+        before = self._member.copy()
+        try:
+            yield self._member.decompress(data, BLOCK_BYTES)
+        except zlib.error as exc:
+            yield _salvaged(before, data)
+            fault = str(exc).rpartition(": ")[2]
+            raise DamagedError(f"its gzip data is damaged: {fault}") from exc
 
     def _next_member(self, data: bytes) -> bytes:
-        """Begins the next member; zero bytes between members are padding, as in gzip itself."""
+        """Begins the next member where one ends; zero bytes between them are padding."""
+        if not self._member.eof:
+            return data
         data = data.lstrip(b"\0")
         if data and not GZIP_MAGIC.startswith(data[:2]):
             raise DamagedError("something else follows its gzip data")
@@ -95,7 +96,8 @@ def _salvaged(member: "zlib._Decompress", data: bytes) -> bytes:
     """Returns what a step makes before it fails: zlib itself hands out nothing of it."""
     content = bytearray()
     try:
-        for index in range(len(data)):
+        # The last turn has no input: it brings what is kept back.
+        for index in range(len(data) + 1):
             rest = data[index : index + 1]
             while made := member.decompress(rest, 1):
                 content += made
@@ -121,4 +123,6 @@ class LineSplitter:
         lines = block.split(b"\n")
         lines[0] = self.rest + lines[0]
         self.rest = lines.pop()[:LONGEST_LINE_BYTES]
-        return [line[:-1] if line.endswith(b"\r") else line for line in lines]
+        return [
+            (line[:-1] if line.endswith(b"\r") else line)[:LONGEST_LINE_BYTES] for line in lines
+        ]

@@ -1,7 +1,7 @@
 """Finds an event's own time in its JSON line."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import msgspec
 from dateutil import parser as dateutil_parser
@@ -57,7 +57,7 @@ def event_time_ms(line: bytes) -> int | None:
         event = _decode_event(line)
     except msgspec.ValidationError:
         return _time_of_odd_event(_decode(line))
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise NotJsonError from exc
     if event.audit_entry and event.audit_entry.time:
         return timestamp_ms(event.audit_entry.time)
@@ -100,7 +100,7 @@ def _first_time(texts: list[str | None]) -> int | None:
 def _decode(line: bytes) -> object:
     try:
         return msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise NotJsonError from exc
 
 
@@ -128,7 +128,18 @@ def _from_other_form(text: str) -> datetime | None:
         text = f"{day}T{clock}{fraction or ''}{offset}"
     try:
         # What dateutil does not find it takes from the default: two defaults show if it did.
-        first, second = (dateutil_parser.parse(text, default=default) for default in _DATE_PARTS)
-    except (ValueError, OverflowError, TypeError):
+        first, second = (
+            dateutil_parser.parse(text, default=default, tzinfos=_zone) for default in _DATE_PARTS
+        )
+    except (ValueError, OverflowError, TypeError, ArithmeticError):
         return None
     return first if first == second else None
+
+
+def _zone(name: str | None, offset_seconds: int | None) -> tzinfo | None:
+    """Takes no zone by its name: many share one."""
+    if offset_seconds is not None:
+        return timezone(timedelta(seconds=offset_seconds))
+    if name not in {None, "UTC", "GMT", "Z"}:
+        raise ValueError(name)
+    return UTC

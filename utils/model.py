@@ -26,13 +26,15 @@ class LogObject(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far an object is shipped: its first `lines` lines, of which the last has `line_hash`.
 
-    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say.
+    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say. An object is
+    doubtful if another content of it was shipped: CloudWatch may hold any of its lines.
     """
 
     object: LogObject
     lines: int = 0
     line_hash: int = 0
     stored: str = ""
+    is_doubtful: bool = False
 
     def mark(self, number: int) -> str:
         """Returns the mark of the line behind the position with this number, from 1."""

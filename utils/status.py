@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from utils.model import Counts, Gauge
 
 _BAR_WIDTH = 20
+# The most that a duration can show.
+_LONGEST_SECONDS = 10**9
 
 Pairs = Mapping[str, object]
 
@@ -57,7 +59,7 @@ def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
     left = "unknown"
     if gauge.bytes:
         seconds = elapsed_seconds * max(0, gauge.bytes_total - gauge.bytes) / gauge.bytes
-        left = str(timedelta(seconds=round(seconds)))
+        left = str(timedelta(seconds=min(round(seconds), _LONGEST_SECONDS)))
     objects = f"{gauge.objects:,} of {gauge.objects_total:,} objects"
     text = f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
     return f"{text}, CloudWatch takes nothing now ({gauge.trouble})" if gauge.trouble else text
