@@ -14,7 +14,7 @@ from uuid import uuid4
 from schedule import Scheduler
 
 from services.background import attend
-from services.console_service import print_plan
+from services.console_service import print_check, print_plan
 from services.display_service import Display
 from services.iteration_service import Iteration
 from services.settings_service import read_sources
@@ -48,39 +48,42 @@ class Engine:
 
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
-        since = _now() - _HOUR
-        return EXIT_OK if self._attend(lambda: self._iterate(since)) else EXIT_FAILED
+        since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
+        return EXIT_OK if self._attend(lambda: self._iterate(since_seconds)) else EXIT_FAILED
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
-        start = self._start(_now() - _HOUR)
+        start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
+        return self._tell(lambda one: print_plan(one, start, self._clock, self.stop))
 
-        def plan() -> bool:
-            told = [
-                print_plan(one, start, self._clock, self.stop)
-                for one in read_sources(self._config_path)
-            ]
-            return all(told)
-
-        return EXIT_OK if self._attend(plan) else EXIT_FAILED
+    def run_check(self) -> int:
+        """Prints what trying each access shows; returns the exit status."""
+        return self._tell(lambda one: print_check(one, self._clock, self.stop))
 
     def run_daemon(self) -> int:
         """Runs an iteration at each round hour until the stop; returns the exit status."""
-        started = _now()
+        started_seconds = self._clock.elapsed_seconds()
         scheduler = Scheduler()
-        is_ended = self._attend(lambda: self._open(started)) is not None
+        is_ended = self._attend(lambda: self._open(started_seconds)) is not None
         while not self.stop.is_set():
             # A clock that was set back would leave the next slot hours away.
             if not scheduler.jobs or (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
-                self._schedule(scheduler, started)
+                self._schedule(scheduler, started_seconds)
             self.stop.wait(min(_LOOK_SECONDS, max(0.0, scheduler.idle_seconds or 0.0)))
             if not self.stop.is_set() and scheduler.jobs[0].should_run:
                 is_ended = self._attend(lambda: _run_pending(scheduler)) is not None
         return EXIT_OK if is_ended else EXIT_FAILED
 
-    def _schedule(self, scheduler: Scheduler, started: datetime) -> None:
+    def _tell(self, tell_source: Callable[[Source], bool]) -> int:
+        def work() -> bool:
+            told = [tell_source(one) for one in read_sources(self._config_path)]
+            return all(told)
+
+        return EXIT_OK if self._attend(work) else EXIT_FAILED
+
+    def _schedule(self, scheduler: Scheduler, started_seconds: float) -> None:
         scheduler.clear()
-        job = scheduler.every().hour.at(":00").do(self._iterate, started)
+        job = scheduler.every().hour.at(":00").do(self._iterate, started_seconds)
         tell(_now(), "INFO", f"The next iteration begins at {job.next_run:%H:%M} UTC.", {})
 
     def _attend(self, work: Callable[[], bool]) -> bool | None:
@@ -94,34 +97,37 @@ class Engine:
         if self._display:
             self._display.refresh()
 
-    def _open(self, started: datetime) -> bool:
+    def _open(self, started_seconds: float) -> bool:
         """Marks where coverage begins, so that a restart before the first slot loses nothing."""
-        start = self._start(started)
+        start = self._start(started_seconds)
         results = [
             Iteration(one, self._clock, self.stop).open(start)
             for one in read_sources(self._config_path)
         ]
         return all(results)
 
-    def _iterate(self, since: datetime) -> bool:
+    def _iterate(self, since_seconds: float) -> bool:
         """Runs an iteration of each source; returns if all went well. It never raises."""
         try:
             sources = read_sources(self._config_path)
         except ConfigurationError as exc:
             print_problems(exc)
             return False
-        results = [self._iterate_source(source, since) for source in sources]
+        results = [self._iterate_source(source, since_seconds) for source in sources]
         return all(results)
 
-    def _iterate_source(self, source: Source, since: datetime) -> bool:
+    def _iterate_source(self, source: Source, since_seconds: float) -> bool:
         iteration = Iteration(source, self._clock, self.stop)
         self._display = Display(source.name, iteration.gauge, self._clock)
-        is_good = iteration.run(self._start(since))
+        is_good = iteration.run(self._start(since_seconds))
         self._display = None
         return is_good
 
-    def _start(self, since: datetime) -> Start:
-        return Start(self._owner, _ms(_now()), _ms(since))
+    def _start(self, since_seconds: float) -> Start:
+        """Counts back by a clock that nobody sets."""
+        ago_seconds = self._clock.elapsed_seconds() - since_seconds
+        now_ms = int(_now().timestamp() * 1000)
+        return Start(self._owner, now_ms, round(ago_seconds * 1000))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -140,6 +146,8 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigurationError as exc:
         print_problems(exc)
         return EXIT_CONFIGURATION
+    if options.check:
+        return engine.run_check()
     if options.plan:
         return engine.run_plan()
     return engine.run_once() if options.once else engine.run_daemon()
@@ -158,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
+    kinds.add_argument("--check", action="store_true", help="try each access, and end")
     kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
     parser.add_argument(
         "--config",
@@ -183,10 +192,6 @@ def _run_pending(scheduler: Scheduler) -> bool:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
 
 
-def s3_client(access: LyveAccess) -> "S3Client":
+def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     """Returns a client for Lyve Cloud's S3.
 
     The checksums that boto3 adds by itself are off: S3-compatible stores may refuse them
@@ -69,16 +69,18 @@ def s3_client(access: LyveAccess) -> "S3Client":
 
     Args:
         access: keys, region and endpoint.
+        attempts: how often a request is tried, at most.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         s3={"addressing_style": "path"},
     )
-    with lyve_errors("set up the connection to Lyve Cloud", {}):
+    doing = "set up the connection to Lyve Cloud"
+    with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"):
         session = boto3.Session(access.access_key, access.secret_key, region_name=access.region)
         return session.client("s3", endpoint_url=access.endpoint_url, config=config)
 
@@ -93,18 +95,22 @@ def aws_session(access: AwsAccess) -> boto3.Session:
         return boto3.Session(access.access_key, access.secret_key, region_name=access.region)
 
 
-def logs_client(session: boto3.Session) -> "CloudWatchLogsClient":
+def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
     """Returns a client for CloudWatch Logs, for all calls but PutLogEvents.
 
     Args:
         session: of `aws_session`.
+        attempts: how often a request is tried, at most.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
-    return session.client("logs", config=config)
+    doing = "set up the connection to AWS"
+    variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
+    with aws_errors(doing, "logs:PutLogEvents", {}), _endpoint_errors(doing, variable):
+        return session.client("logs", config=config)
 
 
 def error_code(error: ClientError) -> str:
@@ -139,6 +145,15 @@ def aws_errors(doing: str, permission: str, hints: Mapping[str, str]) -> Iterato
     known = {**_AWS_HINTS, **dict.fromkeys(_AWS_DENIED, denied), **hints}
     with _translated(doing, known, "Check AWS_REGION and the network"):
         yield
+
+
+@contextmanager
+def _endpoint_errors(doing: str, variable: str) -> Iterator[None]:
+    """Names the variable at fault: botocore raises a plain ValueError for a malformed endpoint."""
+    try:
+        yield
+    except ValueError as exc:
+        raise ServiceError(f"Can't {doing}", "invalid endpoint", f"Check {variable}") from exc
 
 
 def _is_transient(error: ClientError) -> bool:

@@ -2,9 +2,11 @@
 
 from threading import Event
 
+from services.check_service import check
 from services.plan_service import preview
 from services.status_service import Clock, tell
-from utils.errors import ForwarderError, unexpected
+from utils.errors import ForwarderError, StoppedError, unexpected
+from utils.findings import lines, summary
 from utils.model import Start
 from utils.preview import rows
 from utils.settings import Source
@@ -29,6 +31,31 @@ def print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
         return False
     _print_table(source.name, table)
     return True
+
+
+def print_check(source: Source, clock: Clock, stop: Event) -> bool:
+    """Tries every access that the daemon needs, and prints each; returns if none failed.
+
+    Args:
+        source: what to ship where.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+    if stop.is_set():
+        return False
+    text = "Trying every access that the daemon needs."
+    line = tell(clock.now(), "INFO", text, {"source": source.name})
+    print(source.name, flush=True)  # noqa: T201 - the terminal is where it is asked
+    outcomes = []
+    try:
+        for what, finding in check(source, line, clock, stop):
+            outcomes.append(finding.outcome)
+            print(*lines(what, finding), sep="\n", flush=True)  # noqa: T201 - likewise
+    except StoppedError as exc:
+        tell(clock.now(), "WARN", str(exc), {"source": source.name})
+        return False
+    print(f"  {summary(outcomes)}\n", flush=True)  # noqa: T201 - likewise
+    return "failed" not in outcomes
 
 
 def _print_table(title: str, table: list[tuple[str, str]]) -> None:

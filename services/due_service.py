@@ -63,7 +63,9 @@ class DueObjects:
         first = Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
         checkpoint = found or first
         coverage = Coverage(checkpoint.coverage)
-        coverage.begin_at(since_ms)
+        # `lasthour` moves the beginning only where it lies ahead, after a date still to come.
+        if self._source.since_ms is not None or coverage.state.since_ms > now_ms:
+            coverage.begin_at(since_ms)
         return Outset(now_ms, top, checkpoint, found is None, coverage)
 
     def listed(self, outset: Outset, survey: Survey) -> Iterator[LogObject]:
@@ -82,5 +84,5 @@ class DueObjects:
 
     def _since_ms(self, now_ms: int, start: Start) -> int:
         if self._source.since_ms is None:
-            return now_ms - (start.now_ms - start.lasthour_ms)
+            return now_ms - start.lasthour_ago_ms
         return self._source.since_ms

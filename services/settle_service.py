@@ -62,7 +62,7 @@ class Settler:
         """
         try:
             for from_ms, until_ms in doubt.ranges():
-                for timestamp_ms, message in self._log_stream.stored(from_ms, until_ms):
+                for timestamp_ms, message in self._log_stream.read_back.stored(from_ms, until_ms):
                     doubt.see(timestamp_ms, message)
         except ServiceError as exc:
             if exc.detail == "AccessDeniedException":

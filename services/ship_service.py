@@ -7,7 +7,7 @@ from services.in_flight import InFlight
 from services.object_reader import OBJECTS_OPENED_AHEAD
 from services.read_ahead import read_ahead
 from services.tools import Rules, Tools
-from utils.chunking import Chunk, ContentChangedError, chunks
+from utils.chunking import Chunk, ContentChangedError, chunks, doubtful
 from utils.delivery import Delivery
 from utils.errors import ForwarderError, StoppedError
 from utils.model import Position
@@ -69,8 +69,7 @@ class Shipper:
             try:
                 yield from self._chunks_of(position)
             except ContentChangedError:
-                # Other content was shipped under this key: what the stream holds is looked up.
-                yield from self._chunks_of(Position(position.object, is_doubtful=True))
+                yield from self._chunks_of(doubtful(position))
 
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
         lines = self._tools.bucket.lines(position.object)

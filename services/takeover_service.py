@@ -11,7 +11,7 @@ from services.pull_logs_service import AuditBucket
 from services.settle_service import ReadBackDeniedError, Settler
 from services.status_service import StatusLog
 from utils.checkpoint import WINDOW_LINES, Checkpoint
-from utils.chunking import Chunk, ContentChangedError, lines_behind
+from utils.chunking import Chunk, ContentChangedError, doubtful, lines_behind
 from utils.decompression import DamagedError
 from utils.errors import CheckpointError, StoppedError
 from utils.model import NOT_STORED, STORED, Position
@@ -85,7 +85,12 @@ class Takeover:
         return [
             position
             if position.object == current
-            else Position(current, position.lines, position.line_hash)
+            else Position(
+                current,
+                position.lines,
+                position.line_hash,
+                earlier_ms=position.object.last_modified_ms,
+            )
             for position, current in now
         ]
 
@@ -119,7 +124,7 @@ class Takeover:
         try:
             return position, list(islice(self._keys(position), most_lines))
         except ContentChangedError:
-            begin = Position(position.object, is_doubtful=True)
+            begin = doubtful(position)
             return begin, list(islice(self._keys(begin), most_lines))
 
     def _keys(self, position: Position) -> Iterator[Key | None]:

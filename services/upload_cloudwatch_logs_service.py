@@ -1,12 +1,11 @@
-"""Delivers batches into one log stream, several in flight, and reads back what it holds."""
+"""Delivers batches into one log stream, several in flight."""
 
-import random
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from threading import Event
 from typing import TYPE_CHECKING
 
 from services.aws_clients import aws_errors, logs_client
+from services.backoff import pauses
 from services.put_client import (
     NotStoredError,
     PutClient,
@@ -15,21 +14,15 @@ from services.put_client import (
     StreamMissingError,
     UnknownOutcomeError,
 )
+from services.read_back_service import ReadBack
 from utils.batching import restamped, split_rejected
 from utils.delivery import Delivery, Parcel
-from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
+from utils.errors import ForwarderError, ServiceError, StoppedError
 from utils.model import Batch, Gauge
 from utils.settings import Source
 
 if TYPE_CHECKING:
     from boto3 import Session
-    from types_boto3_logs.type_defs import (
-        GetLogEventsRequestTypeDef,
-        GetLogEventsResponseTypeDef,
-    )
-
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 20.0
 
 
 class LogStream:
@@ -52,6 +45,7 @@ class LogStream:
         self._gauge = gauge
         self._stop = stop
         self._is_closed = False
+        self.read_back = ReadBack(self._client, source, gauge, stop)
         missing = f"Create the log group {source.log_group} in {source.aws.region}"
         missing += ", or correct log_group in config.json or AWS_REGION"
         self._hints = {"ResourceNotFoundException": missing}
@@ -103,46 +97,8 @@ class LogStream:
             delivery.add(self.deliver(Parcel(again, parcel.upload_ms)))
         return delivery
 
-    def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
-        """Yields time and message of the events that the stream holds in a range of time.
-
-        Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
-
-        Args:
-            from_ms: the first time, in ms since 1970.
-            until_ms: the last time, included.
-
-        Raises:
-            ServiceError: it can't be read back.
-        """
-        request: GetLogEventsRequestTypeDef = {
-            "logGroupName": self.log_group,
-            "logStreamName": self.log_stream,
-            "startTime": max(0, from_ms),
-            "endTime": max(0, until_ms) + 1,
-            "startFromHead": True,
-        }
-        while True:
-            page = self._page(request)
-            for event in page["events"]:
-                yield event["timestamp"], event["message"]
-            if page["nextForwardToken"] == request.get("nextToken"):
-                return
-            request["nextToken"] = page["nextForwardToken"]
-
-    def _page(self, request: "GetLogEventsRequestTypeDef") -> "GetLogEventsResponseTypeDef":
-        for pause_seconds in _pauses():
-            try:
-                with self._errors("read back from", "logs:GetLogEvents"):
-                    return self._client.get_log_events(**request)
-            except TransientError as exc:
-                self._gauge.trouble = exc.detail
-            if self._is_closed or self._stop.wait(pause_seconds):
-                break
-        raise StoppedError("Stopped before a batch in doubt was settled")
-
     def _put_until_answered(self, batch: Batch) -> RejectedInfo:
-        for pause_seconds in _pauses():
+        for pause_seconds in pauses():
             if self._is_closed:
                 break
             try:
@@ -196,11 +152,3 @@ class LogStream:
 
     def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
-
-
-def _pauses() -> Iterator[float]:
-    """Yields the seconds to wait before the next try: longer and longer, with full jitter."""
-    longest = _FIRST_PAUSE_SECONDS
-    while True:
-        yield random.uniform(0, longest)  # noqa: S311 - jitter is no secret
-        longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)

@@ -99,7 +99,7 @@ class Chunk(msgspec.Struct):
         except NotJsonError:
             own_ms = None
             self.counts.not_json += 1
-        timestamp_ms = self.position.object.last_modified_ms if own_ms is None else own_ms
+        timestamp_ms = self.position.untimed_ms if own_ms is None else own_ms
         return LogEvent(timestamp_ms, message, len(line), number)
 
 
@@ -166,6 +166,15 @@ def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
         raise
     if number < begin.lines:
         raise ContentChangedError
+
+
+def doubtful(position: Position) -> Position:
+    """Returns the beginning of an object of which other content was shipped.
+
+    Args:
+        position: where it was to go on.
+    """
+    return Position(position.object, earlier_ms=position.earlier_ms, is_doubtful=True)
 
 
 def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:

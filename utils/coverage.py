@@ -10,6 +10,7 @@ from utils.coverage_state import (
     content_hash,
     entries,
     key_hash,
+    minute_of,
     pack,
 )
 from utils.intervals import Interval, union
@@ -20,8 +21,8 @@ from utils.planning import Survey
 LATE_WINDOW_MS = 24 * 60 * 60 * 1000
 # Folders in which nothing is new are listed this often.
 SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
-# What keeps the checkpoint below 1 MB.
-MAX_RECENT_OBJECTS = 25_000
+# What keeps the checkpoint below 1 MB, with the objects of one plan besides.
+MAX_RECENT_OBJECTS = 15_000
 MAX_DORMANT_FOLDERS = 1_000
 _MINUTE_MS = 60_000
 
@@ -79,7 +80,7 @@ class Coverage:
         shipped = self._shipped.get(key_hash(due.key))
         if shipped is None:
             return Position(due)
-        return Position(due, shipped.lines, shipped.line_hash)
+        return Position(due, shipped.lines, shipped.line_hash, earlier_ms=shipped.last_modified_ms)
 
     def ship(self, position: Position, event_times: Interval | None) -> None:
         """Records an object as shipped up to the position.
@@ -89,14 +90,15 @@ class Coverage:
             event_times: the first and the last time of its events in ms, None if it has none.
         """
         shipped = position.object
-        key, content = key_hash(shipped.key), content_hash(shipped)
-        minute_ms = shipped.last_modified_ms // _MINUTE_MS * _MINUTE_MS
+        key = key_hash(shipped.key)
         known = self._shipped.get(key)
         if known:
-            self.state.recent[known.minute_ms].remove(key)
-        self._shipped[key] = Shipped(minute_ms, content, position.lines, position.line_hash)
-        entry = pack(key, self._shipped[key])
-        self.state.recent.setdefault(minute_ms, RecentMinute()).add(entry, event_times)
+            self.state.recent[minute_of(known.last_modified_ms)].remove(key)
+        self._shipped[key] = Shipped(
+            shipped.last_modified_ms, content_hash(shipped), position.lines, position.line_hash
+        )
+        minute = self.state.recent.setdefault(minute_of(shipped.last_modified_ms), RecentMinute())
+        minute.add(pack(key, self._shipped[key]), event_times)
 
     def close(self, survey: Survey, frontier_ms: int) -> bool:
         """Forgets single objects where everything is shipped, once a plan is carried out.
@@ -128,7 +130,9 @@ class Coverage:
         shipped = self._shipped.get(key_hash(listed.key))
         if shipped is None or shipped.content != content_hash(listed):
             return 0
-        in_range = self.state.recent[shipped.minute_ms].may_hold(from_ms, until_ms)
+        in_range = self.state.recent[minute_of(shipped.last_modified_ms)].may_hold(
+            from_ms, until_ms
+        )
         return shipped.lines if in_range else 0
 
     def _covers(self, first_ms: int, last_ms: int | None = None) -> bool:

@@ -10,7 +10,9 @@ import msgspec
 from utils.intervals import Interval
 from utils.model import LogObject
 
-_ENTRY = Struct(">QIII")
+# Key, content, lines, hash of the last line, ms within the minute.
+_ENTRY = Struct(">QIIIH")
+_MINUTE_MS = 60_000
 ENTRY_BYTES = _ENTRY.size
 
 
@@ -71,7 +73,7 @@ class CoverageState(msgspec.Struct, forbid_unknown_fields=True):
 class Shipped(msgspec.Struct, frozen=True):
     """A recently shipped object: which content of it, how many lines, and the last one's hash."""
 
-    minute_ms: int
+    last_modified_ms: int
     content: int
     lines: int
     line_hash: int
@@ -85,18 +87,25 @@ def pack(key: int, shipped: Shipped) -> bytes:
         shipped: what is known of it.
     """
     lines = min(shipped.lines, 0xFFFFFFFF)
-    return _ENTRY.pack(key, shipped.content, lines, shipped.line_hash)
+    within_ms = shipped.last_modified_ms % _MINUTE_MS
+    return _ENTRY.pack(key, shipped.content, lines, shipped.line_hash, within_ms)
 
 
 def entries(state: CoverageState) -> Iterator[tuple[int, Shipped]]:
     """Yields the recently shipped objects with the hash of their key, the latest content last."""
     for minute_ms in sorted(state.recent):
-        for key, content, lines, line_hash in _ENTRY.iter_unpack(state.recent[minute_ms].objects):
-            yield key, Shipped(minute_ms, content, lines, line_hash)
+        for packed in _ENTRY.iter_unpack(state.recent[minute_ms].objects):
+            key, content, lines, line_hash, within_ms = packed
+            yield key, Shipped(minute_ms + within_ms, content, lines, line_hash)
+
+
+def minute_of(moment_ms: int) -> int:
+    """Returns when the minute of a time begins, both in ms since 1970."""
+    return moment_ms // _MINUTE_MS * _MINUTE_MS
 
 
 def key_hash(key: str) -> int:
-    """Returns what stands for a key: of 25,000 keys two share it once in 10^10 checkpoints."""
+    """Returns what stands for a key: of 25,000 keys, two share it once in 10^10 checkpoints."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 

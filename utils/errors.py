@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 
 class ForwarderError(Exception):
@@ -60,6 +59,6 @@ class StoppedError(ForwarderError):
 def unexpected(error: Exception) -> ForwarderError:
     """Returns an error that names the place of a bug, not its own text, which may hold anything."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    place = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
     hint = "Report this with the line; the next iteration tries again"
     return ForwarderError("An unexpected error stopped this", place, hint)

@@ -26,15 +26,24 @@ class LogObject(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far an object is shipped: its first `lines` lines, of which the last has `line_hash`.
 
-    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say. An object is
-    doubtful if another content of it was shipped: CloudWatch may hold any of its lines.
+    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say. If another
+    content was shipped under its key, `earlier_ms` is that one's `LastModified`; an object that
+    does not begin with the lines of the other is doubtful: CloudWatch may hold any of its lines.
     """
 
     object: LogObject
     lines: int = 0
     line_hash: int = 0
     stored: str = ""
+    earlier_ms: int | None = None
     is_doubtful: bool = False
+
+    @property
+    def untimed_ms(self) -> int:
+        """The time of a line that names none, in ms since 1970: as it was sent, if it was."""
+        if self.is_doubtful and self.earlier_ms is not None:
+            return self.earlier_ms
+        return self.object.last_modified_ms
 
     def mark(self, number: int) -> str:
         """Returns the mark of the line behind the position with this number, from 1."""
@@ -90,13 +99,13 @@ class Counts(msgspec.Struct):
 class Start(msgspec.Struct, frozen=True):
     """When and as whom an iteration runs.
 
-    `lasthour_ms` is where coverage begins for a source of the mode lasthour that has no checkpoint,
-    seen from `now_ms`; both by this machine's clock, in ms since 1970.
+    `now_ms` is the time by this machine's clock, in ms since 1970; `lasthour_ago_ms` how long ago
+    coverage begins for a source of the mode lasthour that has no checkpoint.
     """
 
     owner: str
     now_ms: int
-    lasthour_ms: int
+    lasthour_ago_ms: int
 
 
 class Gauge(msgspec.Struct):

@@ -1,0 +1,55 @@
+"""A clock that no test waits for."""
+
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+# 29 February 2024, noon.
+NOON_MS = 1_709_208_000_000
+HOUR_MS = 3_600_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class VirtualTime:
+    """The time of both services, and of the program unless its own clock is wrong.
+
+    `now_ms` is in ms since 1970; `machine_ahead_ms` how far the program's clock is ahead of it.
+    """
+
+    def __init__(self) -> None:
+        self.now_ms = NOON_MS
+        self.machine_ahead_ms = 0
+
+    @property
+    def machine_ms(self) -> int:
+        """The time by the program's clock, in ms since 1970."""
+        return self.now_ms + self.machine_ahead_ms
+
+    def machine_now(self) -> datetime:
+        """Returns the time by the program's clock."""
+        return moment(self.machine_ms)
+
+    def seconds(self) -> float:
+        """Returns a time that no clock is set by, in seconds."""
+        return self.now_ms / 1000
+
+
+class NoWait(Event):
+    """A stop; to wait for it moves the time.
+
+    Args:
+        time: what is moved.
+    """
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__()
+        self._time = time
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Moves the time by the timeout; returns if the process is to end."""
+        self._time.now_ms += round((timeout or 0) * 1000)
+        return self.is_set()
+
+
+def moment(time_ms: int) -> datetime:
+    """Returns a time in ms since 1970 as botocore does."""
+    return _EPOCH + timedelta(milliseconds=time_ms)

@@ -1,0 +1,306 @@
+"""Breaks the program on purpose, one way after another, and sees that a test turns red for each.
+
+    python -m tests.mutations
+
+The table in `documentation/mutations.md` is made of the same data.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+COPIED = ("engine.py", "services", "utils", "tests", ".pytest.ini")
+# https://docs.pytest.org/en/stable/reference/exit-codes.html
+PASSED, FAILED = 0, 1
+
+
+class Mutation(NamedTuple):
+    """What is broken, the text that is there once and what comes into its place, and the test."""
+
+    title: str
+    path: str
+    search: str
+    replacement: str
+    test: str
+
+
+KILLS = "tests/test_kills_in_process.py"
+FAULTS = "tests/test_faults.py"
+STORAGE = "tests/test_faults_of_storage.py"
+TIME = "tests/test_faults_of_time.py"
+
+MUTATIONS = (
+    Mutation(
+        "The position is saved before the acknowledgement",
+        "services/ship_service.py",
+        "        pending = self._in_flight.settle_oldest()\n",
+        "        chunk = self._in_flight._pending[0].chunk\n"
+        "        self._tools.progress.acknowledge(chunk.position, 0, [], 0)\n"
+        "        pending = self._in_flight.settle_oldest()\n",
+        f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "The acknowledgement takes two steps",
+        "services/ship_service.py",
+        "        progress.acknowledge(chunk.position, chunk.counts.read,",
+        "        progress.acknowledge(chunk.position, 0, [], progress._checkpoint.upload_ms)\n"
+        "        progress.acknowledge(chunk.position, chunk.counts.read,",
+        f"{KILLS}::test_any_state_that_may_be_saved_is_one_to_go_on_from",
+    ),
+    Mutation(
+        "What will be sent is not saved before",
+        "services/checkpoint_saver.py",
+        "return is_near and mark.objects < self._objects_named",
+        "return True",
+        f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "The window of lines has no end",
+        "services/checkpoint_saver.py",
+        "return is_near and mark.objects < self._objects_named",
+        "return mark.objects < self._objects_named",
+        f"{KILLS}::test_killed_again_and_again",
+    ),
+    Mutation(
+        "A failed save does not stop shipping",
+        "services/checkpoint_saver.py",
+        "                raise self._error\n            is_near",
+        "                return True\n            is_near",
+        f"{STORAGE}::test_an_output_bucket_that_is_full_or_forbidden_stops_shipping",
+    ),
+    Mutation(
+        "Nothing is read back",
+        "services/settle_service.py",
+        "                    doubt.see(timestamp_ms, message)",
+        "                    pass",
+        f"{FAULTS}::test_only_batches_that_are_missing_are_sent_again",
+    ),
+    Mutation(
+        "Only the first page is read back",
+        "services/read_back_service.py",
+        'if page["nextForwardToken"] == request.get("nextToken"):',
+        "if True:",
+        f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",
+    ),
+    Mutation(
+        "An empty page is taken for the end",
+        "services/read_back_service.py",
+        'if page["nextForwardToken"] == request.get("nextToken"):',
+        'if page["nextForwardToken"] == request.get("nextToken") or not page["events"]:',
+        f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",
+    ),
+    Mutation(
+        "It is read back at once",
+        "services/in_flight.py",
+        "stop.wait(self._rules.settle_seconds)",
+        "stop.wait(0)",
+        f"{FAULTS}::test_a_doubt_is_settled_after_settle_seconds_and_not_before",
+    ),
+    Mutation(
+        "Twins of earlier objects are not discounted",
+        "services/settle_service.py",
+        "            doubt.discount(event_key(event) for event in self._shipped_events("
+        "found, started))",
+        "            pass",
+        f"{FAULTS}::test_an_equal_line_of_an_object_that_was_shipped_before_is_not_the_one_in_doubt",
+    ),
+    Mutation(
+        "Twins under way are not discounted",
+        "services/in_flight.py",
+        "            doubt.discount(event_key(event) for event in pending.delivery.accepted)",
+        "            pass",
+        f"{FAULTS}::test_five_hundred_equal_lines",
+    ),
+    Mutation(
+        "Twins that are marked as stored are not discounted",
+        "services/takeover_service.py",
+        "            doubt.discount(_known_keys(begin, part))",
+        "            pass",
+        f"{KILLS}::test_killed_again_and_again",
+    ),
+    Mutation(
+        "An unknown outcome counts as not stored",
+        "services/put_client.py",
+        'raise UnknownOutcomeError(f"HTTP {answer.status_code}")',
+        'raise NotStoredError(f"HTTP {answer.status_code}")',
+        f"{FAULTS}::test_a_batch_in_doubt_again_and_again",
+    ),
+    Mutation(
+        "An unknown outcome counts as stored",
+        "services/upload_cloudwatch_logs_service.py",
+        "return Delivery(uncertain=[parcel])",
+        "return Delivery(accepted=list(parcel.batch))",
+        f"{FAULTS}::test_a_batch_in_doubt_again_and_again",
+    ),
+    Mutation(
+        "An iteration that leaves a doubt says that it ended",
+        "services/ship_service.py",
+        "return self._in_flight.is_clean()",
+        "return True",
+        f"{FAULTS}::test_credentials_that_end_while_a_batch_is_in_doubt",
+    ),
+    Mutation(
+        "What a failed iteration had queued goes out later",
+        "services/upload_cloudwatch_logs_service.py",
+        "        self._is_closed = True",
+        "        self._is_closed = False",
+        f"{KILLS}::test_what_a_failed_iteration_has_not_sent_stays_unsent",
+    ),
+    Mutation(
+        "The start of too new events is taken for their number",
+        "utils/batching.py",
+        "end = len(batch) if too_new_start is None else max(first, too_new_start)",
+        "end = len(batch) - (too_new_start or 0)",
+        f"{FAULTS}::test_what_is_rejected_for_its_time_is_sent_again_with_a_time_of_upload",
+    ),
+    Mutation(
+        "The ends of too old and expired events are added up like numbers",
+        "utils/batching.py",
+        "first = max(too_old_end, expired_end)",
+        "first = too_old_end + expired_end",
+        f"{FAULTS}::test_what_is_rejected_for_its_time_is_sent_again_with_a_time_of_upload",
+    ),
+    Mutation(
+        "The time of upload is not saved before the first put",
+        "services/forward_service.py",
+        "owner=start.owner, upload_ms=upload_ms)",
+        "owner=start.owner)",
+        f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "A saved time of upload is later than that of what is under way",
+        "services/in_flight.py",
+        "            return self._pending[0].upload_from_ms\n",
+        "            return self._next_upload_ms\n",
+        f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "After a takeover the same times of upload are given out again",
+        "services/takeover_service.py",
+        "max(upload_from_ms, doubt.newest_upload_ms + 1)",
+        "upload_from_ms",
+        f"{KILLS}::test_equal_old_lines_count_each_over_two_kills",
+    ),
+    Mutation(
+        "There is no late window",
+        "utils/coverage.py",
+        "LATE_WINDOW_MS = 24 * 60 * 60 * 1000",
+        "LATE_WINDOW_MS = 0",
+        f"{STORAGE}::test_an_object_that_appears_up_to_a_day_behind_the_newest_is_found",
+    ),
+    Mutation(
+        "The ETag is not compared",
+        "services/object_reader.py",
+        "                    IfMatch=etag,\n",
+        "",
+        f"{STORAGE}::test_an_object_that_is_replaced_while_it_is_read_is_shipped_anew",
+    ),
+    Mutation(
+        "A body that broke is read from its beginning",
+        "services/object_reader.py",
+        'Range=f"bytes={offset}-"',
+        'Range="bytes=0-"',
+        f"{STORAGE}::test_a_body_that_breaks_is_resumed",
+    ),
+    Mutation(
+        "The owner is not checked at a save",
+        "services/checkpoint_service.py",
+        "if self._current_etag() != self._etag:",
+        "if False:",
+        f"{STORAGE}::test_a_daemon_that_finds_another_owner_at_a_save_stops",
+    ),
+    Mutation(
+        "A takeover does not see that the other daemon is alive",
+        "services/takeover_service.py",
+        "if again is None or again.checksum != found.checksum:",
+        "if again is None:",
+        f"{STORAGE}::test_a_newcomer_stops_when_the_other_daemon_is_at_work",
+    ),
+    Mutation(
+        "A change by hand of the checkpoint is not noticed",
+        "utils/checkpoint.py",
+        "if checkpoint.checksum != sha256(_without_checksum(checkpoint)).hexdigest():",
+        "if False:",
+        f"{STORAGE}::test_a_checkpoint_that_can_not_be_trusted_stops_the_source",
+    ),
+    Mutation(
+        "This machine's clock decides in place of the store's",
+        "services/due_service.py",
+        "now_ms = start.now_ms if top.store_ms is None else top.store_ms",
+        "now_ms = start.now_ms",
+        f"{TIME}::test_this_machines_clock_is_hours_or_days_off",
+    ),
+)
+
+
+class Tree:
+    """A copy of the program and its tests.
+
+    Args:
+        directory: where it is made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for name in COPIED:
+            source = REPOSITORY / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, directory / name, ignore=ignored)
+            else:
+                shutil.copy(source, directory / name)
+
+    def status_with(self, mutation: Mutation) -> int:
+        """Returns pytest's exit status for the mutation's test on the broken program."""
+        path = self._directory / mutation.path
+        content = path.read_text()
+        path.write_text(content.replace(mutation.search, mutation.replacement))
+        try:
+            return self.status_of([mutation.test])
+        finally:
+            path.write_text(content)
+
+    def status_of(self, tests: Sequence[str]) -> int:
+        """Returns pytest's exit status for tests."""
+        options = ["-q", "-x", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-B", "-m", "pytest", *options, *tests]
+        return subprocess.run(
+            command, cwd=self._directory, capture_output=True, check=False
+        ).returncode
+
+
+def rows() -> Iterator[str]:
+    """Yields the rows of the document's table."""
+    for mutation in MUTATIONS:
+        path, _, name = mutation.test.partition("::")
+        yield f"| {mutation.title} | `{mutation.path}` | `{path}` | `{name}` |"
+
+
+def main() -> int:
+    """Tries all mutations; returns 0 if each was caught."""
+    with tempfile.TemporaryDirectory() as name:
+        tree = Tree(Path(name))
+        tests = sorted({mutation.test for mutation in MUTATIONS})
+        if tree.status_of(tests) != PASSED:
+            _say("The tests fail on the program as it is: they would show nothing.")
+            return 1
+        survivors = 0
+        for mutation in MUTATIONS:
+            is_caught = tree.status_with(mutation) == FAILED
+            survivors += not is_caught
+            _say(f"{'caught' if is_caught else 'SURVIVED':<9} {mutation.title}")
+    _say(f"{len(MUTATIONS)} mutations, {survivors} survived")
+    return 1 if survivors else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a person waits for it
+
+
+if __name__ == "__main__":
+    sys.exit(main())
