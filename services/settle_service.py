@@ -6,7 +6,7 @@ from itertools import islice
 from services.pull_logs_service import AuditBucket
 from services.status_service import StatusLog
 from services.upload_cloudwatch_logs_service import LogStream
-from utils.chunking import Chunk
+from utils.chunking import Chunk, ContentChangedError, lines_behind
 from utils.coverage import Coverage
 from utils.decompression import DamagedError
 from utils.errors import ServiceError
@@ -75,10 +75,21 @@ class Settler:
 
     def _shipped_events(self, times: set[int], started: Iterable[Position]) -> Iterator[LogEvent]:
         """Yields the events with one of the times that were acknowledged before."""
-        for position in [*started, *self._shipped_objects(min(times), max(times))]:
+        begun = [position for position in started if self._begins_as_shipped(position)]
+        for position in [*begun, *self._shipped_objects(min(times), max(times))]:
             for event in self._events(position):
                 if event.timestamp_ms in times:
                     yield event
+
+    def _begins_as_shipped(self, position: Position) -> bool:
+        """Tells if the lines before the position are those that were shipped."""
+        try:
+            next(lines_behind(position, self._bucket.lines(position.object)), None)
+        except ContentChangedError:
+            return False
+        except DamagedError:
+            return True
+        return True
 
     def _shipped_objects(self, from_ms: int, until_ms: int) -> Iterator[Position]:
         top = self._bucket.top_level()

@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: asked to end by SIGTERM"))
     # Nothing of this machine's set-up for AWS or a proxy has a part in this.
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     os.environ.update(nowhere, NO_PROXY=LOOPBACK, no_proxy=LOOPBACK)

@@ -15,7 +15,7 @@ from msgspec import convert, to_builtins
 
 from services.iteration_service import Iteration
 from services.status_service import Clock
-from tests.cloudwatch_requests import CreateLogGroup, CreateLogStream
+from tests.cloudwatch_requests import CreateLogGroup
 from tests.cloudwatch_settings import Settings
 from tests.faults import Fault, Killed, Life, Line
 from tests.in_memory_logs import (
@@ -55,11 +55,6 @@ class World:
     def make_group(self) -> None:
         """Makes the log group."""
         CreateLogGroup(log_group_name=LOG_GROUP).apply(self.account)
-
-    def make_stream(self) -> None:
-        """Makes the log stream."""
-        request = CreateLogStream(log_group_name=LOG_GROUP, log_stream_name=LOG_STREAM)
-        request.apply(self.account)
 
     def put(self, key: str, content: bytes, modified_ms: int) -> None:
         """Writes an audit-log object."""

@@ -71,8 +71,6 @@ class MemoryBody:
 class MemoryS3:
     """The S3 client of one process.
 
-    `asked` are the objects that it asked for, with their ranges and conditions.
-
     Args:
         buckets: of the service.
         time: of the service.

@@ -21,6 +21,8 @@ from utils.model import (
 # A chunk is large enough for the largest batch and small enough to hold a few in memory.
 MAX_CHUNK_LINES = 10_000
 FULL_CHUNK_BYTES = 4 * 1024 * 1024
+# Stands for a last line that none is equal to.
+_NO_LINE_HASH = 0xFFFFFFFF
 
 
 class ContentChangedError(Exception):
@@ -42,6 +44,7 @@ class Chunk(msgspec.Struct):
     size_bytes: int = 0
     is_last: bool = False
     damage: str = ""
+    is_deleted: bool = False
 
     def is_full(self, batch_size: int) -> bool:
         """Tells if the next line belongs to the next chunk; whole batches are preferred.
@@ -127,10 +130,8 @@ def chunks(begin: Position, lines: Iterable[bytes], batch_size: int) -> Iterator
             last_line = line
             chunk.add(number, line, begin.mark(number))
     except DamagedError as exc:
-        if isinstance(exc, DeletedError):
-            # Under no ETag, so that the same content is due when it comes back.
-            begin = replace(begin, object=replace(begin.object, etag=""))
         chunk.damage = exc.reason
+        chunk.is_deleted = isinstance(exc, DeletedError)
         chunk.counts.damaged = 1
         if exc.rest:
             chunk.counts.read += 1
@@ -138,6 +139,8 @@ def chunks(begin: Position, lines: Iterable[bytes], batch_size: int) -> Iterator
     chunk.counts.objects = 1
     chunk.is_last = True
     chunk.position = _behind(begin, number, last_line)
+    if chunk.is_deleted:
+        chunk.position = _forgotten(chunk.position)
     yield chunk
 
 
@@ -181,3 +184,12 @@ def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
     line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
     stored = begin.stored[number - begin.lines :]
     return replace(begin, lines=number, line_hash=line_hash, stored=stored)
+
+
+def _forgotten(position: Position) -> Position:
+    """Returns a position that is due when the object comes back, whatever it holds, and doubtful.
+
+    What was sent of it before may be in doubt for ever: its lines can't be read again now.
+    """
+    gone = replace(position.object, etag="")
+    return Position(gone, max(1, position.lines), _NO_LINE_HASH)
