@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 # Docker kills ten seconds after its signal, so a stop leaves the work less than this.
-_STOP_SECONDS = 9.0
+_STOP_SECONDS = 8.0
 _REFRESH_SECONDS = 0.2
 
 

@@ -95,7 +95,6 @@ class CheckpointSaver:
                 self._changed.wait_for(self._is_due, self._interval_seconds)
                 if self._is_closed:
                     return
-                self._is_wanted = False
             try:
                 self._save()
             except BaseException as exc:  # noqa: BLE001 - it is raised in `has_room`
@@ -114,4 +113,5 @@ class CheckpointSaver:
             self._mark = snapshot.mark
             self._objects_named = snapshot.objects_named
             self._saves += 1
+            self._is_wanted = False
             self._changed.notify_all()

@@ -16,7 +16,7 @@ from utils.errors import StoppedError
 from utils.model import LogEvent
 from utils.settling import Doubt, event_key, split_stored
 
-_MOST_BYTES = 12 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024
 _LOOK_SECONDS = 0.5
 
 

@@ -187,6 +187,12 @@ def test_chunks_are_bounded_and_end_behind_whole_batches_where_they_can(
         starts = chunk.position.lines
 
 
+def test_a_chunk_of_long_lines_does_not_wait_for_a_whole_batch() -> None:
+    lines = 20 * [54 * b"x"]
+    assert [chunk.position.lines for chunk in cut(BEGINNING, lines, 100)] == [6, 12, 18, 20]
+    assert [chunk.position.lines for chunk in cut(BEGINNING, lines, 4)] == [4, 8, 12, 16, 20]
+
+
 @PROPERTY
 @given(lines=LINES, rest=st.sampled_from([b"", b"{", b"\xff"]), batch_size=BATCH_SIZES)
 def test_damage_ends_the_object_behind_its_good_lines(

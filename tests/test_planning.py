@@ -276,6 +276,17 @@ def test_an_object_of_an_old_folder_is_found_within_a_day(bucket: Bucket, daemon
     assert not daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
 
 
+def test_an_object_from_before_the_beginning_is_left_out_in_an_old_folder_too(
+    bucket: Bucket, daemon: Daemon
+) -> None:
+    bucket.put(f"{FOLDER}S3-old")
+    daemon.iterate()
+    bucket.now_ms += HOUR_MS // 2
+    bucket.put(f"{FOLDER}S3-before")
+    bucket.now_ms += 25 * HOUR_MS
+    daemon.iterate()
+
+
 def test_a_late_object_of_an_old_folder_is_found_within_a_day(
     bucket: Bucket, daemon: Daemon
 ) -> None:
@@ -358,13 +369,13 @@ def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> Non
 
 def test_a_replaced_object_is_due_behind_what_was_shipped_of_it() -> None:
     coverage = Coverage(CoverageState(since_ms=0))
-    damaged = listed("S3-a", NOON_MS, "damaged")
+    damaged = listed("S3-a", NOON_MS + 54_321, "damaged")
     coverage.ship(Position(damaged, 7, 42), None)
     whole = listed("S3-a", NOON_MS + HOUR_MS, "whole")
     for known in (coverage, reloaded(coverage)):
         assert not known.is_due(damaged)
         assert known.is_due(whole)
-        assert known.position(whole) == Position(whole, 7, 42, earlier_ms=NOON_MS)
+        assert known.position(whole) == Position(whole, 7, 42, earlier_ms=damaged.last_modified_ms)
     assert coverage.position(listed("S3-b", NOON_MS)) == Position(listed("S3-b", NOON_MS))
 
 
@@ -375,6 +386,13 @@ def test_coverage_begins_where_the_mode_says() -> None:
     assert not coverage.is_due(listed("S3-a", NOON_MS - 1))
     coverage.begin_at(NOON_MS - 1)
     assert coverage.is_due(listed("S3-a", NOON_MS - 1))
+
+
+def test_an_object_is_found_up_to_24_hours_behind_the_newest() -> None:
+    coverage = Coverage(CoverageState(since_ms=0))
+    coverage.close(surveyed([listed("S3-newest", NOON_MS)], coverage, NOON_MS), NOON_MS)
+    assert coverage.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
+    assert not coverage.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
 
 
 def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from utils.coverage_state import (
     ENTRY_BYTES,
+    MINUTE_MS,
     CoverageState,
     RecentMinute,
     Shipped,
@@ -24,7 +25,6 @@ SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
 # What keeps the checkpoint below 1 MB, with the objects of one plan besides.
 MAX_RECENT_OBJECTS = 15_000
 MAX_DORMANT_FOLDERS = 1_000
-_MINUTE_MS = 60_000
 
 
 class Coverage:
@@ -38,6 +38,7 @@ class Coverage:
         self.state = state
         self._shipped = dict(entries(state))
         self._sweep_ms: int | None = None
+        self._swept: set[str] = set()
 
     def begin_at(self, since_ms: int) -> None:
         """Moves the beginning of coverage to an earlier time; a later one changes nothing.
@@ -57,9 +58,12 @@ class Coverage:
             now_ms: the time in ms since 1970.
         """
         swept_ms = self.state.swept_ms
-        is_sweep = swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
-        self._sweep_ms = now_ms if is_sweep else None
-        return (folder for folder in folders if is_sweep or folder not in self.state.dormant)
+        is_due = swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
+        if self._sweep_ms is None and is_due:
+            self._sweep_ms = now_ms
+            self._swept = set()
+        left_out = self.state.dormant if self._sweep_ms is None else self._swept
+        return (folder for folder in folders if folder not in left_out)
 
     def is_dormant(self, folder: str) -> bool:
         """Tells if nothing was new in the folder when it was last listed."""
@@ -109,12 +113,9 @@ class Coverage:
             survey: the listing that the plan was made of.
             frontier_ms: everything listed before this time is shipped, in ms since 1970.
         """
-        if self._sweep_ms is not None:
-            self.state.swept_ms = self._sweep_ms
-        floor_ms = max(self.state.since_ms, frontier_ms - LATE_WINDOW_MS)
-        self._cover_until(floor_ms)
-        self._note_dormant(survey, floor_ms)
-        self._forget_covered()
+        self._cover_until(frontier_ms - LATE_WINDOW_MS)
+        self._note_dormant(survey, frontier_ms)
+        self._forget_covered(frontier_ms)
         is_crowded = self._forget_surplus(frontier_ms)
         self._shipped = dict(entries(self.state))
         return is_crowded
@@ -142,27 +143,45 @@ class Coverage:
     def _cover_until(self, end_ms: int) -> None:
         self.state.covered = union([*self.state.covered, (self.state.since_ms, end_ms)])
 
-    def _note_dormant(self, survey: Survey, floor_ms: int) -> None:
+    def _note_dormant(self, survey: Survey, frontier_ms: int) -> None:
+        """Notes the folders in which nothing is new; a sweep is over once all of it is shipped."""
+        is_complete = survey.newest_ms <= frontier_ms
         for folder, newest_ms in survey.newest_by_folder.items():
-            self.state.dormant.pop(folder, None)
-            if newest_ms < floor_ms and len(self.state.dormant) < MAX_DORMANT_FOLDERS:
-                self.state.dormant[folder] = newest_ms
+            if newest_ms < frontier_ms - LATE_WINDOW_MS:
+                self._swept.add(folder)
+                if folder in self.state.dormant or len(self.state.dormant) < MAX_DORMANT_FOLDERS:
+                    self.state.dormant[folder] = newest_ms
+            elif is_complete:
+                self.state.dormant.pop(folder, None)
+            elif folder in self.state.dormant:
+                known_ms = self.state.dormant[folder]
+                self.state.dormant[folder] = max(known_ms, min(newest_ms, frontier_ms - 1))
+        if is_complete and self._sweep_ms is not None:
+            self.state.swept_ms, self._sweep_ms = self._sweep_ms, None
 
-    def _forget_covered(self) -> None:
-        self.state.recent = {
-            minute_ms: minute
-            for minute_ms, minute in self.state.recent.items()
-            if not self._covers(minute_ms, minute_ms + _MINUTE_MS - 1)
-        }
+    def _forget_covered(self, frontier_ms: int) -> None:
+        def is_forgotten(last_modified_ms: int) -> bool:
+            # Of those at the frontier itself a part may still be due.
+            return last_modified_ms < frontier_ms and self._covers(last_modified_ms)
+
+        for minute_ms, minute in list(self.state.recent.items()):
+            last_ms = minute_ms + MINUTE_MS - 1
+            is_touched = any(
+                start <= last_ms and minute_ms < end for start, end in self.state.covered
+            )
+            if is_touched:
+                minute.forget(minute_ms, is_forgotten)
+            if not minute.objects:
+                del self.state.recent[minute_ms]
 
     def _forget_surplus(self, frontier_ms: int) -> bool:
         is_crowded = False
         while self._recent_objects() > MAX_RECENT_OBJECTS:
-            end_ms = min(self.state.recent) + _MINUTE_MS
-            if end_ms > frontier_ms:
+            end_ms = min(min(self.state.recent) + MINUTE_MS, frontier_ms)
+            if end_ms <= self.state.since_ms or self._covers(self.state.since_ms, end_ms - 1):
                 break
             self._cover_until(end_ms)
-            self._forget_covered()
+            self._forget_covered(frontier_ms)
             is_crowded = True
         return is_crowded
 

@@ -1,7 +1,7 @@
 """What the checkpoint says of shipped objects, packed small."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from struct import Struct
 
@@ -12,7 +12,7 @@ from utils.model import LogObject
 
 # Key, content, lines, hash of the last line, ms within the minute.
 _ENTRY = Struct(">QIIIH")
-_MINUTE_MS = 60_000
+MINUTE_MS = 60_000
 ENTRY_BYTES = _ENTRY.size
 
 
@@ -42,11 +42,22 @@ class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
         Args:
             key: the hash of its key.
         """
-        packed = self.objects
-        parts = (
-            packed[start : start + ENTRY_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
+        self.objects = b"".join(
+            entry for entry in _split(self.objects) if _ENTRY.unpack(entry)[0] != key
         )
-        self.objects = b"".join(part for part in parts if _ENTRY.unpack(part)[0] != key)
+
+    def forget(self, minute_ms: int, is_covered: Callable[[int], bool]) -> None:
+        """Takes out the objects that are covered.
+
+        Args:
+            minute_ms: when the minute begins, in ms since 1970.
+            is_covered: tells it by the object's `LastModified`, in ms since 1970.
+        """
+        self.objects = b"".join(
+            entry
+            for entry in _split(self.objects)
+            if not is_covered(minute_ms + _ENTRY.unpack(entry)[-1])
+        )
 
     def may_hold(self, from_ms: int, until_ms: int) -> bool:
         """Tells if an event of these objects may lie in the range, both ends included, in ms."""
@@ -79,6 +90,11 @@ class Shipped(msgspec.Struct, frozen=True):
     line_hash: int
 
 
+def _split(objects: bytes) -> Iterator[bytes]:
+    starts = range(0, len(objects), ENTRY_BYTES)
+    return (objects[start : start + ENTRY_BYTES] for start in starts)
+
+
 def pack(key: int, shipped: Shipped) -> bytes:
     """Returns a shipped object in `ENTRY_BYTES` bytes.
 
@@ -87,7 +103,7 @@ def pack(key: int, shipped: Shipped) -> bytes:
         shipped: what is known of it.
     """
     lines = min(shipped.lines, 0xFFFFFFFF)
-    within_ms = shipped.last_modified_ms % _MINUTE_MS
+    within_ms = shipped.last_modified_ms % MINUTE_MS
     return _ENTRY.pack(key, shipped.content, lines, shipped.line_hash, within_ms)
 
 
@@ -101,7 +117,7 @@ def entries(state: CoverageState) -> Iterator[tuple[int, Shipped]]:
 
 def minute_of(moment_ms: int) -> int:
     """Returns when the minute of a time begins, both in ms since 1970."""
-    return moment_ms // _MINUTE_MS * _MINUTE_MS
+    return moment_ms // MINUTE_MS * MINUTE_MS
 
 
 def key_hash(key: str) -> int:
