@@ -602,7 +602,8 @@ def test_status_objects_hold_what_standard_error_said(installation: Installation
         )
         day = key.removeprefix("integration-logs/")[:19]
         assert began <= datetime.strptime(day, "%Y/%m/%d/%H-%M-%S").replace(tzinfo=UTC) <= ended
-    (of_s3,) = (line for line in outcome.lines if line.pairs["source"] == f"{BUCKET}-S3")
+    warned, of_s3 = (line for line in outcome.lines if line.pairs["source"] == f"{BUCKET}-S3")
+    assert (warned.level, warned.pairs["quarantined"]) == ("WARN", "1")
     assert began <= of_s3.time <= ended
     figures = {
         "objects": 1,
