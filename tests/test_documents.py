@@ -309,7 +309,8 @@ def test_the_project_structure_is_the_directory() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_of_tests_run_exists(name: str) -> None:
-    offered = set(re.findall(r"^ +(\w+)\)$", read("tests/run"), re.MULTILINE))
+    branches = re.findall(r"^ +(\w+(?: \| \w+)*)\)$", read("tests/run"), re.MULTILINE)
+    offered = {word for branch in branches for word in branch.split(" | ")}
     named = [span.split() for span in spans(read(name)) if span.startswith("tests/run")]
     assert {words[1] for words in named if len(words) > 1} <= offered
     assert name != README or [words for words in named if words == ["tests/run", "demo"]]
