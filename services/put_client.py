@@ -1,5 +1,6 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
 
+import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 from botocore.httpsession import URLLib3Session
+from botocore.session import get_session
 from botocore.utils import get_environ_proxies
 
 from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, THROTTLED
@@ -89,6 +91,7 @@ class PutClient:
         self._log_group = source.log_group
         self._log_stream = source.log_stream
         self._http = URLLib3Session(
+            verify=_authorities(),  # type: ignore[arg-type] # or a path
             proxies=get_environ_proxies(endpoint_url),
             timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
             max_pool_connections=source.concurrency,
@@ -123,6 +126,12 @@ class PutClient:
         region = self._session.region_name
         SigV4Auth(credentials.get_frozen_credentials(), "logs", region).add_auth(request)
         return request
+
+
+def _authorities() -> str | bool:
+    """Returns the bundle of certificate authorities that botocore's own clients trust."""
+    named = get_session().get_config_variable("ca_bundle")
+    return named or os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def _outcome(answer: AWSResponse) -> RejectedInfo:
