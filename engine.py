@@ -15,8 +15,7 @@ from schedule import Scheduler
 
 from services.background import attend
 from services.console_service import print_check, print_plan
-from services.display_service import Display
-from services.iteration_service import Iteration
+from services.round_service import Round
 from services.settings_service import read_sources
 from services.status_service import Clock, tell
 from utils.errors import ConfigurationError
@@ -43,7 +42,7 @@ class Engine:
         self._config_path = config_path
         self._owner = uuid4().hex
         self._clock = Clock(_now, time.monotonic)
-        self._display: Display | None = None
+        self._round: Round | None = None
         self.stop = Event()
 
     def run_once(self) -> int:
@@ -94,17 +93,13 @@ class Engine:
         return result
 
     def _refresh(self) -> None:
-        if self._display:
-            self._display.refresh()
+        if current := self._round:
+            current.refresh()
 
     def _open(self, started_seconds: float) -> bool:
         """Marks where coverage begins, so that a restart before the first slot loses nothing."""
-        start = self._start(started_seconds)
-        results = [
-            Iteration(one, self._clock, self.stop).open(start)
-            for one in read_sources(self._config_path)
-        ]
-        return all(results)
+        sources = read_sources(self._config_path)
+        return Round(sources, self._clock, self.stop).open(self._start(started_seconds))
 
     def _iterate(self, since_seconds: float) -> bool:
         """Runs an iteration of each source; returns if all went well. It never raises."""
@@ -113,14 +108,9 @@ class Engine:
         except ConfigurationError as exc:
             print_problems(exc)
             return False
-        results = [self._iterate_source(source, since_seconds) for source in sources]
-        return all(results)
-
-    def _iterate_source(self, source: Source, since_seconds: float) -> bool:
-        iteration = Iteration(source, self._clock, self.stop)
-        self._display = Display(source.name, iteration.gauge, self._clock)
-        is_good = iteration.run(self._start(since_seconds))
-        self._display = None
+        self._round = Round(sources, self._clock, self.stop)
+        is_good = self._round.run(self._start(since_seconds))
+        self._round = None
         return is_good
 
     def _start(self, since_seconds: float) -> Start:

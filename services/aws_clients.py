@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import boto3
@@ -18,6 +19,8 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.loaders import Loader
+from botocore.session import Session as BotocoreSession
 
 from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 _ATTEMPTS = 5
+
+# What describes the services is 15 MB once parsed: all sessions have it from here.
+_models: dict[str, object] = {}
+# Threads that make their first clients at the same time would all parse it.
+_making = Lock()
 
 _LYVE_HINTS = {
     "InvalidAccessKeyId": "Check LYVE_ACCESS",
@@ -81,8 +89,9 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     )
     doing = "set up the connection to Lyve Cloud"
     with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"):
-        session = boto3.Session(access.access_key, access.secret_key, region_name=access.region)
-        return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+        session = _session(access)
+        with _making:
+            return session.client("s3", endpoint_url=access.endpoint_url, config=config)
 
 
 def aws_session(access: AwsAccess) -> boto3.Session:
@@ -92,7 +101,7 @@ def aws_session(access: AwsAccess) -> boto3.Session:
         access: keys and region.
     """
     with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-        return boto3.Session(access.access_key, access.secret_key, region_name=access.region)
+        return _session(access)
 
 
 def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
@@ -109,8 +118,16 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
     )
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
-    with aws_errors(doing, "logs:PutLogEvents", {}), _endpoint_errors(doing, variable):
+    with aws_errors(doing, "logs:PutLogEvents", {}), _endpoint_errors(doing, variable), _making:
         return session.client("logs", config=config)
+
+
+def _session(access: LyveAccess | AwsAccess) -> boto3.Session:
+    base = BotocoreSession()
+    base.register_component("data_loader", Loader(cache=_models))
+    return boto3.Session(
+        access.access_key, access.secret_key, region_name=access.region, botocore_session=base
+    )
 
 
 def error_code(error: ClientError) -> str:

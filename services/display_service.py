@@ -1,9 +1,10 @@
 """Shows a person how far an iteration is: a bar on a terminal, a line now and then otherwise."""
 
 import sys
+from collections.abc import Sequence
 
 from services.status_service import Clock, tell
-from utils.model import Gauge
+from utils.model import Gauge, total
 from utils.status import progress_bar, progress_text
 
 _LINE_EVERY_SECONDS = 30.0
@@ -11,17 +12,17 @@ _BAR_EVERY_SECONDS = 0.5
 
 
 class Display:
-    """Shows the gauge of one source on standard error.
+    """Shows the gauges of all sources, summed up, on standard error.
 
     Args:
-        source: its name.
-        gauge: what it shows.
+        sources: their names.
+        gauges: what they show.
         clock: how the time is read.
     """
 
-    def __init__(self, source: str, gauge: Gauge, clock: Clock) -> None:
-        self._source = source
-        self._gauge = gauge
+    def __init__(self, sources: Sequence[str], gauges: Sequence[Gauge], clock: Clock) -> None:
+        self._pairs = {"source": sources[0]} if len(sources) == 1 else {"sources": len(sources)}
+        self._gauges = gauges
         self._clock = clock
         self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
 
@@ -34,9 +35,10 @@ class Display:
             return
         self._shown_seconds = now_seconds
         elapsed_seconds = now_seconds - self._began_seconds
+        gauge = total(self._gauges)
         if is_bar:
-            sys.stderr.write(f"{progress_bar(self._gauge, elapsed_seconds)}\r")
+            sys.stderr.write(f"{progress_bar(gauge, elapsed_seconds)}\r")
             sys.stderr.flush()
         else:
-            text = f"Shipping: {progress_text(self._gauge, elapsed_seconds)}."
-            tell(self._clock.now(), "INFO", text, {"source": self._source})
+            text = f"Shipping: {progress_text(gauge, elapsed_seconds)}."
+            tell(self._clock.now(), "INFO", text, self._pairs)

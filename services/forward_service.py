@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Event
 
 from msgspec.structs import replace
 
@@ -13,7 +12,7 @@ from services.settle_service import Settler
 from services.ship_service import Shipper
 from services.status_service import Quarantine, StatusLog
 from services.takeover_service import Takeover
-from services.tools import Rules, Tools
+from services.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.batching import Acceptance, acceptance
 from utils.errors import ForwarderError
@@ -31,19 +30,19 @@ class Forwarder:
         status: takes the status lines.
         counts: takes what became of the lines.
         gauge: shows how far it is.
-        stop: set when the process is to end.
+        shared: with the other sources.
     """
 
     def __init__(
-        self, source: Source, status: StatusLog, counts: Counts, gauge: Gauge, stop: Event
+        self, source: Source, status: StatusLog, counts: Counts, gauge: Gauge, shared: Shared
     ) -> None:
         self._source = source
         self._status = status
         self._counts = counts
         self._gauge = gauge
-        self._stop = stop
+        self._shared = shared
         self.client = s3_client(source.lyve)
-        self._due = DueObjects(source, self.client, stop)
+        self._due = DueObjects(source, self.client, shared.stop)
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
@@ -67,7 +66,9 @@ class Forwarder:
         log_stream = self._log_stream()
         accepted = acceptance(outset.now_ms, log_stream.prepare())
         settler = Settler(self._due.bucket, log_stream, outset.coverage, self._source.log_type)
-        takeover = Takeover(self._due.bucket, self._due.store, settler, self._status, self._stop)
+        takeover = Takeover(
+            self._due.bucket, self._due.store, settler, self._status, self._shared.stop
+        )
         positions = takeover.positions(outset.checkpoint, self._source.settle_seconds)
         self._counts.possibly_duplicated = takeover.possibly_duplicated
         upload_ms = max(outset.now_ms, takeover.next_upload_ms)
@@ -80,7 +81,9 @@ class Forwarder:
             self._ship_due(shipper, progress, outset)
 
     def _log_stream(self) -> LogStream:
-        return LogStream(aws_session(self._source.aws), self._source, self._gauge, self._stop)
+        return LogStream(
+            aws_session(self._source.aws), self._source, self._gauge, self._shared.stop
+        )
 
     def _rules(self, accepted: Acceptance, upload_ms: int) -> Rules:
         source = self._source
@@ -100,7 +103,7 @@ class Forwarder:
             status=self._status,
             gauge=self._gauge,
             counts=self._counts,
-            stop=self._stop,
+            shared=self._shared,
         )
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
@@ -124,13 +127,14 @@ def _shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
     """Ends what is under way and saves how far it came, also when something fails."""
     shipper = Shipper(tools, rules)
     tools.saver.start()
-    try:
-        yield shipper
-    except BaseException:
-        with suppress(ForwarderError):
-            _wind_up(shipper, tools)
-        raise
-    _wind_up(shipper, tools)
+    with tools.shared.memory.joined():
+        try:
+            yield shipper
+        except BaseException:
+            with suppress(ForwarderError):
+                _wind_up(shipper, tools)
+            raise
+        _wind_up(shipper, tools)
 
 
 def _wind_up(shipper: Shipper, tools: Tools) -> None:

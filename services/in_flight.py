@@ -8,7 +8,6 @@ import msgspec
 
 from services.settle_service import ReadBackDeniedError
 from services.tools import Rules, Tools
-from services.worker_pool import WorkerPool
 from utils.batching import batches, restamped
 from utils.chunking import Chunk
 from utils.delivery import Delivery, Parcel
@@ -16,7 +15,6 @@ from utils.errors import StoppedError
 from utils.model import LogEvent
 from utils.settling import Doubt, event_key, split_stored
 
-_MOST_BYTES = 8 * 1024 * 1024
 _LOOK_SECONDS = 0.5
 
 
@@ -59,7 +57,7 @@ class InFlight:
         self._rules = rules
         self._pending: deque[Pending] = deque()
         self._next_upload_ms = rules.upload_ms
-        self._pool = WorkerPool(tools.log_stream.deliver, rules.concurrency)
+        self._lane = tools.shared.puts.lane(rules.concurrency)
 
     def __bool__(self) -> bool:
         """Tells if a chunk is under way."""
@@ -76,7 +74,8 @@ class InFlight:
         """Tells if enough is under way to keep all workers busy."""
         count = sum(len(pending.futures) for pending in self._pending)
         size_bytes = sum(pending.chunk.size_bytes for pending in self._pending)
-        return count > 2 * self._rules.concurrency or size_bytes > _MOST_BYTES
+        most_bytes = 2 * self._tools.shared.memory.chunk_bytes()
+        return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, chunk: Chunk) -> None:
         """Sends the chunk's events in batches, each with an upload time in case it needs one."""
@@ -91,7 +90,7 @@ class InFlight:
             if chunk.position.is_doubtful:
                 pending.delivery.uncertain.append(parcel)
             else:
-                pending.futures.append(self._pool.submit(parcel))
+                pending.futures.append(self._deliver(parcel))
         self._pending.append(pending)
 
     def settle_oldest(self) -> Pending:
@@ -113,7 +112,7 @@ class InFlight:
         """Waits for what is under way, and makes sure that nothing is sent from then on."""
         wait([future for one in self._pending for future in one.futures], timeout_seconds)
         self._tools.log_stream.close()
-        self._pool.close()
+        self._lane.close()
 
     def is_oldest_delivered(self) -> bool:
         """Tells if the oldest chunk can be acknowledged without sending or waiting."""
@@ -123,12 +122,15 @@ class InFlight:
         """Tells if nothing under way can have been stored."""
         return all(pending.is_untouched() for pending in self._pending)
 
+    def _deliver(self, parcel: Parcel) -> "Future[Delivery]":
+        return self._lane.submit(self._tools.log_stream.deliver(parcel))
+
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
             future = pending.futures[0]
             while not future.done():
                 wait([future], _LOOK_SECONDS)
-                if self._tools.stop.is_set() and not future.done():
+                if self._tools.shared.stop.is_set() and not future.done():
                     raise StoppedError("Stopped before everything was shipped")
             pending.delivery.add(future.result())
             pending.futures.pop(0)
@@ -140,7 +142,7 @@ class InFlight:
         for pending in self._pending:
             self._collect(pending)
         while any(pending.delivery.uncertain for pending in self._pending):
-            if self._tools.stop.wait(self._rules.settle_seconds):
+            if self._tools.shared.stop.wait(self._rules.settle_seconds):
                 raise StoppedError("Stopped before a batch in doubt was settled")
             doubt = self._look()
             for pending in self._pending:
@@ -173,4 +175,4 @@ class InFlight:
             pending.delivery.accepted += stored
             if missing:
                 again = Parcel(missing, parcel.upload_ms)
-                pending.futures.append(self._pool.submit(again))
+                pending.futures.append(self._deliver(again))

@@ -1,10 +1,10 @@
 """Runs one iteration of one source, and reports it in status lines."""
 
 from collections.abc import Callable
-from threading import Event
 
 from services.forward_service import Forwarder
-from services.status_service import Clock, StatusLog
+from services.status_service import StatusLog
+from services.tools import Shared
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
 from utils.settings import Source
@@ -16,16 +16,14 @@ class Iteration:
 
     Args:
         source: what to ship where.
-        clock: how the time is read.
-        stop: set when the process is to end.
+        shared: with the other sources.
     """
 
-    def __init__(self, source: Source, clock: Clock, stop: Event) -> None:
+    def __init__(self, source: Source, shared: Shared) -> None:
         self._source = source
-        self._clock = clock
-        self._stop = stop
-        self._status = StatusLog(source.name, clock)
-        self._began_seconds = clock.elapsed_seconds()
+        self._shared = shared
+        self._status = StatusLog(source.name, shared.clock)
+        self._began_seconds = shared.clock.elapsed_seconds()
         self._counts = Counts()
         self._forwarder: Forwarder | None = None
         self.gauge = Gauge()
@@ -47,7 +45,7 @@ class Iteration:
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
             self._forwarder = Forwarder(
-                self._source, self._status, self._counts, self.gauge, self._stop
+                self._source, self._status, self._counts, self.gauge, self._shared
             )
             work(self._forwarder)
         except StoppedError as exc:
@@ -71,5 +69,5 @@ class Iteration:
         return is_good
 
     def _pairs(self) -> dict[str, object]:
-        seconds = self._clock.elapsed_seconds() - self._began_seconds
+        seconds = self._shared.clock.elapsed_seconds() - self._began_seconds
         return {**count_pairs(self._counts), "took": f"{seconds:.1f}s"}

@@ -40,7 +40,7 @@ class Shipper:
             ForwarderError: something failed; `wind_up` is to be called in any case.
         """
         self._tools.gauge.expect(position.object for position in positions)
-        reading = read_ahead(self._chunks(positions), _CHUNKS_READ_AHEAD, self._tools.stop)
+        reading = read_ahead(self._chunks(positions), _CHUNKS_READ_AHEAD, self._tools.shared.stop)
         with closing(reading):  # its thread ends with it
             for chunk in reading:
                 self._await_room(chunk)
@@ -73,13 +73,14 @@ class Shipper:
 
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
         lines = self._tools.bucket.lines(position.object)
-        return chunks(position, lines, self._rules.batch_size)
+        full_bytes = self._tools.shared.memory.chunk_bytes
+        return chunks(position, lines, self._rules.batch_size, full_bytes)
 
     def _await_room(self, chunk: Chunk) -> None:
         """Stays within what the saved checkpoint says may be under way."""
         end = Mark(self._sent.lines + chunk.counts.read, self._sent.objects)
         while not self._tools.saver.has_room(end):
-            if self._tools.stop.is_set():
+            if self._tools.shared.stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
             if self._in_flight:
                 self._finish_oldest()

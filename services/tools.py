@@ -1,4 +1,4 @@
-"""What the shipping of one source works with in one iteration."""
+"""What the shipping of one source works with in one iteration, and what all sources share."""
 
 from threading import Event
 
@@ -6,10 +6,12 @@ import msgspec
 
 from services.checkpoint_saver import CheckpointSaver
 from services.pull_logs_service import AuditBucket
+from services.put_pool import PutPool
 from services.settle_service import Settler
-from services.status_service import Quarantine, StatusLog
+from services.status_service import Clock, Quarantine, StatusLog
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.batching import Acceptance
+from utils.memory_share import MemoryShare
 from utils.model import Counts, Gauge
 from utils.progress import Progress
 
@@ -24,6 +26,15 @@ class Rules(msgspec.Struct, frozen=True):
     upload_ms: int
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """What all sources of the process share; `stop` is set when it is to end."""
+
+    clock: Clock
+    stop: Event
+    puts: PutPool
+    memory: MemoryShare
+
+
 class Tools(msgspec.Struct, frozen=True):
     """The services and the state of one iteration of one source."""
 
@@ -36,4 +47,4 @@ class Tools(msgspec.Struct, frozen=True):
     status: StatusLog
     gauge: Gauge
     counts: Counts
-    stop: Event
+    shared: Shared

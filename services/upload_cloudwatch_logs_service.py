@@ -1,5 +1,6 @@
 """Delivers batches into one log stream, several in flight."""
 
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from threading import Event
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from services.put_client import (
     StreamMissingError,
     UnknownOutcomeError,
 )
+from services.put_pool import Steps
 from services.read_back_service import ReadBack
 from utils.batching import restamped, split_rejected
 from utils.delivery import Delivery, Parcel
@@ -69,18 +71,18 @@ class LogStream:
         """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
         self._is_closed = True
 
-    def deliver(self, parcel: Parcel) -> Delivery:
-        """Puts a valid batch until it is settled or in doubt.
+    def deliver(self, parcel: Parcel) -> Steps:
+        """Puts a valid batch until it is settled or in doubt; yields the seconds of each wait.
 
         Args:
             parcel: the events, and the time for those that are rejected for their own.
         """
         try:
-            info = self._put_until_answered(parcel.batch)
+            info = yield from self._put_until_answered(parcel.batch)
         except UnknownOutcomeError:
             return Delivery(uncertain=[parcel])
         except RefusedError as exc:
-            return self._deliver_parts(parcel, str(exc))
+            return (yield from self._deliver_parts(parcel, str(exc)))
         except ForwarderError as exc:
             return Delivery(error=exc)
         accepted, rejected = split_rejected(
@@ -94,10 +96,10 @@ class LogStream:
             delivery.error = self._upload_time_error()
         elif rejected:
             again = restamped(rejected, parcel.upload_ms)
-            delivery.add(self.deliver(Parcel(again, parcel.upload_ms)))
+            delivery.add((yield from self.deliver(Parcel(again, parcel.upload_ms))))
         return delivery
 
-    def _put_until_answered(self, batch: Batch) -> RejectedInfo:
+    def _put_until_answered(self, batch: Batch) -> Generator[float, None, RejectedInfo]:
         for pause_seconds in pauses():
             if self._is_closed:
                 break
@@ -110,18 +112,20 @@ class LogStream:
                 self._create_stream()
             except NotStoredError as exc:
                 self._gauge.trouble = str(exc)
-            if self._stop.wait(pause_seconds):
+            yield pause_seconds
+            if self._stop.is_set():
                 break
         raise StoppedError("Stopped before a batch was sent")
 
-    def _deliver_parts(self, parcel: Parcel, reason: str) -> Delivery:
+    def _deliver_parts(self, parcel: Parcel, reason: str) -> Steps:
         """Cuts a refused batch in halves until the bad event stands alone."""
         batch = parcel.batch
         if len(batch) == 1:
             return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
         middle = len(batch) // 2
-        first = self.deliver(Parcel(batch[:middle], parcel.upload_ms))
-        return first.add(self.deliver(Parcel(batch[middle:], parcel.upload_ms)))
+        first = yield from self.deliver(Parcel(batch[:middle], parcel.upload_ms))
+        rest = yield from self.deliver(Parcel(batch[middle:], parcel.upload_ms))
+        return first.add(rest)
 
     def _upload_time_error(self) -> ServiceError:
         return ServiceError(

@@ -15,6 +15,7 @@ from msgspec import convert, to_builtins
 
 from services.iteration_service import Iteration
 from services.status_service import Clock
+from services.tools import Shared
 from tests.cloudwatch_requests import CreateLogGroup
 from tests.cloudwatch_settings import Settings
 from tests.faults import Fault, Killed, Life, Line
@@ -27,7 +28,8 @@ from tests.in_memory_logs import (
     MemorySession,
 )
 from tests.in_memory_s3 import BUCKET, OUTPUT_BUCKET, Bucket, MemoryS3, StoredObject
-from tests.in_memory_time import HOUR_MS, NOON_MS, NoWait, VirtualTime
+from tests.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, VirtualTime
+from utils.memory_share import MemoryShare
 from utils.model import Start
 from utils.settings import AwsAccess, LyveAccess, Source
 
@@ -125,7 +127,9 @@ class World:
         return world
 
     def _iteration(self, source: Source) -> Iteration:
-        return Iteration(source, Clock(self.time.machine_now, self.time.seconds), self.stop)
+        clock = Clock(self.time.machine_now, self.time.seconds)
+        puts = NoWaitPool(source.concurrency, self.time, self.stop)
+        return Iteration(source, Shared(clock, self.stop, puts, MemoryShare()))
 
     def _start(self, life: Life, now_ms: int) -> Start:
         return Start(life.name, now_ms, self.time.now_ms - (NOON_MS - HOUR_MS))

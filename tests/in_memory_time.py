@@ -1,7 +1,10 @@
 """A clock that no test waits for."""
 
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from threading import Event
+
+from services.put_pool import PutPool
 
 # 29 February 2024, noon.
 NOON_MS = 1_709_208_000_000
@@ -48,6 +51,23 @@ class NoWait(Event):
         """Moves the time by the timeout; returns if the process is to end."""
         self._time.now_ms += round((timeout or 0) * 1000)
         return self.is_set()
+
+
+class NoWaitPool(PutPool):
+    """A pool of put workers; to wait between tries moves the time.
+
+    Args:
+        workers: the number of threads.
+        time: what is moved.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, workers: int, time: VirtualTime, stop: Event) -> None:
+        super().__init__(workers, time.seconds, stop)
+        self._time = time
+
+    def _pause(self, seconds: float) -> None:
+        self._time.now_ms += ceil(seconds * 1000)
 
 
 def moment(time_ms: int) -> datetime:

@@ -26,6 +26,7 @@ from utils.chunking import (
     lines_behind,
 )
 from utils.decompression import DamagedError, DeletedError, LineSplitter
+from utils.memory_share import FULL_CHUNK_BYTES
 from utils.model import NOT_STORED, STORED, STORED_AT_UPLOAD, LogObject, Position
 
 OBJECT = LogObject(1_709_208_000_000, "March-2024/S3-audited.gz", "etag", 4711)
@@ -57,13 +58,16 @@ def small_limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils.chunking, "MAX_MESSAGE_BYTES", SMALL_MESSAGE_BYTES)
         patch.setattr(utils.chunking, "MAX_CHUNK_LINES", SMALL_CHUNK_LINES)
-        patch.setattr(utils.chunking, "FULL_CHUNK_BYTES", SMALL_CHUNK_BYTES)
         yield
+
+
+def large() -> int:
+    return FULL_CHUNK_BYTES
 
 
 def cut(begin: Position, lines: Iterable[bytes], batch_size: int = 100) -> list[Chunk]:
     with small_limits():
-        return list(chunks(begin, lines, batch_size))
+        return list(chunks(begin, lines, batch_size, lambda: SMALL_CHUNK_BYTES))
 
 
 def behind(lines: list[bytes], number: int, stored: str = "") -> Position:
@@ -248,9 +252,9 @@ def test_another_content_is_noticed_before_the_first_chunk(
     if begin.lines:
         other = replace(begin, line_hash=begin.line_hash ^ change)
         with pytest.raises(ContentChangedError):
-            next(chunks(other, lines, 100))
+            next(chunks(other, lines, 100, large))
         with pytest.raises(ContentChangedError):
-            next(chunks(begin, lines[: begin.lines - 1], 100))
+            next(chunks(begin, lines[: begin.lines - 1], 100, large))
     else:
         assert list(lines_behind(begin, lines)) == lines
 
@@ -306,7 +310,7 @@ def test_quarantine_tells_the_reason() -> None:
 
 def test_the_longest_message_is_an_event_and_one_byte_more_is_not() -> None:
     lines = [MAX_MESSAGE_BYTES * b"x", (MAX_MESSAGE_BYTES + 1) * b"x"]
-    (chunk,) = chunks(BEGINNING, lines, 100)
+    (chunk,) = chunks(BEGINNING, lines, 100, large)
     assert [one.size_bytes for one in chunk.events] == [1_048_550]
     assert [line.number for line in chunk.quarantined] == [2]
 
@@ -314,7 +318,7 @@ def test_the_longest_message_is_an_event_and_one_byte_more_is_not() -> None:
 @pytest.mark.parametrize("batch_size", [1, 100, 10_000])
 def test_chunks_of_ordinary_lines_are_whole_batches(batch_size: int) -> None:
     lines = 2 * MAX_CHUNK_LINES * [b"{}"]
-    whole = list(chunks(BEGINNING, lines, batch_size))
+    whole = list(chunks(BEGINNING, lines, batch_size, large))
     assert [chunk.position.lines for chunk in whole] == [MAX_CHUNK_LINES, 2 * MAX_CHUNK_LINES]
     assert len(list(chain.from_iterable(chunk.events for chunk in whole))) == len(lines)
 

@@ -1,7 +1,7 @@
 """Cuts the lines of an object into chunks, each acknowledged as a whole."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec.structs import replace
@@ -18,9 +18,8 @@ from utils.model import (
     QuarantinedLine,
 )
 
-# A chunk is large enough for the largest batch and small enough to hold a few in memory.
+# As many as the largest batch holds.
 MAX_CHUNK_LINES = 10_000
-FULL_CHUNK_BYTES = 4 * 1024 * 1024
 # Stands for a last line that none is equal to.
 _NO_LINE_HASH = 0xFFFFFFFF
 
@@ -46,15 +45,16 @@ class Chunk(msgspec.Struct):
     damage: str = ""
     is_deleted: bool = False
 
-    def is_full(self, batch_size: int) -> bool:
+    def is_full(self, batch_size: int, full_bytes: int) -> bool:
         """Tells if the next line belongs to the next chunk; whole batches are preferred.
 
         Args:
             batch_size: events in a batch.
+            full_bytes: the size to reach; twice as much is never exceeded by more than a line.
         """
-        if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * FULL_CHUNK_BYTES:
+        if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * full_bytes:
             return True
-        return self.size_bytes >= FULL_CHUNK_BYTES and len(self.events) % batch_size == 0
+        return self.size_bytes >= full_bytes and len(self.events) % batch_size == 0
 
     def add(self, number: int, line: bytes, mark: str) -> None:
         """Takes the object's next line.
@@ -106,26 +106,29 @@ class Chunk(msgspec.Struct):
         return LogEvent(timestamp_ms, message, len(line), number)
 
 
-def chunks(begin: Position, lines: Iterable[bytes], batch_size: int) -> Iterator[Chunk]:
+def chunks(
+    begin: Position, lines: Iterable[bytes], batch_size: int, full_bytes: Callable[[], int]
+) -> Iterator[Chunk]:
     """Yields the chunks of an object behind a position.
 
     Args:
         begin: where shipping of the object begins.
         lines: all lines of the object, from its first.
         batch_size: events in a batch.
+        full_bytes: returns the size at which a chunk is full, as of now.
 
     Raises:
         ContentChangedError: before the first chunk, if the shipped lines are not there.
     """
     number = begin.lines
-    chunk = Chunk(begin)
+    chunk, most_bytes = Chunk(begin), full_bytes()
     last_line = None
     try:
         for line in lines_behind(begin, lines):
-            if chunk.is_full(batch_size):
+            if chunk.is_full(batch_size, most_bytes):
                 chunk.position = _behind(begin, number, last_line)
                 yield chunk
-                chunk = Chunk(begin)
+                chunk, most_bytes = Chunk(begin), full_bytes()
             number += 1
             last_line = line
             chunk.add(number, line, begin.mark(number))

@@ -136,6 +136,19 @@ class Gauge(msgspec.Struct):
         self.bytes = bytes_read
 
 
+def total(gauges: Iterable[Gauge]) -> Gauge:
+    """Returns the sum of gauges, with the first trouble that one of them shows."""
+    summed = Gauge()
+    for gauge in gauges:
+        summed.objects += gauge.objects
+        summed.objects_total += gauge.objects_total
+        summed.bytes += gauge.bytes
+        summed.bytes_total += gauge.bytes_total
+        summed.events += gauge.events
+        summed.trouble = summed.trouble or gauge.trouble
+    return summed
+
+
 class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a checkpoint is for; it serves no other combination."""
 

@@ -1,0 +1,57 @@
+"""Runs one iteration of each source, side by side."""
+
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+
+from services.display_service import Display
+from services.iteration_service import Iteration
+from services.put_pool import PutPool
+from services.status_service import Clock
+from services.tools import Shared
+from utils.memory_share import MemoryShare
+from utils.model import Start
+from utils.settings import Source
+
+
+class Round:
+    """One iteration of all sources: one that is slow or broken keeps no other waiting.
+
+    Args:
+        sources: what to ship where.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, sources: Sequence[Source], clock: Clock, stop: Event) -> None:
+        workers = max(source.concurrency for source in sources)
+        self._puts = PutPool(workers, clock.elapsed_seconds, stop)
+        shared = Shared(clock, stop, self._puts, MemoryShare())
+        self._iterations = [Iteration(source, shared) for source in sources]
+        names = [source.name for source in sources]
+        gauges = [iteration.gauge for iteration in self._iterations]
+        self._display = Display(names, gauges, clock)
+
+    def open(self, start: Start) -> bool:
+        """Marks where coverage begins; returns if that went well for all sources."""
+        return self._side_by_side(lambda iteration: iteration.open(start))
+
+    def run(self, start: Start) -> bool:
+        """Ships what is due; returns if all went well for all sources."""
+        return self._side_by_side(lambda iteration: iteration.run(start))
+
+    def refresh(self) -> None:
+        """Shows a person how far it is."""
+        self._display.refresh()
+
+    def _side_by_side(self, work: Callable[[Iteration], bool]) -> bool:
+        results: list[bool] = []
+        threads = [
+            Thread(target=lambda one=one: results.append(work(one)), daemon=True)
+            for one in self._iterations
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._puts.close()
+        return len(results) == len(threads) and all(results)

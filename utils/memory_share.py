@@ -1,0 +1,36 @@
+"""Shares the memory for events under way among the sources that ship at the same time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+# Large enough for the largest batch and small enough to hold a few in memory; with many sources
+# at work, a few batches of the default size.
+FULL_CHUNK_BYTES = 4 * 1024 * 1024
+LEAST_CHUNK_BYTES = 128 * 1024
+
+
+class MemoryShare:
+    """Tells each source how much it may hold, which is the less the more of them ship."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sources = 0
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Counts one more source at work meanwhile."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def chunk_bytes(self) -> int:
+        """Returns at which size the chunks of a source are full."""
+        with self._lock:
+            return max(LEAST_CHUNK_BYTES, FULL_CHUNK_BYTES // max(1, self._sources))
+
+    def _add(self, sources: int) -> None:
+        with self._lock:
+            self._sources += sources
