@@ -42,6 +42,7 @@ class Engine:
         self._config_path = config_path
         self._owner = uuid4().hex
         self._clock = Clock(_now, time.monotonic)
+        self._began_seconds = self._clock.elapsed_seconds()
         self._round: Round | None = None
         self.stop = Event()
 
@@ -115,9 +116,11 @@ class Engine:
 
     def _start(self, since_seconds: float) -> Start:
         """Counts back by a clock that nobody sets."""
-        ago_seconds = self._clock.elapsed_seconds() - since_seconds
+        elapsed_seconds = self._clock.elapsed_seconds()
         now_ms = int(_now().timestamp() * 1000)
-        return Start(self._owner, now_ms, round(ago_seconds * 1000))
+        since_ago_ms = round((elapsed_seconds - since_seconds) * 1000)
+        process_ago_ms = round((elapsed_seconds - self._began_seconds) * 1000)
+        return Start(self._owner, now_ms, since_ago_ms, process_ago_ms)
 
 
 def main(arguments: Sequence[str]) -> int:

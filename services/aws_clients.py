@@ -33,9 +33,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 _ATTEMPTS = 5
 
-# What describes the services is 15 MB once parsed: all sessions have it from here.
+# What describes the services is 15 MB: parsed once for all sessions, and by one thread at a time.
 _models: dict[str, object] = {}
-# Threads that make their first clients at the same time would all parse it.
 _making = Lock()
 
 _LYVE_HINTS = {

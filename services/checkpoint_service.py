@@ -7,12 +7,16 @@ from botocore.exceptions import ClientError
 
 from services.aws_clients import error_code, lyve_errors
 from utils.checkpoint import Checkpoint, decode_checkpoint
-from utils.errors import CheckpointError
+from utils.errors import OwnerError
+from utils.sharding import Shard, parse_shard
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_FOLDER = "integration-state/"
+_ENDING = ".json"
+_HINTS = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
 
 
 class CheckpointStore:
@@ -24,13 +28,13 @@ class CheckpointStore:
     Args:
         client: of Lyve Cloud's S3.
         bucket: the output bucket.
-        source: the source's name.
+        name: of the source, and of its replica where it is shared.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, name: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._key = f"integration-state/{source}.json"
+        self._key = f"{_FOLDER}{name}{_ENDING}"
         self.name = f"{bucket}/{self._key}"
         self._etag = ""
 
@@ -60,12 +64,12 @@ class CheckpointStore:
             document: the encoded checkpoint.
 
         Raises:
-            CheckpointError: another process wrote it since.
+            OwnerError: another process wrote it since.
             ServiceError: it can't be written.
         """
         with self._errors("write"):
             if self._current_etag() != self._etag:
-                raise CheckpointError(
+                raise OwnerError(
                     f"Another daemon ships this source: it changed the checkpoint {self.name}",
                     "another owner",
                     "Stop one of the two; this one has stopped the source",
@@ -87,5 +91,28 @@ class CheckpointStore:
             return ""
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
-        hints = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
-        return lyve_errors(f"{doing} the checkpoint {self.name}", hints)
+        return lyve_errors(f"{doing} the checkpoint {self.name}", _HINTS)
+
+
+def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shard | None]:
+    """Returns the replicas that have a checkpoint of the source; None for one that is not shared.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        source: the source's name.
+
+    Raises:
+        ServiceError: the output bucket can't be listed.
+    """
+    prefix = f"{_FOLDER}{source}"
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    with lyve_errors(f"list the checkpoints in {bucket}", _HINTS):
+        names = [
+            entry["Key"].removeprefix(prefix).removesuffix(_ENDING)
+            for page in pages
+            for entry in page.get("Contents", [])
+        ]
+    shards = [parse_shard(name.removeprefix("/")) for name in names if name.startswith("/")]
+    whole: list[Shard | None] = [None] if "" in names else []
+    return [*whole, *(shard for shard in shards if shard)]

@@ -1,33 +1,45 @@
 """Tells what is due for one source, from its checkpoint and its bucket."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from services.checkpoint_service import CheckpointStore
+from services.checkpoint_service import CheckpointStore, shards_with_state
 from services.pull_logs_service import AuditBucket, TopLevel
-from utils.checkpoint import Checkpoint, check_identity
+from utils.checkpoint import Checkpoint, Succession, check_identity
 from utils.coverage import Coverage
 from utils.coverage_state import CoverageState
-from utils.model import LogObject, Start
+from utils.model import LogObject, Position, Start
 from utils.planning import Survey, is_of_type
+from utils.predecessors import Predecessor, Predecessors, kind_of
 from utils.settings import Source
+from utils.sharding import Shard
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
 class Outset(msgspec.Struct, frozen=True):
-    """What an iteration begins with; `now_ms` is the store's time, in ms since 1970."""
+    """What an iteration begins with; `now_ms` is the store's time, in ms since 1970.
+
+    `is_new` says that replicas of this kind did not ship the source up to now.
+    """
 
     now_ms: int
     top: TopLevel
     checkpoint: Checkpoint
-    is_first: bool
+    is_new: bool
     coverage: Coverage
+    predecessors: Predecessors
+
+    def position(self, due: LogObject) -> Position:
+        """Returns where shipping of the object begins: behind what is shipped of it already."""
+        own = self.coverage.position(due)
+        return own if own.lines else self.predecessors.position(due)
 
 
 class DueObjects:
@@ -40,9 +52,10 @@ class DueObjects:
     """
 
     def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
-        self._source = source
+        self.source = source
+        self._client = client
         self.bucket = AuditBucket(client, source.bucket_name, stop)
-        self.store = CheckpointStore(client, source.output_bucket, source.name)
+        self.store = CheckpointStore(client, source.output_bucket, source.state_name)
 
     def outset(self, start: Start) -> Outset:
         """Returns what an iteration begins with; nothing is written.
@@ -53,20 +66,32 @@ class DueObjects:
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
-        top = self.bucket.top_level()
+        top = self._top
         # The store sets LastModified, and this machine's clock may be wrong.
         now_ms = start.now_ms if top.store_ms is None else top.store_ms
-        found = self.store.load()
-        if found:
-            check_identity(found, self._source.identity, self.store.name)
-        since_ms = self._since_ms(now_ms, start)
-        first = Checkpoint(self._source.identity, start.owner, CoverageState(since_ms))
+        found = self._load(self.source.shard)
+        history = found.history if found else Succession()
+        is_new = history.after is None or history.over_ms is not None
+        shards = self.shards() if is_new else _shards_of(history.after or [])
+        others = [one for shard in shards if (one := self._other(shard))]
+        since_ms = self._since_ms(now_ms, start, others)
+        first = Checkpoint(self.source.identity, start.owner, CoverageState(since_ms))
         checkpoint = found or first
         coverage = Coverage(checkpoint.coverage)
         # `lasthour` moves the beginning only where it lies ahead, after a date still to come.
-        if self._source.since_ms is not None or coverage.state.since_ms > now_ms:
+        if self.source.since_ms is not None or coverage.state.since_ms > now_ms:
             coverage.begin_at(since_ms)
-        return Outset(now_ms, top, checkpoint, found is None, coverage)
+        kind = kind_of(self.source.shard)
+        predecessors = Predecessors(one for one in others if kind_of(one.shard) != kind)
+        return Outset(now_ms, top, checkpoint, is_new, coverage, predecessors)
+
+    @cached_property
+    def _top(self) -> TopLevel:
+        return self.bucket.top_level()
+
+    def shards(self) -> list[Shard | None]:
+        """Returns all replicas that have a checkpoint of the source, of whatever kind."""
+        return shards_with_state(self._client, self.source.output_bucket, self.source.name)
 
     def listed(self, outset: Outset, survey: Survey) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the listing.
@@ -79,10 +104,36 @@ class DueObjects:
         parts = [iter(outset.top.objects), *(self.bucket.objects(folder) for folder in folders)]
         for listed in chain.from_iterable(parts):
             survey.note(listed)
-            if is_of_type(listed.key, self._source.log_type) and outset.coverage.is_due(listed):
+            if self._is_due(listed, outset):
                 yield listed
 
-    def _since_ms(self, now_ms: int, start: Start) -> int:
-        if self._source.since_ms is None:
-            return now_ms - start.lasthour_ago_ms
-        return self._source.since_ms
+    def _is_due(self, listed: LogObject, outset: Outset) -> bool:
+        is_due = is_of_type(listed.key, self.source.log_type) and outset.coverage.is_due(listed)
+        is_own = is_due and self.source.owns(listed.key)
+        return is_own and not outset.predecessors.have_shipped(listed)
+
+    def _other(self, shard: Shard | None) -> Predecessor | None:
+        found = self._load(shard) if shard != self.source.shard else None
+        return Predecessor(shard, found, Coverage(found.coverage)) if found else None
+
+    def _load(self, shard: Shard | None) -> Checkpoint | None:
+        source, store = self.source, self.store
+        if shard != source.shard:
+            source = source.of_shard(shard)
+            store = CheckpointStore(self._client, source.output_bucket, source.state_name)
+        found = store.load()
+        if found:
+            check_identity(found, source.identity, store.name)
+        return found
+
+    def _since_ms(self, now_ms: int, start: Start, others: list[Predecessor]) -> int:
+        if self.source.since_ms is not None:
+            return self.source.since_ms
+        began = [one.coverage.state.since_ms for one in others]
+        return min([now_ms - start.lasthour_ago_ms, *began])
+
+
+def _shards_of(kinds: Sequence[int]) -> list[Shard | None]:
+    """Returns all replicas of the kinds; one of the kind 0 is the only one."""
+    shared = [Shard(number, kind) for kind in kinds for number in range(1, kind + 1)]
+    return [*([None] if 0 in kinds else []), *shared]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from services.forward_service import Forwarder
+from services.resume_service import Report
 from services.status_service import StatusLog
 from services.tools import Shared
 from utils.errors import ForwarderError, StoppedError, unexpected
@@ -44,9 +45,8 @@ class Iteration:
 
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
-            self._forwarder = Forwarder(
-                self._source, self._status, self._counts, self.gauge, self._shared
-            )
+            report = Report(self._status, self._counts, self.gauge)
+            self._forwarder = Forwarder(self._source, report, self._shared)
             work(self._forwarder)
         except StoppedError as exc:
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())

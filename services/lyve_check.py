@@ -163,7 +163,7 @@ class LyveCheck:
         return passed("the status object came back as it was written")
 
     def _read_checkpoint(self) -> Finding:
-        store = CheckpointStore(self._client, self._source.output_bucket, self._source.name)
+        store = CheckpointStore(self._client, self._source.output_bucket, self._source.state_name)
         try:
             found = store.load()
         except ServiceError as exc:

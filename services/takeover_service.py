@@ -13,7 +13,7 @@ from services.status_service import StatusLog
 from utils.checkpoint import WINDOW_LINES, Checkpoint
 from utils.chunking import Chunk, ContentChangedError, doubtful, lines_behind
 from utils.decompression import DamagedError
-from utils.errors import CheckpointError, StoppedError
+from utils.errors import OwnerError, StoppedError
 from utils.model import NOT_STORED, STORED, Position
 from utils.settling import Doubt, Key, event_key
 
@@ -56,28 +56,16 @@ class Takeover:
             settle_seconds: of the source.
 
         Raises:
-            CheckpointError: another daemon is at work.
+            OwnerError: another daemon is at work.
             StoppedError: the process is to end.
         """
         self.next_upload_ms = found.upload_ms
         if not found.running:
             return self._current(found.open)
-        self._await_owner(found, settle_seconds)
-        return self._settled(self._current(found.open), found.upload_ms)
-
-    def _await_owner(self, found: Checkpoint, settle_seconds: float) -> None:
-        """Waits until the puts of a dead process are readable, and sees that it is dead."""
         text = "An iteration was not finished; reading back what it sent."
         self._status.write("WARN", text, {"settle_seconds": settle_seconds})
-        if self._stop.wait(settle_seconds):
-            raise StoppedError("Stopped before an unfinished iteration was taken over")
-        again = self._store.load()
-        if again is None or again.checksum != found.checksum:
-            raise CheckpointError(
-                f"Another daemon ships this source: it changes the checkpoint {self._store.name}",
-                f"owner {found.owner}",
-                "Stop one of the two; this one has not sent anything",
-            )
+        await_owner(self._store, found, settle_seconds, self._stop)
+        return self._settled(self._current(found.open), found.upload_ms)
 
     def _current(self, positions: list[Position]) -> list[Position]:
         """Returns the open objects as they are now; what is marked is of one content only."""
@@ -137,6 +125,32 @@ class Takeover:
                 chunk.quarantined.clear()
         except DamagedError:
             return
+
+
+def await_owner(
+    store: CheckpointStore, found: Checkpoint, wait_seconds: float, stop: Event
+) -> None:
+    """Waits until the puts of a dead process are readable, and sees that it is dead.
+
+    Args:
+        store: holds the checkpoint.
+        found: as it was loaded.
+        wait_seconds: how long a living process may take until it saves again.
+        stop: set when the process is to end.
+
+    Raises:
+        OwnerError: another daemon is at work.
+        StoppedError: the process is to end.
+    """
+    if stop.wait(wait_seconds):
+        raise StoppedError("Stopped before an unfinished iteration was taken over")
+    again = store.load()
+    if again is None or again.checksum != found.checksum:
+        raise OwnerError(
+            f"Another daemon ships this source: it changes the checkpoint {store.name}",
+            f"owner {found.owner}",
+            "Stop one of the two; this one has not sent anything",
+        )
 
 
 def _open_keys(position: Position, keys: list[Key | None]) -> Iterator[Key]:

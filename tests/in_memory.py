@@ -5,10 +5,9 @@ Every call of a process passes `Life.reach`, where a fault or the end of the pro
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from threading import RLock
-from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import convert, to_builtins
@@ -33,9 +32,6 @@ from utils.memory_share import MemoryShare
 from utils.model import Start
 from utils.settings import AwsAccess, LyveAccess, Source
 
-if TYPE_CHECKING:
-    from tests.cloudwatch_store import StoredEvent
-
 STATE_KEY = "integration-state/audit-logs-S3.json"
 
 
@@ -52,6 +48,8 @@ class World:
         self.account = MemoryAccount(self.time, convert(settings, Settings))
         self.buckets: dict[str, Bucket] = {BUCKET: {}, OUTPUT_BUCKET: {}}
         self.stop = NoWait(self.time)
+        self.lasthour_ms = NOON_MS - HOUR_MS
+        self._began_ms: dict[str, int] = {}
         self.make_group()
 
     def make_group(self) -> None:
@@ -88,11 +86,9 @@ class World:
         life.end()
 
     def stored(self) -> list[tuple[int, str]]:
-        """Returns time in ms and message of all events, as ingested."""
-        streams = self.account.groups[LOG_GROUP].streams
-        events: Sequence[StoredEvent] = []
-        if LOG_STREAM in streams:
-            events = streams[LOG_STREAM].archive.ingested()
+        """Returns time in ms and message of all events of all streams, as ingested."""
+        streams = self.account.groups[LOG_GROUP].streams.values()
+        events = [event for stream in streams for event in stream.archive.ingested()]
         return [(event.timestamp, event.message) for event in events]
 
     def messages(self) -> Counter[str]:
@@ -132,7 +128,9 @@ class World:
         return Iteration(source, Shared(clock, self.stop, puts, MemoryShare()))
 
     def _start(self, life: Life, now_ms: int) -> Start:
-        return Start(life.name, now_ms, self.time.now_ms - (NOON_MS - HOUR_MS))
+        began_ms = self._began_ms.setdefault(life.name, self.time.now_ms)
+        lasthour_ago_ms = self.time.now_ms - self.lasthour_ms
+        return Start(life.name, now_ms, lasthour_ago_ms, self.time.now_ms - began_ms)
 
     def _attempt(self, life: Life, work: Callable[[], bool]) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -149,7 +147,7 @@ class World:
         replaced: dict[str, Callable[..., object]] = {
             "tests.cloudwatch_events.monotonic": self.time.seconds,
             "services.forward_service.s3_client": lambda *_: s3,
-            "services.forward_service.aws_session": lambda *_: MemorySession(),
+            "services.resume_service.aws_session": lambda *_: MemorySession(),
             "services.put_client.URLLib3Session": lambda **_: MemoryHttp(account, line),
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(
                 account, line

@@ -167,9 +167,9 @@ MUTATIONS = (
     ),
     Mutation(
         "The time of upload is not saved before the first put",
-        "services/forward_service.py",
-        "owner=start.owner, upload_ms=upload_ms)",
-        "owner=start.owner)",
+        "services/resume_service.py",
+        "owner=owner, upload_ms=upload_ms)",
+        "owner=owner)",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(

@@ -21,6 +21,7 @@ MOST_PARAMETERS = 5
 # What a pure module may import; of a module that can do more, the names are given.
 PURE = {
     "collections",
+    "contextlib.contextmanager",
     "dataclasses",
     "dateutil.parser",
     "datetime",

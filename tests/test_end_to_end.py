@@ -262,7 +262,7 @@ def test_pages_of_a_listing_are_read_to_the_last_one_and_each_once(
         list(pool.map(partial(installation.put, body=b'{"a": 1}\n'), keys))
     assert installation.once().done.pairs["accepted"] == "2"
     assert len(s3_proxy.asked("prefix=May-2024%2F")) == 2
-    assert len(s3_proxy.asked("list-type=2")) == 3
+    assert len(s3_proxy.asked("/audit-logs?list-type=2")) == 3
     assert len(s3_proxy.asked("May-2024/")) == 2
 
 

@@ -88,7 +88,7 @@ def test_any_state_that_may_be_saved_is_one_to_go_on_from(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(SavedAtEachStep, "seen", keep, raising=False)
     with monkeypatch.context() as patch:
-        patch.setattr("services.forward_service.Progress", SavedAtEachStep)
+        patch.setattr("services.resume_service.Progress", SavedAtEachStep)
         trial.world.run(trial.source)
     assert len(worlds) > len(trial.objects)
     for world in worlds:
@@ -126,7 +126,7 @@ def test_equal_lines_that_are_rejected_for_their_time(monkeypatch: pytest.Monkey
     faults: dict[str, Fault] = {
         "put 1": lambda: second_is_sent.wait(DEADLINE_SECONDS),
         "put 2": kill_behind_the_save,
-        "save 2 done": first_is_saved.set,
+        "save 3 done": first_is_saved.set,
     }
     assert world.run(source_of(), faults).is_killed
     assert_same(world.messages(), Counter({twin: 3}))

@@ -9,11 +9,29 @@ from utils.coverage_state import CoverageState
 from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
 
-VERSION = 1
+# Version 1 knew no succession.
+VERSION = 2
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
 # Objects behind the saved position of which lines may have been sent already.
 WINDOW_OBJECTS = 64
+
+
+class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Since when replicas of this kind ship the source, and which kinds did so before.
+
+    A kind is how many replicas share the source, 0 for a source that is not shared. `after` is None
+    until the kinds before are looked for; at `over_ms` another kind has taken over. All times in ms
+    since 1970.
+    """
+
+    from_ms: int = 0
+    after: list[int] | None = None
+    over_ms: int | None = None
+
+
+# Of a checkpoint that is older than the sharing of sources.
+_ONLY_KIND = Succession(after=[])
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +51,13 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saves: int = 0
     upload_ms: int = 0
     open: list[Position] = msgspec.field(default_factory=list)
+    succession: Succession | msgspec.UnsetType = msgspec.UNSET
     checksum: str = ""
+
+    @property
+    def history(self) -> Succession:
+        """Its succession."""
+        return self.succession or _ONLY_KIND
 
 
 class _Versioned(msgspec.Struct):

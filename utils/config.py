@@ -11,6 +11,7 @@ from utils.environment import SECRETS, Variables
 from utils.errors import ConfigurationError, ForwarderError
 from utils.rules import since_ms
 from utils.settings import AwsAccess, LogType, LyveAccess, Source
+from utils.sharding import MOST_REPLICAS, parse_shard
 from utils.wording import found, printable
 
 # A shorter value guards nothing, and might be part of any word.
@@ -62,9 +63,18 @@ def parse_sources(
         variables.report_slips()
         problems += variables.problems
     problems += _written_inputs(entries, accesses)
+    written_shard = environment.get("SHARD", "").strip()
+    shard = parse_shard(written_shard)
+    if written_shard and not shard:
+        problems.append(_malformed_shard(written_shard))
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
-    return tuple(_sources(entries, accesses))
+    return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
+
+
+def _malformed_shard(written: str) -> ForwarderError:
+    allowed = f"allowed: i/N with i from 1 to N, and N at most {MOST_REPLICAS}, such as 1/3"
+    return ForwarderError(f"environment: SHARD is {found(written)}", allowed)
 
 
 def _sources(entries: Iterable[Entry], accesses: Iterable[_Access]) -> Iterator[Source]:

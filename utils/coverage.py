@@ -74,10 +74,14 @@ class Coverage:
         shipped = self._shipped.get(key_hash(listed.key))
         if shipped:
             return shipped.content != content_hash(listed)
-        dormant_ms = self.state.dormant.get(listed.folder)
-        is_new_there = dormant_ms is not None and listed.last_modified_ms > dormant_ms
-        is_uncovered = is_new_there or not self._covers(listed.last_modified_ms)
-        return listed.last_modified_ms >= self.state.since_ms and is_uncovered
+        return listed.last_modified_ms >= self.state.since_ms and not self._is_covered(listed)
+
+    def has_shipped(self, listed: LogObject) -> bool:
+        """Tells if this content of the object is shipped, wherever coverage begins."""
+        shipped = self._shipped.get(key_hash(listed.key))
+        if shipped:
+            return shipped.content == content_hash(listed)
+        return self._is_covered(listed)
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
@@ -135,6 +139,11 @@ class Coverage:
             from_ms, until_ms
         )
         return shipped.lines if in_range else 0
+
+    def _is_covered(self, listed: LogObject) -> bool:
+        dormant_ms = self.state.dormant.get(listed.folder)
+        is_new_there = dormant_ms is not None and listed.last_modified_ms > dormant_ms
+        return self._covers(listed.last_modified_ms) and not is_new_there
 
     def _covers(self, first_ms: int, last_ms: int | None = None) -> bool:
         last_ms = first_ms if last_ms is None else last_ms

@@ -52,6 +52,10 @@ class CheckpointError(ForwarderError):
     """The checkpoint can't be trusted, so the source is not shipped."""
 
 
+class OwnerError(CheckpointError):
+    """Another process is at work on the checkpoint."""
+
+
 class StoppedError(ForwarderError):
     """The process was asked to stop before the iteration was complete."""
 

@@ -100,12 +100,14 @@ class Start(msgspec.Struct, frozen=True):
     """When and as whom an iteration runs.
 
     `now_ms` is the time by this machine's clock, in ms since 1970; `lasthour_ago_ms` how long ago
-    coverage begins for a source of the mode lasthour that has no checkpoint.
+    coverage begins for a source of the mode lasthour that has no checkpoint; `process_ago_ms` how
+    long ago the process began.
     """
 
     owner: str
     now_ms: int
     lasthour_ago_ms: int
+    process_ago_ms: int = 0
 
 
 class Gauge(msgspec.Struct):

@@ -7,7 +7,7 @@ from threading import Lock
 import msgspec
 from msgspec.structs import replace
 
-from utils.checkpoint import WINDOW_OBJECTS, Checkpoint, encode_checkpoint
+from utils.checkpoint import VERSION, WINDOW_OBJECTS, Checkpoint, encode_checkpoint
 from utils.coverage import Coverage
 from utils.model import LogEvent, Position
 from utils.planning import Survey
@@ -96,6 +96,16 @@ class Progress:
             begun = [position for position in self._window() if position.lines or position.stored]
             self._open = deque(begun)
 
+    def hand_over(self, over_ms: int) -> None:
+        """Notes that replicas of another kind ship the source from now on.
+
+        Args:
+            over_ms: the time in ms since 1970.
+        """
+        with self._lock:
+            history = replace(self._checkpoint.history, over_ms=over_ms)
+            self._checkpoint = replace(self._checkpoint, succession=history)
+
     def started(self) -> list[Position]:
         """Returns the positions of the open objects that are shipped in part."""
         with self._lock:
@@ -112,6 +122,7 @@ class Progress:
             window = self._window()
             self._checkpoint = replace(
                 self._checkpoint,
+                version=VERSION,
                 open=window,
                 running=self._is_running and bool(window),
                 saves=self._checkpoint.saves + 1,

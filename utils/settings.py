@@ -1,9 +1,10 @@
 """The validated settings of a source, as the daemon uses them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from utils.model import SourceIdentity
+from utils.sharding import Shard, shard_of
 
 LogType = Literal["S3", "IAM", "Console"]
 
@@ -29,7 +30,7 @@ class AwsAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One type of audit log of one bucket, and where it goes.
+    """One type of audit log of one bucket, or a replica's part of it, and where it goes.
 
     Attributes:
         name: names the checkpoint, the status lines and the quarantine.
@@ -39,6 +40,7 @@ class Source:
         batch_size: events in one request, at most.
         concurrency: requests in flight, at most.
         settle_seconds: how long stored events may take until they can be read back.
+        shard: which part of the objects is shipped, None for all of them.
     """
 
     name: str
@@ -53,6 +55,21 @@ class Source:
     settle_seconds: float
     lyve: LyveAccess
     aws: AwsAccess
+    shard: Shard | None = None
+
+    @property
+    def state_name(self) -> str:
+        """Names the checkpoint: each replica has its own."""
+        return self.name + _suffix(self.shard)
+
+    def owns(self, key: str) -> bool:
+        """Tells if the object with this key is in the part that is shipped."""
+        return self.shard is None or shard_of(key, self.shard.count) == self.shard
+
+    def of_shard(self, shard: Shard | None) -> "Source":
+        """Returns the source as another replica ships it, with its own log stream."""
+        base = self.log_stream.removesuffix(_suffix(self.shard))
+        return replace(self, shard=shard, log_stream=base + _suffix(shard))
 
     @property
     def identity(self) -> SourceIdentity:
@@ -60,3 +77,7 @@ class Source:
         return SourceIdentity(
             self.bucket_name, self.log_type, self.aws.region, self.log_group, self.log_stream
         )
+
+
+def _suffix(shard: Shard | None) -> str:
+    return shard.suffix if shard else ""

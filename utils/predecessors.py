@@ -1,0 +1,59 @@
+"""Knows what replicas of other kinds have shipped of a source before this one."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from utils.checkpoint import Checkpoint
+from utils.coverage import Coverage
+from utils.model import LogObject, Position
+from utils.sharding import Shard, shard_of
+
+
+class Predecessor(msgspec.Struct, frozen=True):
+    """A replica of another kind; without a shard it is the only one of its kind."""
+
+    shard: Shard | None
+    checkpoint: Checkpoint
+    coverage: Coverage
+
+    @property
+    def is_over(self) -> bool:
+        """Tells if it ships nothing any more."""
+        return self.checkpoint.history.over_ms is not None
+
+
+def kind_of(shard: Shard | None) -> int:
+    """Returns how many replicas share the source, 0 if it is not shared."""
+    return shard.count if shard else 0
+
+
+class Predecessors:
+    """The replicas of all other kinds.
+
+    Args:
+        known: those that have a checkpoint.
+    """
+
+    def __init__(self, known: Iterable[Predecessor]) -> None:
+        self._known = {one.shard: one for one in known}
+        self._kinds = {kind_of(shard) for shard in self._known}
+
+    def __iter__(self) -> Iterator[Predecessor]:
+        """Yields each of them."""
+        return iter(self._known.values())
+
+    def have_shipped(self, listed: LogObject) -> bool:
+        """Tells if one of them has shipped this content of the object."""
+        return any(coverage.has_shipped(listed) for coverage in self._coverages(listed.key))
+
+    def position(self, due: LogObject) -> Position:
+        """Returns where shipping of the object begins: behind what they have shipped of it."""
+        positions = (coverage.position(due) for coverage in self._coverages(due.key))
+        return next((position for position in positions if position.lines), Position(due))
+
+    def _coverages(self, key: str) -> Iterator[Coverage]:
+        for kind in self._kinds:
+            one = self._known.get(shard_of(key, kind) if kind else None)
+            if one:
+                yield one.coverage
