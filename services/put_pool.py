@@ -82,7 +82,7 @@ class PutPool:
     connection that hangs does not keep the process from ending.
 
     Args:
-        workers: the number of threads, each started when it is needed.
+        workers: the number of threads, which are started as deliveries come in.
         elapsed_seconds: returns a time that nobody sets.
         stop: set when the process is to end: then no wait goes on.
     """
@@ -96,7 +96,6 @@ class PutPool:
         self._lanes: list[Lane] = []
         self._leaving: list[Lane] = []
         self._threads = 0
-        self._idle = 0
         self._is_closed = False
 
     def lane(self, most: int) -> Lane:
@@ -114,7 +113,7 @@ class PutPool:
         """Takes a delivery into a lane."""
         with self._changed:
             lane.ready.append(job)
-            if not self._idle and self._threads < self._workers:
+            if self._threads < self._workers:
                 self._threads += 1
                 Thread(target=self._work, daemon=True).start()
             self._changed.notify()
@@ -149,9 +148,7 @@ class PutPool:
                 if self._is_closed and self._is_done():
                     self._changed.notify_all()
                     return None
-                self._idle += 1
                 self._wait()
-                self._idle -= 1
             lane.running += 1
             lane.turn = next(self._numbers)
             return lane, lane.ready.popleft()

@@ -26,10 +26,19 @@ class Calls(Struct, kw_only=True):
     largest_batch_bytes: int = 0
     batch_lengths: dict[int, int] = {}
     events_rejected: int = 0
+    under_way: dict[str, int] = {}
+    most_at_once: dict[str, int] = {}
 
     def arrived(self, operation: str) -> None:
         """Counts a call."""
         self.operations[operation] = self.operations.get(operation, 0) + 1
+        self.under_way[operation] = self.under_way.get(operation, 0) + 1
+        most = self.most_at_once.get(operation, 0)
+        self.most_at_once[operation] = max(most, self.under_way[operation])
+
+    def left(self, operation: str) -> None:
+        """Notes that a call is answered, or never will be."""
+        self.under_way[operation] -= 1
 
     def ended(self, operation: str, outcome: str) -> None:
         """Counts what a call came to: accepted, a fault, or the name of a refusal."""
@@ -78,9 +87,14 @@ class Account:
         self._ingested += 1
         return self._ingested
 
-    def draw_fault(self, operation: str) -> Fault:
-        """Returns what befalls the next call of an operation."""
-        if operation not in self.settings.fault_operations:
+    def is_troubled(self, operation: str, group: str) -> bool:
+        """Tells if faults and latency apply to calls of an operation on a log group."""
+        groups = self.settings.fault_groups
+        return operation in self.settings.fault_operations and (not groups or group in groups)
+
+    def draw_fault(self, operation: str, group: str) -> Fault:
+        """Returns what befalls the next call of an operation on a log group."""
+        if not self.is_troubled(operation, group):
             return "none"
         if self.settings.fail_next:
             return self.settings.fail_next.pop(0)

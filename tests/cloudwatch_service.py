@@ -90,10 +90,13 @@ async def answered(
     except RefusalError as refusal:
         return refused(refusal)
     account.calls.arrived(name)
-    outcome, answer = await _outcome(account, name, request, reader)
-    account.calls.ended(name, outcome)
-    if name in account.settings.fault_operations:
-        await sleep(account.settings.latency_ms / 1000)
+    try:
+        outcome, answer = await _outcome(account, name, request, reader)
+        account.calls.ended(name, outcome)
+        if account.is_troubled(name, _group_of(request)):
+            await sleep(account.settings.latency_ms / 1000)
+    finally:
+        account.calls.left(name)
     return answer
 
 
@@ -120,7 +123,7 @@ async def _outcome(
 ) -> tuple[str, HttpAnswer | None]:
     try:
         asked = _admitted(account, name, request)
-        fault = account.draw_fault(name)
+        fault = account.draw_fault(name, _group_of(request))
         hang_ms = account.settings.hang_ms
         if fault == "hung_before" and not await _client_waits(reader, hang_ms):
             return fault, None
@@ -135,6 +138,13 @@ async def _outcome(
         return fault, _broken(INSTEAD_OF_THE_ANSWER[fault])
     body = b"" if result is None else json.encode(result)
     return "accepted" if fault == "none" else fault, HttpAnswer(200, CONTENT_TYPE, body)
+
+
+def _group_of(request: HttpRequest) -> str:
+    try:
+        return json.decode(request.body, type=Names).log_group_name
+    except (DecodeError, UnicodeDecodeError):
+        return ""
 
 
 def _admitted(account: Account, name: str, request: HttpRequest) -> Request:

@@ -44,6 +44,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         probabilities: of each fault in one call; together at most 1.
         fail_next: faults for the next calls, one each, before any chance.
         fault_operations: the operations that faults and latency apply to.
+        fault_groups: the log groups that faults and latency apply to; empty for all.
         latency_ms: between the work and the answer.
         hang_ms: how long a hung call stays unanswered; 0 until the client goes.
         visible_after_ms: from storing until GetLogEvents and FilterLogEvents return an event.
@@ -62,6 +63,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     probabilities: dict[Fault, Probability] = {}
     fail_next: list[Fault] = []
     fault_operations: list[OperationName] = field(default_factory=lambda: ["PutLogEvents"])
+    fault_groups: list[str] = []
     latency_ms: Milliseconds = 0
     hang_ms: Milliseconds = 0
     visible_after_ms: Milliseconds = 0

@@ -270,7 +270,9 @@ def test_a_process_that_others_took_over_from_does_not_take_over_again() -> None
     assert "Replicas of another number ship this source now" in world.statuses()[-1]
 
 
-@pytest.mark.parametrize("point", ["load 2", "load 3", "load 4", "load 5", "load 6", "look 2", "look 3", "look 4"])
+@pytest.mark.parametrize(
+    "point", ["load 2", "load 3", "load 4", "load 5", "load 6", "look 2", "look 3", "look 4"]
+)
 def test_two_that_claim_the_same_dead_replica(point: str) -> None:
     """Both see that it is dead, and one is always a step behind the other."""
     world = world_of([])
