@@ -33,8 +33,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 _ATTEMPTS = 5
 
-# What describes the services is 15 MB: parsed once for all sessions, and by one thread at a time.
-_models: dict[str, object] = {}
+# What describes the services is 10 MB for each client, once parsed: all have it from here.
+_loader = Loader()
+# Threads that make their first clients at the same time would all parse it.
 _making = Lock()
 
 _LYVE_HINTS = {
@@ -87,10 +88,9 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         s3={"addressing_style": "path"},
     )
     doing = "set up the connection to Lyve Cloud"
-    with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"):
+    with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
         session = _session(access)
-        with _making:
-            return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+        return session.client("s3", endpoint_url=access.endpoint_url, config=config)
 
 
 def aws_session(access: AwsAccess) -> boto3.Session:
@@ -123,7 +123,7 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
 
 def _session(access: LyveAccess | AwsAccess) -> boto3.Session:
     base = BotocoreSession()
-    base.register_component("data_loader", Loader(cache=_models))
+    base.register_component("data_loader", _loader)
     return boto3.Session(
         access.access_key, access.secret_key, region_name=access.region, botocore_session=base
     )
