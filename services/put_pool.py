@@ -131,15 +131,23 @@ class PutPool:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while task := self._next():
-            lane, job = task
-            pause_seconds = job.advance()
-            with self._changed:
-                lane.running -= 1
-                if pause_seconds is not None:
-                    due_seconds = self._elapsed_seconds() + pause_seconds
-                    heapq.heappush(lane.paused, (due_seconds, next(self._numbers), job))
-                self._changed.notify()
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Goes on with one delivery; a thread that waits for the next holds on to none."""
+        task = self._next()
+        if task is None:
+            return False
+        lane, job = task
+        pause_seconds = job.advance()
+        with self._changed:
+            lane.running -= 1
+            if pause_seconds is not None:
+                due_seconds = self._elapsed_seconds() + pause_seconds
+                heapq.heappush(lane.paused, (due_seconds, next(self._numbers), job))
+            self._changed.notify()
+        return True
 
     def _next(self) -> tuple[Lane, Job] | None:
         """Waits for a delivery to go on with; returns None when there will be none."""

@@ -40,9 +40,17 @@ class WorkerPool(Generic[Argument, Result]):
             self._queue.put(None)
 
     def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
-            argument, future = task
-            try:
-                future.set_result(self._function(argument))
-            except BaseException as exc:  # noqa: BLE001 - it is raised where the result is taken
-                future.set_exception(exc)
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Does what was submitted first; what waits for more holds on to nothing of it."""
+        task = self._queue.get()
+        if task is None:
+            return False
+        argument, future = task
+        try:
+            future.set_result(self._function(argument))
+        except BaseException as exc:  # noqa: BLE001 - it is raised where the result is taken
+            future.set_exception(exc)
+        return True
