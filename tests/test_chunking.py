@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import utils.chunking
-from utils.batching import MAX_MESSAGE_BYTES
+from utils.batching import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, Acceptance, batches
 from utils.chunking import (
     MAX_CHUNK_LINES,
     Chunk,
@@ -321,6 +321,17 @@ def test_chunks_of_ordinary_lines_are_whole_batches(batch_size: int) -> None:
     whole = list(chunks(BEGINNING, lines, batch_size, large))
     assert [chunk.position.lines for chunk in whole] == [MAX_CHUNK_LINES, 2 * MAX_CHUNK_LINES]
     assert len(list(chain.from_iterable(chunk.events for chunk in whole))) == len(lines)
+
+
+@pytest.mark.parametrize("batch_size", [1_000, 10_000])
+def test_chunks_of_long_lines_fill_two_of_the_largest_requests(batch_size: int) -> None:
+    """A batch that its bytes end is never whole, so none must wait for it in memory."""
+    lines = 20_000 * [b"x" * 1_500]
+    whole = list(chunks(BEGINNING, lines, batch_size, large))[:-1]
+    always = Acceptance(0, BEGINNING.untimed_ms)
+    requests = [len(list(batches(one.events, always, batch_size))) for one in whole]
+    assert set(requests) == {2}
+    assert min(one.size_bytes for one in whole) > 1.9 * MAX_BATCH_BYTES
 
 
 def test_an_empty_object_is_one_empty_last_chunk() -> None:

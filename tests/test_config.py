@@ -87,7 +87,7 @@ def test_five_keys_and_six_variables_make_a_source() -> None:
             log_group="/lyve/audit",
             log_stream="lyve-cloud/audit/S3",
             batch_size=100,
-            concurrency=16,
+            concurrency=32,
             settle_seconds=30,
             lyve=LyveAccess(
                 ENVIRONMENT["LYVE_ACCESS"],

@@ -1,6 +1,8 @@
 """Cuts events into batches that CloudWatch accepts."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from operator import attrgetter
 
 import msgspec
@@ -16,6 +18,8 @@ MAX_MESSAGE_BYTES = MAX_BATCH_BYTES - EVENT_OVERHEAD_BYTES
 MAX_BATCH_SPAN_MS = 24 * 60 * 60 * 1000
 MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000
 MAX_AHEAD_MS = 2 * 60 * 60 * 1000
+
+_timestamp = attrgetter("timestamp_ms")
 
 
 class Acceptance(msgspec.Struct, frozen=True):
@@ -67,30 +71,27 @@ def batches(events: list[LogEvent], accepted: Acceptance, batch_size: int) -> It
         accepted: the times that CloudWatch accepts.
         batch_size: the most events of a batch, at most `MAX_BATCH_EVENTS`.
     """
-    in_order = sorted(events, key=attrgetter("timestamp_ms"))
-    in_time = [event for event in in_order if accepted.includes(event.timestamp_ms)]
-    yield from _cut(in_time, batch_size, MAX_BATCH_SPAN_MS)
-    if len(in_time) < len(in_order):
+    in_order = sorted(events, key=_timestamp)
+    oldest = bisect_left(in_order, accepted.oldest_ms, key=_timestamp)
+    newest = bisect_right(in_order, accepted.newest_ms, key=_timestamp)
+    yield from _cut(in_order[oldest:newest], batch_size, MAX_BATCH_SPAN_MS)
+    if newest - oldest < len(events):
         out_of_time = [event for event in events if not accepted.includes(event.timestamp_ms)]
         yield from _cut(out_of_time, batch_size, None)
 
 
 def _cut(events: list[LogEvent], batch_size: int, span_ms: int | None) -> Iterator[Batch]:
+    sizes = (event.size_bytes + EVENT_OVERHEAD_BYTES for event in events)
+    bytes_before = list(accumulate(sizes, initial=0))
     start = 0
-    size_bytes = 0
-    for index, event in enumerate(events):
-        event_bytes = event.size_bytes + EVENT_OVERHEAD_BYTES
-        too_wide = span_ms is not None and (
-            event.timestamp_ms - events[start].timestamp_ms >= span_ms
-        )
-        is_full = index - start >= batch_size or size_bytes + event_bytes > MAX_BATCH_BYTES
-        if index > start and (is_full or too_wide):
-            yield events[start:index]
-            start = index
-            size_bytes = 0
-        size_bytes += event_bytes
-    if start < len(events):
-        yield events[start:]
+    while start < len(events):
+        end = bisect_right(bytes_before, bytes_before[start] + MAX_BATCH_BYTES) - 1
+        if span_ms is not None:
+            behind_ms = events[start].timestamp_ms + span_ms
+            end = bisect_left(events, behind_ms, start, end, key=_timestamp)
+        end = max(start + 1, min(end, start + batch_size))
+        yield events[start:end]
+        start = end
 
 
 def split_rejected(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 from msgspec.structs import replace
 
-from utils.batching import EVENT_OVERHEAD_BYTES, MAX_MESSAGE_BYTES
+from utils.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from utils.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import (
@@ -18,7 +18,6 @@ from utils.model import (
     QuarantinedLine,
 )
 
-# As many as the largest batch holds.
 MAX_CHUNK_LINES = 10_000
 # Stands for a last line that none is equal to.
 _NO_LINE_HASH = 0xFFFFFFFF
@@ -54,7 +53,10 @@ class Chunk(msgspec.Struct):
         """
         if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * full_bytes:
             return True
-        return self.size_bytes >= full_bytes and len(self.events) % batch_size == 0
+        if self.size_bytes < full_bytes:
+            return False
+        are_cut_by_bytes = batch_size * self.size_bytes > MAX_BATCH_BYTES * self.counts.read
+        return are_cut_by_bytes or len(self.events) % batch_size == 0
 
     def add(self, number: int, line: bytes, mark: str) -> None:
         """Takes the object's next line.

@@ -30,7 +30,7 @@ class _Settings(msgspec.Struct, frozen=True):
     log_group: str
     log_stream: str = ""
     batch_size: int = 100
-    concurrency: int = 16
+    concurrency: int = 32
     settle_seconds: float = 30.0
     name: str = ""
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-# Large enough for the largest batch and small enough to hold a few in memory; with many sources
-# at work, a few batches of the default size.
-FULL_CHUNK_BYTES = 4 * 1024 * 1024
+from utils.batching import MAX_BATCH_BYTES
+
+# Small enough to hold a few in memory, it fills two of the largest requests, less what remains of
+# these where the next line is too long; with many sources at work, a few of the default size.
+FULL_CHUNK_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
 LEAST_CHUNK_BYTES = 128 * 1024
 
 

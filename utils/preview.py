@@ -9,7 +9,7 @@ from utils.model import LogObject
 
 # Standard class in us-east-1: https://aws.amazon.com/cloudwatch/pricing/
 PRICE_PER_GB = 0.50
-# Measured with groups of 100, 30 ms a request and 16 requests in flight.
+# What 32 requests in flight of 100 events each reach at 160 ms a request.
 EVENTS_PER_SECOND = 20_000
 _GB = 10**9
 
