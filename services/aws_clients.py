@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
-from botocore.loaders import Loader
+from botocore.loaders import create_loader
 from botocore.session import Session as BotocoreSession
 
+from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
 
@@ -29,12 +31,10 @@ if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
 
-CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 20
 _ATTEMPTS = 5
 
 # What describes the services is 10 MB for each client, once parsed: all have it from here.
-_loader = Loader()
+_loader = cache(create_loader)
 # Threads that make their first clients at the same time would all parse it.
 _making = Lock()
 
@@ -123,7 +123,7 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
 
 def _session(access: LyveAccess | AwsAccess) -> boto3.Session:
     base = BotocoreSession()
-    base.register_component("data_loader", _loader)
+    base.register_component("data_loader", _loader(base.get_config_variable("data_path")))
     return boto3.Session(
         access.access_key, access.secret_key, region_name=access.region, botocore_session=base
     )

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.errors import ServiceError
 from utils.findings import Finding, failed, passed
 

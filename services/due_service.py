@@ -54,7 +54,7 @@ class DueObjects:
     def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
         self.source = source
         self._client = client
-        self.bucket = AuditBucket(client, source.bucket_name, stop)
+        self.bucket = AuditBucket(client, source, stop)
         self.store = CheckpointStore(client, source.output_bucket, source.state_name)
 
     def outset(self, start: Start) -> Outset:

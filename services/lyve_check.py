@@ -77,7 +77,7 @@ class LyveCheck:
 
     @cached_property
     def _bucket(self) -> AuditBucket:
-        return AuditBucket(self._client, self._source.bucket_name, self._stop)
+        return AuditBucket(self._client, self._source, self._stop)
 
     def _connect(self) -> Finding:
         url = self._source.lyve.endpoint_url

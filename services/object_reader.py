@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from services.aws_clients import lyve_errors
+from services.get_client import GetClient
 from services.worker_pool import WorkerPool
 from utils.decompression import DamagedError, DeletedError
-from utils.errors import ServiceError, StoppedError
+from utils.errors import ServiceError, StoppedError, TransientError
 from utils.model import LogObject
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from botocore.response import StreamingBody
-    from types_boto3_s3 import S3Client
 
 OBJECTS_OPENED_AHEAD = 4
 _PIECE_BYTES = 128 * 1024
@@ -27,18 +27,16 @@ _HINTS = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 class ObjectReader:
     """Reads objects of one bucket as they were listed.
 
-    botocore tries a request up to five times; a body that breaks is resumed here, five times
-    without progress.
+    A request that fails in a way that passes is sent again here alone, and a body that breaks is
+    resumed: five times without progress.
 
     Args:
-        client: of Lyve Cloud's S3.
-        bucket: the bucket's name.
+        client: of the bucket.
         stop: set when the process is to end.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, stop: Event) -> None:
+    def __init__(self, client: GetClient, stop: Event) -> None:
         self._client = client
-        self._bucket = bucket
         self._stop = stop
         self._opening: dict[LogObject, Future[StreamingBody]] = {}
         self._openers = WorkerPool(self._open, OBJECTS_OPENED_AHEAD)
@@ -70,12 +68,14 @@ class ObjectReader:
                     self.bytes_read += len(piece)
                     failures = 0
                     yield piece
-            except (HTTPClientError, IncompleteReadError, OSError) as exc:
+            except (TransientError, HTTPClientError, IncompleteReadError, OSError) as exc:
                 failures += 1
                 self._pause_after(failures, log_object, exc)
 
     def _pause_after(self, failures: int, log_object: LogObject, exc: Exception) -> None:
         if failures > _RESUMES:
+            if isinstance(exc, TransientError):
+                raise exc
             raise ServiceError(
                 f"Can't read {log_object.key} in the audit bucket",
                 f"{type(exc).__name__}, {failures} times in a row",
@@ -85,19 +85,12 @@ class ObjectReader:
             raise StoppedError("Stopped while an object was read")
 
     def _body(self, log_object: LogObject, offset: int) -> "StreamingBody":
-        etag = f'"{log_object.etag}"'
         try:
             with lyve_errors(f"read {log_object.key} in the audit bucket", _HINTS):
-                answer = self._client.get_object(
-                    Bucket=self._bucket,
-                    Key=log_object.key,
-                    IfMatch=etag,
-                    Range=f"bytes={offset}-",
-                )
+                return self._client.get(log_object, offset)
         except ServiceError as exc:
             _raise_if_ended(exc)
             raise
-        return answer["Body"]
 
     def _opened(self, log_object: LogObject, offset: int) -> "StreamingBody":
         opening = self._opening.pop(log_object, None)

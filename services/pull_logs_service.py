@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from services.aws_clients import lyve_errors
-from services.object_reader import ObjectReader
+from services.get_client import GetClient
+from services.object_reader import OBJECTS_OPENED_AHEAD, ObjectReader
 from utils.decompression import DamagedError, LineSplitter, decompressed
 from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import LogObject
+from utils.settings import Source
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -36,14 +38,15 @@ class AuditBucket:
 
     Args:
         client: of Lyve Cloud's S3.
-        name: the bucket's name.
+        source: names the bucket and how it is reached.
         stop: set when the process is to end.
     """
 
-    def __init__(self, client: "S3Client", name: str, stop: Event) -> None:
+    def __init__(self, client: "S3Client", source: Source, stop: Event) -> None:
         self._client = client
-        self.name = name
-        self.reader = ObjectReader(client, name, stop)
+        self.name = source.bucket_name
+        get_client = GetClient(source.lyve, self.name, 1 + OBJECTS_OPENED_AHEAD)
+        self.reader = ObjectReader(get_client, stop)
         self._hints = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 
     def top_level(self) -> TopLevel:

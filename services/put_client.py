@@ -1,8 +1,6 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
 
-import os
 from http import HTTPStatus
-from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,11 +14,9 @@ from botocore.exceptions import (
     NoCredentialsError,
     ProxyConnectionError,
 )
-from botocore.httpsession import URLLib3Session
-from botocore.session import get_session
-from botocore.utils import get_environ_proxies
 
-from services.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, THROTTLED
+from services.aws_clients import THROTTLED
+from services.http_session import http_session
 from utils.model import Batch
 from utils.settings import Source
 
@@ -91,15 +87,7 @@ class PutClient:
         self._endpoint_url = endpoint_url
         self._log_group = source.log_group
         self._log_stream = source.log_stream
-        self._http = URLLib3Session(
-            verify=_authorities(),  # type: ignore[arg-type] # or a path
-            proxies=get_environ_proxies(endpoint_url),
-            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
-            max_pool_connections=source.concurrency,
-            # As botocore's clients have it: the end of a request does not wait for an answer to
-            # its beginning, which a server may hold back for 40 ms.
-            socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # type: ignore[list-item] # or triples
-        )
+        self._http = http_session(endpoint_url, source.concurrency)
 
     def put(self, batch: Batch) -> RejectedInfo:
         """Sends a valid batch once.
@@ -130,12 +118,6 @@ class PutClient:
         region = self._session.region_name
         SigV4Auth(credentials.get_frozen_credentials(), "logs", region).add_auth(request)
         return request
-
-
-def _authorities() -> str | bool:
-    """Returns the bundle of certificate authorities that botocore's own clients trust."""
-    named = get_session().get_config_variable("ca_bundle")
-    return named or os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def _outcome(answer: AWSResponse) -> RejectedInfo:

@@ -148,7 +148,8 @@ class World:
             "tests.cloudwatch_events.monotonic": self.time.seconds,
             "services.forward_service.s3_client": lambda *_: s3,
             "services.resume_service.aws_session": lambda *_: MemorySession(),
-            "services.put_client.URLLib3Session": lambda **_: MemoryHttp(account, line),
+            "services.pull_logs_service.GetClient": lambda *_: s3,
+            "services.put_client.http_session": lambda *_: MemoryHttp(account, line),
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(
                 account, line
             ),

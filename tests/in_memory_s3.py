@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 from tests.faults import Life, Line, client_error
 from tests.in_memory_time import VirtualTime, moment
+from utils.model import LogObject
 
 BUCKET = "audit-logs"
 OUTPUT_BUCKET = "audit-logs-integration"
@@ -109,6 +110,15 @@ class MemoryS3:
             return {"Body": body, "ETag": found.etag}
 
         return self._line.call("load" if asked["Bucket"] == OUTPUT_BUCKET else "get", work)
+
+    def get(self, log_object: LogObject, offset: int) -> object:
+        """Answers as the program's own client does, not boto3's."""
+        return self.get_object(
+            Bucket=BUCKET,
+            Key=log_object.key,
+            IfMatch=f'"{log_object.etag}"',
+            Range=f"bytes={offset}-",
+        )["Body"]
 
     def head_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         def work() -> dict[str, object]:

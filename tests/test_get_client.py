@@ -1,0 +1,132 @@
+"""The get client asks as boto3's own client does, and what passes is tried again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
+from threading import Event
+
+import pytest
+from botocore.exceptions import ClientError
+
+from services.aws_clients import s3_client
+from services.get_client import GetClient
+from services.object_reader import ObjectReader
+from tests.fake_server import FakeServer, Reply, s3_refusal
+from utils.decompression import DamagedError, DeletedError
+from utils.errors import ServiceError
+from utils.model import LogObject
+from utils.settings import LyveAccess
+
+BODY = b'{"number": 1}\n'
+FOUND = Reply(206, BODY)
+KEYS = [
+    "May-2024/S3-ordinary-2024-05-01-10-00-00.gz",
+    "a b/S3- c",
+    "a+b=c&d?e#f/S3-'\"<>;@:$,!*().gz",
+    "a//b///S3-",
+    "100%/S3-%25",
+    "~-._/S3-ü-日本",
+    "a/./b/../S3-c",
+]
+
+
+class NoPause(Event):
+    """A stop that is never asked for, and for which nothing waits."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return False
+
+
+def access_to(server: FakeServer, path: str = "") -> LyveAccess:
+    return LyveAccess("key", "secret", "us-east-1", server.url + path)
+
+
+def listed(key: str = KEYS[0]) -> LogObject:
+    return LogObject(0, key, "etag", len(BODY))
+
+
+def in_turn(replies: Sequence[Reply], asked: list[str]) -> Callable[[str, str], Reply]:
+    """Returns the answers one after the other, the last one from then on."""
+    left: Iterator[Reply] = chain(replies, repeat(replies[-1]))
+
+    def answer(_method: str, path: str) -> Reply:
+        asked.append(path)
+        return next(left)
+
+    return answer
+
+
+@pytest.mark.parametrize("path", ["", "/behind/a/proxy", "/"])
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([FOUND], asked)) as server:
+        access = access_to(server, path)
+        s3_client(access).get_object(Bucket="audit-logs", Key=key)["Body"].read()
+        assert GetClient(access, "audit-logs", 1).get(listed(key), 0).read() == BODY
+    assert asked[1] == asked[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (s3_refusal("AccessDenied"), "AccessDenied"),
+        (Reply(404), "404"),
+        (Reply(503, b"<Error><Code>SlowDown</Code></Error>"), "SlowDown"),
+    ],
+)
+def test_a_refusal_has_the_code_that_boto3_names(reply: Reply, code: str) -> None:
+    with FakeServer(in_turn([reply], [])) as server:
+        with pytest.raises(ClientError) as ours:
+            GetClient(access_to(server), "audit-logs", 1).get(listed(), 0)
+        with pytest.raises(ClientError) as theirs:
+            s3_client(access_to(server), attempts=1).get_object(Bucket="audit-logs", Key="key")
+    assert ours.value.response["Error"].get("Code") == code
+    assert theirs.value.response["Error"].get("Code") == code
+
+
+def read(server: FakeServer) -> bytes:
+    """Returns an object's bytes, read with as many tries as it takes."""
+    client = GetClient(access_to(server), "audit-logs", 1)
+    return b"".join(ObjectReader(client, NoPause()).pieces(listed()))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Reply(500), id="a server's error"),
+        pytest.param(Reply(503, b"<Error><Code>SlowDown</Code></Error>"), id="throttled"),
+        pytest.param(Reply(0), id="closed without an answer"),
+    ],
+)
+def test_what_passes_is_tried_again(fault: Reply) -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([fault] * 5 + [FOUND], asked)) as server:
+        assert read(server) == BODY
+    assert len(asked) == 6
+
+
+def test_a_server_that_fails_for_good_is_named_with_its_code() -> None:
+    asked: list[str] = []
+    with (
+        FakeServer(in_turn([Reply(503, b"<Error><Code>SlowDown</Code></Error>")], asked)) as server,
+        pytest.raises(ServiceError, match=r"Can't read May-2024/S3-.* \(SlowDown\)"),
+    ):
+        read(server)
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDenied", ServiceError),
+        ("InvalidObjectState", ServiceError),
+        ("NoSuchKey", DeletedError),
+        ("PreconditionFailed", DamagedError),
+    ],
+)
+def test_a_refusal_is_not_tried_again(code: str, kind: type[Exception]) -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([s3_refusal(code)], asked)) as server, pytest.raises(kind):
+        read(server)
+    assert len(asked) == 1
