@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,9 +19,8 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
-from botocore.loaders import create_loader
-from botocore.session import Session as BotocoreSession
 
+from services.boto3_session import boto3_session
 from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 
-# What describes the services is 10 MB for each client, once parsed: all have it from here.
-_loader = cache(create_loader)
 # Threads that make their first clients at the same time would all parse it.
 _making = Lock()
 
@@ -89,7 +85,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     )
     doing = "set up the connection to Lyve Cloud"
     with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
-        session = _session(access)
+        session = boto3_session(access)
         return session.client("s3", endpoint_url=access.endpoint_url, config=config)
 
 
@@ -100,7 +96,7 @@ def aws_session(access: AwsAccess) -> boto3.Session:
         access: keys and region.
     """
     with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-        return _session(access)
+        return boto3_session(access)
 
 
 def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
@@ -119,14 +115,6 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
     with aws_errors(doing, "logs:PutLogEvents", {}), _endpoint_errors(doing, variable), _making:
         return session.client("logs", config=config)
-
-
-def _session(access: LyveAccess | AwsAccess) -> boto3.Session:
-    base = BotocoreSession()
-    base.register_component("data_loader", _loader(base.get_config_variable("data_path")))
-    return boto3.Session(
-        access.access_key, access.secret_key, region_name=access.region, botocore_session=base
-    )
 
 
 def error_code(error: ClientError) -> str:

@@ -2,8 +2,10 @@
 
 import pytest
 from botocore.loaders import JSONFileLoader
+from botocore.utils import parse_timestamp
 
 from services.aws_clients import aws_session, logs_client, s3_client
+from services.boto3_session import moment
 from utils.settings import AwsAccess, LyveAccess
 
 
@@ -26,3 +28,24 @@ def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JSONFileLoader, "load_file", record)
     make_clients("america")
     assert loaded == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-24T15:57:05.123Z",
+        "2026-11-24T15:57:05.123456789Z",
+        "2026-11-24T15:57:05Z",
+        "2026-11-24T15:57:05+02:00",
+        "2026-11-24T15:57:05",
+        "Tue, 24 Nov 2026 15:57:05 GMT",
+        "20261124",
+        "1793491200",
+        "1793491200.5",
+        1_793_491_200,
+        1_793_491_200.5,
+    ],
+)
+def test_times_are_those_that_botocore_reads(written: str | float) -> None:
+    own, botocores = moment(written), parse_timestamp(written)  # type: ignore[arg-type]
+    assert (own, own.utcoffset()) == (botocores, botocores.utcoffset())
