@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 
-# Threads that make their first clients at the same time would all parse it.
+# Threads that make their first clients at the same time would all parse what describes a service.
 _making = Lock()
 
 _LYVE_HINTS = {
