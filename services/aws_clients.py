@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from services.boto3_session import boto3_session
+from services.boto3_session import MOST_ACCESSES, boto3_session
 from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
@@ -65,8 +66,9 @@ _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
 
 
+@lru_cache(maxsize=MOST_ACCESSES)
 def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
-    """Returns a client for Lyve Cloud's S3.
+    """Returns the client for Lyve Cloud's S3.
 
     The checksums that boto3 adds by itself are off: S3-compatible stores may refuse them
     (https://docs.aws.amazon.com/sdkref/latest/guide/feature-dataintegrity.html).
@@ -85,12 +87,18 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     )
     doing = "set up the connection to Lyve Cloud"
     with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
-        session = boto3_session(access)
-        return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+        return boto3_session().client(
+            "s3",
+            region_name=access.region,
+            endpoint_url=access.endpoint_url,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            config=config,
+        )
 
 
 def aws_session(access: AwsAccess) -> boto3.Session:
-    """Returns a session with the given keys, or with boto3's own credential chain.
+    """Returns the session with the given keys, or with boto3's own credential chain.
 
     Args:
         access: keys and region.
@@ -99,8 +107,9 @@ def aws_session(access: AwsAccess) -> boto3.Session:
         return boto3_session(access)
 
 
+@lru_cache(maxsize=MOST_ACCESSES)
 def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
-    """Returns a client for CloudWatch Logs, for all calls but PutLogEvents.
+    """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
 
     Args:
         session: of `aws_session`.

@@ -2,28 +2,33 @@
 
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from boto3 import Session
 from botocore.loaders import create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import parse_timestamp
 
-from utils.settings import AwsAccess, LyveAccess
+from utils.settings import AwsAccess
 
+# Sources with the same access have the same clients; an access that is not used is forgotten.
+MOST_ACCESSES = 256
 # What describes the services is 10 MB for each client, once parsed: all have it from here.
 _loader = cache(create_loader)
 
 
-def boto3_session(access: LyveAccess | AwsAccess) -> Session:
-    """Returns a session with the given keys, or with boto3's own credential chain.
+@lru_cache(maxsize=MOST_ACCESSES)
+def boto3_session(access: AwsAccess | None = None) -> Session:
+    """Returns the session with the given keys, or with boto3's own credential chain.
 
     Args:
-        access: keys and region.
+        access: keys and region of AWS; None for clients that have keys of their own.
     """
     base = BotocoreSession()
     base.register_component("data_loader", _loader(base.get_config_variable("data_path")))
     base.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    if access is None:
+        return Session(botocore_session=base)
     return Session(
         access.access_key, access.secret_key, region_name=access.region, botocore_session=base
     )

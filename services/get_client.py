@@ -27,11 +27,10 @@ class GetClient:
     Args:
         access: keys, region and endpoint of Lyve Cloud.
         bucket: the bucket's name.
-        connections: how many are kept open, at most.
     """
 
-    def __init__(self, access: LyveAccess, bucket: str, connections: int) -> None:
-        self._http = http_session(access.endpoint_url, connections)
+    def __init__(self, access: LyveAccess, bucket: str) -> None:
+        self._http = http_session(access.endpoint_url)
         self._bucket_url = f"{access.endpoint_url.rstrip('/')}/{bucket}/"
         self._credentials = Credentials(access.access_key, access.secret_key)
         self._region = access.region

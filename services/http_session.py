@@ -1,6 +1,7 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
 import os
+from functools import cache
 from socket import IPPROTO_TCP, TCP_NODELAY
 
 from botocore.httpsession import URLLib3Session
@@ -9,24 +10,31 @@ from botocore.utils import get_environ_proxies
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
+# As many puts as may be under way.
+_MOST_KEPT_OPEN = 64
 
 
-def http_session(endpoint_url: str, connections: int) -> URLLib3Session:
-    """Returns a session for requests to one service; it retries none.
+@cache  # one holds a megabyte of certificates
+def http_session(endpoint_url: str) -> URLLib3Session:
+    """Returns the session for requests to one service; it retries none.
 
     Args:
         endpoint_url: of the service.
-        connections: how many are kept open, at most.
     """
     return URLLib3Session(
         verify=_authorities(),  # type: ignore[arg-type] # or a path
         proxies=get_environ_proxies(endpoint_url),
         timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
-        max_pool_connections=connections,
+        max_pool_connections=_MOST_KEPT_OPEN,
         # The end of a request does not wait for an answer to its beginning, which a server may
         # hold back for 40 ms.
         socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # type: ignore[list-item] # or triples
     )
+
+
+def forget_connections() -> None:
+    """Makes new connections from now on: what was idle for long may have been cut on the way."""
+    http_session.cache_clear()
 
 
 def _authorities() -> str | bool:

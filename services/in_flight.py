@@ -15,7 +15,6 @@ from utils.errors import StoppedError
 from utils.model import LogEvent
 from utils.settling import Doubt, event_key, split_stored
 
-_MOST_CHUNKS = 4
 _LOOK_SECONDS = 0.5
 
 
@@ -75,7 +74,7 @@ class InFlight:
         """Tells if enough is under way to keep all workers busy."""
         count = sum(len(pending.futures) for pending in self._pending)
         size_bytes = sum(pending.chunk.size_bytes for pending in self._pending)
-        most_bytes = _MOST_CHUNKS * self._tools.shared.memory.chunk_bytes()
+        most_bytes = self._tools.shared.memory.in_flight_bytes()
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, chunk: Chunk) -> None:

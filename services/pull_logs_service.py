@@ -10,7 +10,7 @@ import msgspec
 
 from services.aws_clients import lyve_errors
 from services.get_client import GetClient
-from services.object_reader import OBJECTS_OPENED_AHEAD, ObjectReader
+from services.object_reader import ObjectReader
 from utils.decompression import DamagedError, LineSplitter, decompressed
 from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
@@ -45,7 +45,7 @@ class AuditBucket:
     def __init__(self, client: "S3Client", source: Source, stop: Event) -> None:
         self._client = client
         self.name = source.bucket_name
-        get_client = GetClient(source.lyve, self.name, 1 + OBJECTS_OPENED_AHEAD)
+        get_client = GetClient(source.lyve, self.name)
         self.reader = ObjectReader(get_client, stop)
         self._hints = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 

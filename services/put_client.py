@@ -79,7 +79,7 @@ class PutClient:
     Args:
         session: the AWS session, for credentials and region.
         endpoint_url: of CloudWatch Logs.
-        source: names the log group and stream, and how many requests may be under way at once.
+        source: names the log group and stream.
     """
 
     def __init__(self, session: "Session", endpoint_url: str, source: Source) -> None:
@@ -87,7 +87,7 @@ class PutClient:
         self._endpoint_url = endpoint_url
         self._log_group = source.log_group
         self._log_stream = source.log_stream
-        self._http = http_session(endpoint_url, source.concurrency)
+        self._http = http_session(endpoint_url)
 
     def put(self, batch: Batch) -> RejectedInfo:
         """Sends a valid batch once.

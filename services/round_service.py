@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
 from services.display_service import Display
+from services.http_session import forget_connections
 from services.iteration_service import Iteration
 from services.put_pool import PutPool
 from services.status_service import Clock
@@ -23,6 +24,7 @@ class Round:
     """
 
     def __init__(self, sources: Sequence[Source], clock: Clock, stop: Event) -> None:
+        forget_connections()
         workers = max(source.concurrency for source in sources)
         self._puts = PutPool(workers, clock.elapsed_seconds, stop)
         shared = Shared(clock, stop, self._puts, MemoryShare())

@@ -18,20 +18,22 @@ class WorkerPool(Generic[Argument, Result]):
 
     Args:
         function: what is called.
-        workers: the number of threads.
+        workers: the number of threads, which are started as calls come in.
     """
 
     def __init__(self, function: Callable[[Argument], Result], workers: int) -> None:
         self._function = function
         self._queue: SimpleQueue[tuple[Argument, Future[Result]] | None] = SimpleQueue()
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(workers)]
-        for thread in self._threads:
-            thread.start()
+        self._workers = workers
+        self._threads: list[Thread] = []
 
     def submit(self, argument: Argument) -> "Future[Result]":
         """Returns the future result of the call."""
         future: Future[Result] = Future()
         self._queue.put((argument, future))
+        if len(self._threads) < self._workers:
+            self._threads.append(Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
         return future
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
     with FakeServer(in_turn([FOUND], asked)) as server:
         access = access_to(server, path)
         s3_client(access).get_object(Bucket="audit-logs", Key=key)["Body"].read()
-        assert GetClient(access, "audit-logs", 1).get(listed(key), 0).read() == BODY
+        assert GetClient(access, "audit-logs").get(listed(key), 0).read() == BODY
     assert asked[1] == asked[0]
 
 
@@ -78,7 +78,7 @@ def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
 def test_a_refusal_has_the_code_that_boto3_names(reply: Reply, code: str) -> None:
     with FakeServer(in_turn([reply], [])) as server:
         with pytest.raises(ClientError) as ours:
-            GetClient(access_to(server), "audit-logs", 1).get(listed(), 0)
+            GetClient(access_to(server), "audit-logs").get(listed(), 0)
         with pytest.raises(ClientError) as theirs:
             s3_client(access_to(server), attempts=1).get_object(Bucket="audit-logs", Key="key")
     assert ours.value.response["Error"].get("Code") == code
@@ -87,7 +87,7 @@ def test_a_refusal_has_the_code_that_boto3_names(reply: Reply, code: str) -> Non
 
 def read(server: FakeServer) -> bytes:
     """Returns an object's bytes, read with as many tries as it takes."""
-    client = GetClient(access_to(server), "audit-logs", 1)
+    client = GetClient(access_to(server), "audit-logs")
     return b"".join(ObjectReader(client, NoPause()).pieces(listed()))
 
 

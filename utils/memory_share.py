@@ -9,7 +9,8 @@ from utils.batching import MAX_BATCH_BYTES
 # Small enough to hold a few in memory, it fills two of the largest requests, less what remains of
 # these where the next line is too long; with many sources at work, a few of the default size.
 FULL_CHUNK_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
-LEAST_CHUNK_BYTES = 128 * 1024
+LEAST_CHUNK_BYTES = 80 * 1024
+MOST_IN_FLIGHT_BYTES = 4 * FULL_CHUNK_BYTES
 
 
 class MemoryShare:
@@ -30,8 +31,15 @@ class MemoryShare:
 
     def chunk_bytes(self) -> int:
         """Returns at which size the chunks of a source are full."""
+        return max(LEAST_CHUNK_BYTES, self._part_of(FULL_CHUNK_BYTES))
+
+    def in_flight_bytes(self) -> int:
+        """Returns how much of a source may be under way before it waits for the oldest chunk."""
+        return self._part_of(MOST_IN_FLIGHT_BYTES)
+
+    def _part_of(self, whole_bytes: int) -> int:
         with self._lock:
-            return max(LEAST_CHUNK_BYTES, FULL_CHUNK_BYTES // max(1, self._sources))
+            return whole_bytes // max(1, self._sources)
 
     def _add(self, sources: int) -> None:
         with self._lock:
