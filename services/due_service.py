@@ -14,7 +14,7 @@ from utils.checkpoint import Checkpoint, Succession, check_identity
 from utils.coverage import Coverage
 from utils.coverage_state import CoverageState
 from utils.model import LogObject, Position, Start
-from utils.planning import Survey, is_of_type
+from utils.planning import Backlog, is_of_type
 from utils.predecessors import Predecessor, Predecessors, kind_of
 from utils.settings import Source
 from utils.sharding import Shard
@@ -93,19 +93,35 @@ class DueObjects:
         """Returns all replicas that have a checkpoint of the source, of whatever kind."""
         return shards_with_state(self._client, self.source.output_bucket, self.source.name)
 
-    def listed(self, outset: Outset, survey: Survey) -> Iterator[LogObject]:
+    def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the listing.
 
         Args:
             outset: of the iteration.
-            survey: takes what the listing shows.
+            backlog: takes what the listing shows.
         """
         folders = outset.coverage.folders_to_list(outset.top.folders, outset.now_ms)
         parts = [iter(outset.top.objects), *(self.bucket.objects(folder) for folder in folders)]
         for listed in chain.from_iterable(parts):
-            survey.note(listed)
-            if self._is_due(listed, outset):
+            is_due = self._is_due(listed, outset)
+            backlog.note(listed, is_due=is_due)
+            if is_due:
                 yield listed
+
+    def left(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
+        """Yields the objects for the next plan that are still due; one may appear twice.
+
+        Args:
+            outset: of the iteration.
+            backlog: of the listing, with a plan carried out.
+        """
+        for part in backlog.parts():
+            in_folder = self.bucket.objects(part.folder, part.after)
+            for listed in in_folder if part.folder else outset.top.objects:
+                if listed.last_modified_ms <= backlog.until_ms and self._is_due(listed, outset):
+                    yield listed
+                if listed.key == part.last:
+                    break
 
     def _is_due(self, listed: LogObject, outset: Outset) -> bool:
         is_due = is_of_type(listed.key, self.source.log_type) and outset.coverage.is_due(listed)

@@ -7,7 +7,7 @@ from services.ship_service import Shipper
 from services.succession_service import Handover
 from services.tools import Shared
 from utils.model import Start
-from utils.planning import MAX_PLAN_OBJECTS, Survey, oldest
+from utils.planning import Backlog, oldest
 from utils.progress import Progress
 from utils.settings import Source
 
@@ -48,16 +48,18 @@ class Forwarder:
             self._ship_due(shipper, progress, outset)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
+        backlog = Backlog()
+        due = self._due.listed(outset, backlog)
         is_complete = False
         while not is_complete:
-            survey = Survey()
-            plan = oldest(self._due.listed(outset, survey))
-            positions = [outset.position(due) for due in plan]
+            plan = oldest(due)
+            positions = [outset.position(one) for one in dict.fromkeys(plan)]
             progress.plan(positions)
             shipper.ship(positions)
-            is_complete = len(plan) < MAX_PLAN_OBJECTS
-            newest_ms = survey.newest_ms if is_complete else plan[-1].last_modified_ms
+            frontier_ms = backlog.carry_out(plan)
             # An object from the future must not hide those that are written from now on.
-            if progress.close_plan(survey, min(newest_ms, outset.now_ms)):
+            if progress.close_plan(backlog.survey, min(frontier_ms, outset.now_ms)):
                 text = "So many objects are new that late ones are found for less than 24 hours."
                 self._report.status.write("WARN", text, {})
+            is_complete = not backlog
+            due = self._due.left(outset, backlog)

@@ -8,7 +8,7 @@ from services.due_service import DueObjects
 from utils.batching import EVENT_OVERHEAD_BYTES
 from utils.decompression import DamagedError
 from utils.model import LogObject, Start
-from utils.planning import Survey
+from utils.planning import Backlog
 from utils.preview import Preview, Sample
 from utils.settings import Source
 
@@ -31,7 +31,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     outset = due.outset(start)
     summary = Preview(outset.now_ms)
     largest: LogObject | None = None
-    for one in due.listed(outset, Survey()):
+    for one in due.listed(outset, Backlog()):
         summary.note(one)
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one

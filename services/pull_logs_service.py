@@ -19,7 +19,7 @@ from utils.settings import Source
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ObjectTypeDef
+    from types_boto3_s3.type_defs import ListObjectsV2RequestPaginateTypeDef, ObjectTypeDef
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -63,11 +63,17 @@ class AuditBucket:
                 top.store_ms = top.store_ms or _date_ms(date)
         return top
 
-    def objects(self, folder: str) -> Iterator[LogObject]:
-        """Yields the objects of a folder, page by page."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=folder
-        )
+    def objects(self, folder: str, after: str = "") -> Iterator[LogObject]:
+        """Yields the objects of a folder, page by page.
+
+        Args:
+            folder: with its slash.
+            after: the key behind which they begin, if not with the first.
+        """
+        asked: ListObjectsV2RequestPaginateTypeDef = {"Bucket": self.name, "Prefix": folder}
+        if after:
+            asked["StartAfter"] = after
+        pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
         with lyve_errors(f"list the audit bucket {self.name}", self._hints):
             for page in pages:
                 yield from (_log_object(listed) for listed in page.get("Contents", []))

@@ -35,6 +35,7 @@ class Listing(TypedDict, total=False):
     Bucket: str
     Prefix: str
     Delimiter: str
+    StartAfter: str
 
 
 class Asked(TypedDict, total=False):
@@ -88,7 +89,8 @@ class MemoryS3:
 
     def paginate(self, **listing: Unpack[Listing]) -> Iterator[dict[str, object]]:
         found = sorted(dict(self._buckets[listing["Bucket"]]).items())
-        inside = [one for one in found if one[0].startswith(listing.get("Prefix", ""))]
+        after, prefix = listing.get("StartAfter", ""), listing.get("Prefix", "")
+        inside = [one for one in found if one[0].startswith(prefix) and one[0] > after]
         entries = _rolled_up(inside, listing.get("Delimiter", ""))
         for start in range(0, max(1, len(entries)), _KEYS_A_PAGE):
             now_ms = self._line.call("list", lambda: self._time.now_ms)

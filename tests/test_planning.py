@@ -17,7 +17,7 @@ import utils.planning
 from utils.coverage import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, SWEEP_EVERY_MS, Coverage
 from utils.coverage_state import ENTRY_BYTES, CoverageState
 from utils.model import LogObject, Position
-from utils.planning import MAX_PLAN_OBJECTS, Survey, is_of_type, oldest
+from utils.planning import MAX_PLAN_OBJECTS, Backlog, Survey, is_of_type, oldest
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -67,7 +67,9 @@ class Bucket:
 
     def listing(self, folder: str) -> list[LogObject]:
         return [
-            one for one in self.objects.values() if one.folder == folder and self.shows(one.key)
+            one
+            for _, one in sorted(self.objects.items())
+            if one.folder == folder and self.shows(one.key)
         ]
 
 
@@ -103,24 +105,37 @@ class Daemon:
         self.coverage = reloaded(self.coverage)
         self.coverage.begin_at(self.since_ms)
         self._ship_all([self.bucket.objects[key] for key in self._open])
-        now_ms, top = self.bucket.now_ms, self.bucket.listing("")
-        folders = [folder for folder in FOLDERS[1:] if self.bucket.listing(folder)]
+        now_ms, backlog = self.bucket.now_ms, Backlog()
+        seen = self._listed(now_ms)
+        due = [one for one in seen if self._noted(one, backlog)]
         while True:
-            survey = Survey()
-            seen = [*top, *self._listed(folders, now_ms)]
-            plan = oldest(one for one in _noted(seen, survey) if self.coverage.is_due(one))
-            self._ship_all(plan)
-            is_complete = len(plan) < utils.planning.MAX_PLAN_OBJECTS
-            frontier_ms = survey.newest_ms if is_complete else plan[-1].last_modified_ms
-            self.coverage.close(survey, min(frontier_ms, now_ms))
-            if is_complete:
+            plan = oldest(due)
+            self._ship_all(list(dict.fromkeys(plan)))
+            frontier_ms = backlog.carry_out(plan)
+            self.coverage.close(backlog.survey, min(frontier_ms, now_ms))
+            if not backlog:
                 self._check_none_is_missed(seen)
                 return
             self.bucket.now_ms += drift_ms
+            due = list(self._left(backlog))
 
-    def _listed(self, folders: list[str], now_ms: int) -> Iterator[LogObject]:
+    def _noted(self, one: LogObject, backlog: Backlog) -> bool:
+        is_due = self.coverage.is_due(one)
+        backlog.note(one, is_due=is_due)
+        return is_due
+
+    def _listed(self, now_ms: int) -> list[LogObject]:
+        folders = [folder for folder in FOLDERS[1:] if self.bucket.listing(folder)]
         to_list = self.coverage.folders_to_list(folders, now_ms)
-        return chain.from_iterable(self.bucket.listing(folder) for folder in to_list)
+        return [*chain.from_iterable(self.bucket.listing(one) for one in ["", *to_list])]
+
+    def _left(self, backlog: Backlog) -> Iterator[LogObject]:
+        for part in backlog.parts():
+            for one in self.bucket.listing(part.folder):
+                is_in = part.after < one.key <= part.last
+                is_planned = one.last_modified_ms <= backlog.until_ms
+                if is_in and is_planned and self.coverage.is_due(one):
+                    yield one
 
     def _ship_all(self, plan: list[LogObject]) -> None:
         """Ships the planned objects; the next ones are open in the checkpoint."""
@@ -150,12 +165,6 @@ class Daemon:
                 assert not reloaded(self.coverage).is_due(one), f"forgotten: {one}"
 
 
-def _noted(seen: list[LogObject], survey: Survey) -> Iterator[LogObject]:
-    for one in seen:
-        survey.note(one)
-        yield one
-
-
 class Shipments(RuleBasedStateMachine):
     """Objects appear up to a day late, share a moment, are replaced, stand in old folders."""
 
@@ -168,6 +177,7 @@ class Shipments(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(utils.planning, "MAX_PLAN_OBJECTS", self.most_planned)
+        self.patch.setattr(utils.planning, "PART_OBJECTS", 2)
         self.patch.setattr(utils.coverage, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.coverage, "MAX_DORMANT_FOLDERS", self.most_dormant)
         self.bucket = Bucket()
@@ -353,7 +363,8 @@ def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> Non
 def surveyed(seen: list[LogObject], coverage: Coverage, now_ms: int) -> Survey:
     survey = Survey()
     list(coverage.folders_to_list([], now_ms))
-    list(_noted(seen, survey))
+    for one in seen:
+        survey.note(one)
     return survey
 
 

@@ -1,7 +1,7 @@
 """Decides which listed objects are shipped next, and in what order."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -9,6 +9,8 @@ from utils.model import LogObject
 
 # What keeps planning flat in memory; the rest is planned once these are shipped.
 MAX_PLAN_OBJECTS = 10_000
+# A page of the listing.
+PART_OBJECTS = 1_000
 
 
 class Survey(msgspec.Struct):
@@ -27,6 +29,90 @@ class Survey(msgspec.Struct):
 def oldest(due: Iterable[LogObject]) -> list[LogObject]:
     """Returns the oldest `MAX_PLAN_OBJECTS` of the due objects, oldest first."""
     return heapq.nsmallest(MAX_PLAN_OBJECTS, due, key=lambda one: (one.last_modified_ms, one.key))
+
+
+class Part(msgspec.Struct):
+    """Consecutive objects of one folder in a listing: those behind the key `after`, up to `last`.
+
+    `due` of them were to be shipped, last modified from `oldest_ms` to `newest_ms`, since 1970.
+    """
+
+    folder: str
+    after: str
+    last: str = ""
+    objects: int = 0
+    due: int = 0
+    oldest_ms: int = 0
+    newest_ms: int = 0
+
+
+class Backlog:
+    """What is left of one listing, in memory for each page and not for each object.
+
+    The oldest objects are planned first, so most plans need a few pages only. What is written after
+    the listing is left to the next one.
+    """
+
+    def __init__(self) -> None:
+        self.survey = Survey()
+        self._parts: list[Part] = []
+        self._until_ms: int | None = None
+
+    def __bool__(self) -> bool:
+        """Tells if something is left."""
+        return bool(self._parts)
+
+    @property
+    def until_ms(self) -> int:
+        """The newest `LastModified` that the next plan is made of, in ms since 1970."""
+        return self.survey.newest_ms if self._until_ms is None else self._until_ms
+
+    def note(self, listed: LogObject, *, is_due: bool) -> None:
+        """Takes the next object of the listing into account."""
+        self.survey.note(listed)
+        part = self._part_of(listed)
+        part.last = listed.key
+        part.objects += 1
+        if is_due:
+            moment_ms = listed.last_modified_ms
+            part.oldest_ms = min(part.oldest_ms, moment_ms) if part.due else moment_ms
+            part.newest_ms = max(part.newest_ms, moment_ms)
+            part.due += 1
+
+    def carry_out(self, plan: Sequence[LogObject]) -> int:
+        """Notes that a plan is carried out; everything listed before the time returned is shipped.
+
+        Args:
+            plan: of `oldest`, from the due objects of `parts` up to `until_ms`.
+        """
+        is_cut = len(plan) == MAX_PLAN_OBJECTS
+        frontier_ms = plan[-1].last_modified_ms if is_cut else self.until_ms + 1
+        self._parts = [one for one in self._parts if one.due and one.newest_ms >= frontier_ms]
+        self._until_ms = self._reach()
+        return min(frontier_ms, self.survey.newest_ms) if self._parts else self.survey.newest_ms
+
+    def parts(self) -> list[Part]:
+        """Returns the parts that may hold objects up to `until_ms` that are due."""
+        return [one for one in self._parts if one.oldest_ms <= self.until_ms]
+
+    def _part_of(self, listed: LogObject) -> Part:
+        current = self._parts[-1] if self._parts else None
+        is_same_folder = current is not None and current.folder == listed.folder
+        if current and is_same_folder and current.objects < PART_OBJECTS:
+            return current
+        if current and not current.due:
+            self._parts.pop()
+        self._parts.append(Part(listed.folder, current.last if current and is_same_folder else ""))
+        return self._parts[-1]
+
+    def _reach(self) -> int:
+        """Returns up to which time enough is due for a plan, or everything."""
+        due = 0
+        for part in sorted(self._parts, key=lambda one: one.newest_ms):
+            due += part.due
+            if due >= MAX_PLAN_OBJECTS:
+                return part.newest_ms
+        return self.survey.newest_ms
 
 
 def is_of_type(key: str, log_type: str) -> bool:
