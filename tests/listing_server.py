@@ -74,8 +74,8 @@ class Page(NamedTuple):
 class ListingServer:
     """Serves buckets from memory, between `with` and its end.
 
-    `now` is its clock; `pages` are the pages that were asked for, in their order; `stored` holds
-    the objects that have a content, by bucket and key.
+    `now` is its clock; `pages` are those of the bucket with the old objects that were asked for, in
+    their order; `stored` holds the objects that have a content, by bucket and key.
 
     Args:
         bucket: with the old objects; any other one is there when it is written to.
@@ -118,7 +118,8 @@ class ListingServer:
     def listed(self, bucket: str, query: Mapping[str, str]) -> str:
         """Returns a page of a listing."""
         page = Page(query.get("prefix", ""), int(query.get("continuation-token", 0)))
-        self.pages.append(page)
+        if bucket == self._bucket:
+            self.pages.append(page)
         if query.get("delimiter"):
             return _document(self._top_level(bucket), "")
         entries = self._entries(bucket, page.prefix)
