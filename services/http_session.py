@@ -32,11 +32,6 @@ def http_session(endpoint_url: str) -> URLLib3Session:
     )
 
 
-def forget_connections() -> None:
-    """Makes new connections from now on: what was idle for long may have been cut on the way."""
-    http_session.cache_clear()
-
-
 def _authorities() -> str | bool:
     """Returns the bundle of certificate authorities that botocore's own clients trust."""
     named = get_session().get_config_variable("ca_bundle")

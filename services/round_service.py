@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
+from services.aws_clients import logs_client, s3_client
+from services.boto3_session import boto3_session
 from services.display_service import Display
-from services.http_session import forget_connections
+from services.http_session import http_session
 from services.iteration_service import Iteration
 from services.put_pool import PutPool
 from services.status_service import Clock
@@ -24,7 +26,7 @@ class Round:
     """
 
     def __init__(self, sources: Sequence[Source], clock: Clock, stop: Event) -> None:
-        forget_connections()
+        forget_clients()
         workers = max(source.concurrency for source in sources)
         self._puts = PutPool(workers, clock.elapsed_seconds, stop)
         shared = Shared(clock, stop, self._puts, MemoryShare())
@@ -57,3 +59,12 @@ class Round:
             thread.join()
         self._puts.close()
         return len(results) == len(threads) and all(results)
+
+
+def forget_clients() -> None:
+    """Makes new clients from now on, with the credentials and the connections as they are then.
+
+    What was idle for an hour may have been cut on the way, and a put that breaks is in doubt.
+    """
+    for made in (boto3_session, http_session, s3_client, logs_client):
+        made.cache_clear()

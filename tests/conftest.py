@@ -8,9 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from services.aws_clients import logs_client, s3_client
-from services.boto3_session import boto3_session
-from services.http_session import http_session
+from services.round_service import forget_clients
 from tests.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.cloudwatch_process import CloudWatchStandin, Event
 from tests.installation import AWS_REGION, BUCKET, LOG_GROUP, OUTPUT_BUCKET, Installation, empty
@@ -70,8 +68,7 @@ class MotoLogs:
 @pytest.fixture(autouse=True)
 def _forget_clients() -> None:
     """A process keeps its clients; here the environment changes from test to test."""
-    for made in (s3_client, logs_client, boto3_session, http_session):
-        made.cache_clear()
+    forget_clients()
 
 
 @pytest.fixture(scope="session")

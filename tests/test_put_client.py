@@ -7,8 +7,8 @@ import boto3
 import pytest
 from urllib3.util import connection
 
-from services.http_session import forget_connections
 from services.put_client import PutClient, RejectedInfo, UnknownOutcomeError
+from services.round_service import forget_clients
 from tests.fake_server import Authority, FakeServer, Reply, always
 from tests.in_memory import source_of
 from utils.model import LogEvent
@@ -29,7 +29,7 @@ def test_a_companys_own_authority_is_trusted_where_boto3_trusts_it(
         assert isinstance(found, RejectedInfo)
         monkeypatch.delenv("AWS_CA_BUNDLE")
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
-        forget_connections()
+        forget_clients()
         with pytest.raises(UnknownOutcomeError):
             PutClient(session, server.url, source_of()).put(BATCH)
 
