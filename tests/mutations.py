@@ -195,16 +195,16 @@ MUTATIONS = (
     ),
     Mutation(
         "The ETag is not compared",
-        "services/object_reader.py",
-        "                    IfMatch=etag,\n",
+        "services/get_client.py",
+        '"If-Match": f\'"{log_object.etag}"\', ',
         "",
-        f"{STORAGE}::test_an_object_that_is_replaced_while_it_is_read_is_shipped_anew",
+        "tests/test_get_client.py::test_an_object_that_was_replaced_is_refused",
     ),
     Mutation(
         "A body that broke is read from its beginning",
         "services/object_reader.py",
-        'Range=f"bytes={offset}-"',
-        'Range="bytes=0-"',
+        "self._client.get(log_object, offset)",
+        "self._client.get(log_object, 0)",
         f"{STORAGE}::test_a_body_that_breaks_is_resumed",
     ),
     Mutation(

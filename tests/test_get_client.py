@@ -11,6 +11,7 @@ from services.aws_clients import s3_client
 from services.get_client import GetClient
 from services.object_reader import ObjectReader
 from tests.fake_server import FakeServer, Reply, s3_refusal
+from tests.installation import BUCKET, Installation
 from utils.decompression import DamagedError, DeletedError
 from utils.errors import ServiceError
 from utils.model import LogObject
@@ -18,6 +19,7 @@ from utils.settings import LyveAccess
 
 BODY = b'{"number": 1}\n'
 FOUND = Reply(206, BODY)
+NAMES = ("ACCESS", "SECRET", "REGION", "ENDPOINT")
 KEYS = [
     "May-2024/S3-ordinary-2024-05-01-10-00-00.gz",
     "a b/S3- c",
@@ -65,6 +67,28 @@ def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
         s3_client(access).get_object(Bucket="audit-logs", Key=key)["Body"].read()
         assert GetClient(access, "audit-logs").get(listed(key), 0).read() == BODY
     assert asked[1] == asked[0]
+
+
+def stored(installation: Installation) -> tuple[GetClient, LogObject]:
+    """Writes an object into a real S3 server; returns a client for it, and it as it is listed."""
+    environment = installation.environment
+    access = LyveAccess(*(environment[f"LYVE_{name}"] for name in NAMES))
+    installation.put(KEYS[1], BODY)
+    etag = installation.s3.head_object(Bucket=BUCKET, Key=KEYS[1])["ETag"].strip('"')
+    return GetClient(access, BUCKET, 1), LogObject(0, KEYS[1], etag, len(BODY))
+
+
+@pytest.mark.parametrize("offset", [0, 5, len(BODY) - 1])
+def test_the_bytes_from_an_offset_on_are_read(installation: Installation, offset: int) -> None:
+    client, log_object = stored(installation)
+    assert client.get(log_object, offset).read() == BODY[offset:]
+
+
+def test_an_object_that_was_replaced_is_refused(installation: Installation) -> None:
+    client, log_object = stored(installation)
+    installation.put(KEYS[1], BODY.replace(b"1", b"2"))
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.get(log_object, 0)
 
 
 @pytest.mark.parametrize(
