@@ -33,6 +33,7 @@ KILLS = "tests/test_kills_in_process.py"
 FAULTS = "tests/test_faults.py"
 STORAGE = "tests/test_faults_of_storage.py"
 TIME = "tests/test_faults_of_time.py"
+SHARDS = "tests/test_sharding.py"
 
 MUTATIONS = (
     Mutation(
@@ -234,6 +235,48 @@ MUTATIONS = (
         "now_ms = start.now_ms if top.store_ms is None else top.store_ms",
         "now_ms = start.now_ms",
         f"{TIME}::test_this_machines_clock_is_hours_or_days_off",
+    ),
+    Mutation(
+        "A new kind of replica forgets what the kinds before have shipped",
+        "services/due_service.py",
+        "return is_own and not outset.predecessors.have_shipped(listed)",
+        "return is_own",
+        f"{SHARDS}::test_killed_in_any_order_while_the_number_changes",
+    ),
+    Mutation(
+        "What a replica of another kind had begun is left as it is",
+        "services/succession_service.py",
+        "if found.running or found.open:",
+        "if False:",
+        f"{SHARDS}::test_what_a_dead_replica_had_begun_is_settled_in_its_own_stream",
+    ),
+    Mutation(
+        "A replica of another kind is not watched before it is taken for dead",
+        "services/succession_service.py",
+        "            await_owner(due.store, found, wait_seconds, self._shared.stop)\n",
+        "            pass\n",
+        f"{SHARDS}::test_a_replica_at_work_is_waited_for",
+    ),
+    Mutation(
+        "A daemon goes on after another kind has taken over",
+        "services/succession_service.py",
+        "if over_ms is not None and over_ms > began_ms:",
+        "if False:",
+        f"{SHARDS}::test_a_daemon_of_the_number_before_stops",
+    ),
+    Mutation(
+        "Coverage of lasthour begins anew with another number of replicas",
+        "services/due_service.py",
+        "return min([now_ms - start.lasthour_ago_ms, *began])",
+        "return now_ms - start.lasthour_ago_ms",
+        f"{SHARDS}::test_coverage_of_lasthour_begins_where_it_did",
+    ),
+    Mutation(
+        "A source may take all threads that put",
+        "services/put_pool.py",
+        "max(1, min(lane.most, self._workers - free))",
+        "lane.most",
+        "tests/test_put_pool.py::test_a_source_that_hangs_leaves_threads_to_the_others",
     ),
 )
 

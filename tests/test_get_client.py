@@ -75,7 +75,7 @@ def stored(installation: Installation) -> tuple[GetClient, LogObject]:
     access = LyveAccess(*(environment[f"LYVE_{name}"] for name in NAMES))
     installation.put(KEYS[1], BODY)
     etag = installation.s3.head_object(Bucket=BUCKET, Key=KEYS[1])["ETag"].strip('"')
-    return GetClient(access, BUCKET, 1), LogObject(0, KEYS[1], etag, len(BODY))
+    return GetClient(access, BUCKET), LogObject(0, KEYS[1], etag, len(BODY))
 
 
 @pytest.mark.parametrize("offset", [0, 5, len(BODY) - 1])
