@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from services.status_service import Clock, tell
+from services.status_service import Clock, has_bar, tell
 from utils.model import Gauge, total
 from utils.status import progress_bar, progress_text
 
@@ -29,7 +29,7 @@ class Display:
     def refresh(self) -> None:
         """Shows how far it is, if it is time to."""
         now_seconds = self._clock.elapsed_seconds()
-        is_bar = sys.stderr.isatty()
+        is_bar = has_bar()
         every_seconds = _BAR_EVERY_SECONDS if is_bar else _LINE_EVERY_SECONDS
         if now_seconds - self._shown_seconds < every_seconds:
             return

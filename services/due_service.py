@@ -103,6 +103,9 @@ class DueObjects:
         folders = outset.coverage.folders_to_list(outset.top.folders, outset.now_ms)
         parts = [iter(outset.top.objects), *(self.bucket.objects(folder) for folder in folders)]
         for listed in chain.from_iterable(parts):
+            is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
+            if is_newest and is_of_type(listed.key, self.source.log_type):
+                backlog.survey.newest_of_type_ms = listed.last_modified_ms
             is_due = self._is_due(listed, outset)
             backlog.note(listed, is_due=is_due)
             if is_due:

@@ -15,6 +15,8 @@ from utils.settings import Source
 class Forwarder:
     """One iteration of one source.
 
+    `survey` is what the listing that it is at, or was at last, has shown.
+
     Args:
         source: what to ship where.
         report: takes what becomes of it.
@@ -27,6 +29,13 @@ class Forwarder:
         self._due = DueObjects(source, self.client, shared.stop)
         self._resumption = Resumption(self._due, self.client, report, shared)
         self._handover = Handover(self._due, self.client, report, shared)
+        self._outset: Outset | None = None
+        self.survey = Survey()
+
+    @property
+    def newest_shipped_ms(self) -> int:
+        """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
+        return self._outset.coverage.newest_shipped_ms if self._outset else 0
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
@@ -43,12 +52,13 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        outset = self._handover.complete(self._handover.open(start), start)
+        outset = self._outset = self._handover.complete(self._handover.open(start), start)
         with self._resumption.under_way(outset, start.owner) as (shipper, progress):
             self._ship_due(shipper, progress, outset)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         backlog = Backlog()
+        self.survey = backlog.survey
         due = self._due.listed(outset, backlog)
         is_complete = False
         while not is_complete:

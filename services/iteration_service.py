@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import astuple, replace
+
 from services.forward_service import Forwarder
+from services.latest_service import LatestStatus
 from services.resume_service import Report
 from services.status_service import StatusLog
 from services.tools import Shared
 from utils.errors import ForwarderError, StoppedError, unexpected
+from utils.latest import Outcome, Trail
 from utils.model import Counts, Gauge, Start
 from utils.settings import Source
-from utils.status import count_pairs
+from utils.status import Seconds, count_pairs, stamp
+from utils.version import VERSION
 
 
 class Iteration:
@@ -22,25 +27,35 @@ class Iteration:
 
     def __init__(self, source: Source, shared: Shared) -> None:
         self._source = source
+        self._clock = shared.clock
         self._shared = shared
         self._status = StatusLog(source.name, shared.clock)
+        self._began = shared.clock.now()
         self._began_seconds = shared.clock.elapsed_seconds()
         self._counts = Counts()
         self._forwarder: Forwarder | None = None
+        self._trail: Trail | None = None
         self.gauge = Gauge()
+
+    @property
+    def progress(self) -> tuple[object, ...]:
+        """What is another value whenever the iteration has come further."""
+        listed = self._forwarder.survey.listed if self._forwarder else 0
+        return (*astuple(self.gauge), listed)
 
     def open(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well. Only a failure is reported."""
         is_good = self._attempt(lambda forwarder: forwarder.open(start))
-        return is_good or self._upload_status(is_good)
+        return is_good or self._report(is_good)
 
     def run(self, start: Start) -> bool:
         """Ships what is due and reports it; returns if all went well."""
         is_good = self._attempt(lambda forwarder: self._ship(forwarder, start))
-        return self._upload_status(is_good)
+        return self._report(is_good)
 
     def _ship(self, forwarder: Forwarder, start: Start) -> None:
         forwarder.run(start)
+        self._trail = self._followed(self._latest(forwarder).trail(), forwarder)
         self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
 
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
@@ -58,16 +73,48 @@ class Iteration:
             return False
         return True
 
-    def _upload_status(self, is_good: bool) -> bool:
+    def _followed(self, trail: Trail, forwarder: Forwarder) -> Trail:
+        """Reports a gap that has begun or ended, and returns the trail behind the listing."""
+        now = self._clock.now()
+        log_type, hours = self._source.log_type, self._source.gap_hours
+        followed = trail.listed(forwarder.survey.newest_of_type_ms, now)
+        if hours is not None and trail.gap_since and not followed.gap_since:
+            text = f"New objects of the type {log_type} are there again, after a gap."
+            self._status.write("WARN", text, {"gap_since": stamp(trail.gap_since)})
+        if not followed.quiet_since or not followed.has_new_gap(hours, now):
+            return followed
+        text = f"No new object of the type {log_type} for {hours:g} hours. Check that Lyve Cloud \
+still writes audit logs into {self._source.bucket_name}."
+        self._status.write("WARN", text, {"gap_since": stamp(followed.quiet_since)})
+        return replace(followed, gap_since=followed.quiet_since)
+
+    def _report(self, is_good: bool) -> bool:
+        """Writes into the output bucket what the iteration came to."""
         if self._forwarder is None:
             return False
         try:
             self._status.upload(self._forwarder.client, self._source.output_bucket)
+            self._keep(self._latest(self._forwarder), self._forwarder.newest_shipped_ms)
         except ForwarderError as exc:
             self._status.write("ERROR", str(exc), {})
             return False
         return is_good
 
+    def _keep(self, latest: LatestStatus, newest_shipped_ms: int) -> None:
+        trail = self._trail or latest.trail()
+        outcome = Outcome(
+            level=self._status.level,
+            message=self._status.text,
+            began=self._began,
+            ended=self._clock.now(),
+            counts=self._counts,
+        )
+        latest.save(outcome, trail.shipped(newest_shipped_ms))
+
+    def _latest(self, forwarder: Forwarder) -> LatestStatus:
+        return LatestStatus(forwarder.client, self._source.output_bucket, self._source.state_name)
+
     def _pairs(self) -> dict[str, object]:
-        seconds = self._shared.clock.elapsed_seconds() - self._began_seconds
-        return {**count_pairs(self._counts), "took": f"{seconds:.1f}s"}
+        seconds = self._clock.elapsed_seconds() - self._began_seconds
+        took = Seconds(round(seconds, 1))
+        return {**count_pairs(self._counts), "took": took, "version": VERSION}

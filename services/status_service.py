@@ -1,6 +1,7 @@
 """Writes status lines and quarantined lines into the output bucket."""
 
 import base64
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -10,8 +11,9 @@ from uuid import uuid4
 import msgspec
 
 from services.aws_clients import lyve_errors
+from utils.log_format import is_json
 from utils.model import LogObject, QuarantinedLine
-from utils.status import Pairs, status_key, status_line
+from utils.status import Pairs, json_line, status_key, status_line
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -27,7 +29,7 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
-    """Writes a line on standard error, and returns it.
+    """Writes a line on standard error, and returns it as text.
 
     Args:
         now: the time of the line.
@@ -36,13 +38,21 @@ def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
         pairs: figures and names.
     """
     line = status_line(now, level, text, pairs)
-    erase_bar = "\x1b[K" if sys.stderr.isatty() else ""
-    print(f"{erase_bar}{line}", file=sys.stderr, flush=True)  # noqa: T201 - the log is standard error
+    shown = json_line(now, level, text, pairs) if is_json(os.environ) else line
+    erase_bar = "\x1b[K" if has_bar() else ""
+    print(f"{erase_bar}{shown}", file=sys.stderr, flush=True)  # noqa: T201 - the log is standard error
     return line
+
+
+def has_bar() -> bool:
+    """Tells if a person watches, who is shown a bar."""
+    return sys.stderr.isatty() and not is_json(os.environ)
 
 
 class StatusLog:
     """The status lines of one iteration of one source, on standard error at once.
+
+    `level` and `text` are those of its last line.
 
     Args:
         source: the source's name.
@@ -53,6 +63,7 @@ class StatusLog:
         self._source = source
         self._clock = clock
         self._lines: list[str] = []
+        self.level = self.text = ""
 
     def write(self, level: str, text: str, pairs: Pairs) -> None:
         """Writes a line on standard error and keeps it for the output bucket.
@@ -64,6 +75,7 @@ class StatusLog:
         """
         line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
         self._lines.append(line)
+        self.level, self.text = level, text
 
     def upload(self, client: "S3Client", bucket: str) -> None:
         """Puts the lines into the output bucket, under a key of their own.

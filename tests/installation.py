@@ -250,8 +250,15 @@ class Installation:
 
     def status_objects(self) -> dict[str, str]:
         """Returns the status objects' texts by key, in the order of the keys."""
-        keys = [key for key in self.output_keys() if key.startswith("integration-logs/")]
+        keys = [key for key in self.output_keys() if key.startswith("integration-logs/2")]
         return {key: self.output(key).decode() for key in keys}
+
+    def latest(self, source: str = f"{BUCKET}-S3") -> dict[str, object]:
+        """Returns the last status of a source."""
+        document: dict[str, object] = json.loads(
+            self.output(f"integration-logs/latest-{source}.json")
+        )
+        return document
 
     def output_keys(self) -> list[str]:
         """Returns all keys of the output bucket."""

@@ -9,6 +9,7 @@ from utils.access import aws_access, lyve_access
 from utils.document import Entry, read_entries
 from utils.environment import SECRETS, Variables
 from utils.errors import ConfigurationError, ForwarderError
+from utils.log_format import log_format_problems
 from utils.rules import since_ms
 from utils.settings import AwsAccess, LogType, LyveAccess, Source
 from utils.sharding import MOST_REPLICAS, parse_shard
@@ -32,6 +33,7 @@ class _Settings(msgspec.Struct, frozen=True):
     batch_size: int = 100
     concurrency: int = 32
     settle_seconds: float = 30.0
+    gap_hours: float | None = None
     name: str = ""
 
 
@@ -62,7 +64,7 @@ def parse_sources(
         accesses.append((lyve_access(variables), aws_access(variables)))
         variables.report_slips()
         problems += variables.problems
-    problems += _written_inputs(entries, accesses)
+    problems += [*_written_inputs(entries, accesses), *log_format_problems(environment)]
     written_shard = environment.get("SHARD", "").strip()
     shard = parse_shard(written_shard)
     if written_shard and not shard:
@@ -97,6 +99,7 @@ def _source(settings: _Settings, log_type: LogType, lyve: LyveAccess, aws: AwsAc
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
         settle_seconds=settings.settle_seconds,
+        gap_hours=settings.gap_hours,
         lyve=lyve,
         aws=aws,
     )

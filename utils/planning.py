@@ -16,11 +16,14 @@ PART_OBJECTS = 1_000
 class Survey(msgspec.Struct):
     """What one listing showed, all times in ms since 1970."""
 
+    listed: int = 0
     newest_ms: int = 0
+    newest_of_type_ms: int = 0
     newest_by_folder: dict[str, int] = msgspec.field(default_factory=dict)
 
     def note(self, listed: LogObject) -> None:
         """Takes one listed object into account."""
+        self.listed += 1
         self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
         newest_ms = self.newest_by_folder.get(listed.folder, 0)
         self.newest_by_folder[listed.folder] = max(newest_ms, listed.last_modified_ms)

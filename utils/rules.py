@@ -80,7 +80,7 @@ def _text(form: re.Pattern[str]) -> Check:
     return check
 
 
-def _number(kind: type[int] | type[float], lowest: int, highest: int) -> Check:
+def _number(kind: type[int] | type[float], lowest: float, highest: float) -> Check:
     def check(value: object) -> Iterator[Fault]:
         if isinstance(value, str):
             yield Fault(f"is {found(value)}", "Write a number, without quotation marks")
@@ -151,6 +151,7 @@ RULES = {
     "batch_size": Rule("a whole number from 1 to 10000", _number(int, 1, 10_000)),
     "concurrency": Rule("a whole number from 1 to 64", _number(int, 1, 64)),
     "settle_seconds": Rule("a number from 0 to 3600", _number(float, 0, 3600)),
+    "gap_hours": Rule("a number from 0.001 to 8760", _number(float, 0.001, 8760)),
     NAME: Rule("1 to 64 of the letters a to z and A to Z, the digits and . _ -", _text(_NAME)),
 }
 REQUIRED = ("bucket_name", "output_bucket", "log_type", "mode", "log_group")

@@ -41,6 +41,7 @@ class Source:
         concurrency: requests in flight, at most.
         settle_seconds: how long stored events may take until they can be read back.
         shard: which part of the objects is shipped, None for all of them.
+        gap_hours: how long without a new object of the type is reported; None for never.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     lyve: LyveAccess
     aws: AwsAccess
     shard: Shard | None = None
+    gap_hours: float | None = None
 
     @property
     def state_name(self) -> str:

@@ -1,5 +1,6 @@
 """The words of status lines."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,13 @@ _LONGEST_SECONDS = 10**9
 Pairs = Mapping[str, object]
 
 
+class Seconds(float):
+    """A duration, which a status line shows with its unit."""
+
+    def __str__(self) -> str:
+        return f"{self:.1f}s"
+
+
 def status_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     """Returns one status line: `<ISO time> <level> <text> key=value ...`.
 
@@ -21,9 +29,20 @@ def status_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
         text: what happened, and for a failure what to do.
         pairs: figures and names; a value with white space is put in quotes.
     """
-    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    words = [stamp, level, text, *(f"{key}={_value(value)}" for key, value in pairs.items())]
+    words = [stamp(now), level, text, *(f"{key}={_value(value)}" for key, value in pairs.items())]
     return " ".join(" ".join(words).splitlines())
+
+
+def json_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
+    """Returns one status line as a JSON object, the pairs behind time, level and message.
+
+    Args:
+        now: the time of the line.
+        level: INFO, WARN or ERROR.
+        text: what happened, and for a failure what to do.
+        pairs: figures, which stay numbers, and names.
+    """
+    return json.dumps({"time": stamp(now), "level": level, "message": text, **pairs}, default=str)
 
 
 def count_pairs(counts: Counts) -> dict[str, object]:
@@ -41,6 +60,11 @@ def status_key(now: datetime, source: str, unique: str) -> str:
     """
     moment = now.astimezone(UTC)
     return f"integration-logs/{moment:%Y/%m/%d}/{moment:%H-%M-%S}-{source}-{unique}.log"
+
+
+def stamp(now: datetime) -> str:
+    """Returns a time as status lines show it."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _value(value: object) -> str:

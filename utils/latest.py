@@ -1,0 +1,126 @@
+"""The last status of a source as a document, and what the next iteration takes from it."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from utils.model import Counts
+from utils.version import VERSION
+
+
+class Trail(msgspec.Struct, frozen=True):
+    """What one iteration of a source hands to the next.
+
+    `newest_shipped` is the newest `LastModified` of all that was shipped. `quiet_since` is the
+    newest one of the source's type in the bucket; where none has been seen, it is when this was
+    first looked at. `gap_since` is where a reported gap began, None if there is none.
+    """
+
+    newest_shipped: datetime | None = None
+    quiet_since: datetime | None = None
+    gap_since: datetime | None = None
+
+    def shipped(self, newest_ms: int) -> "Trail":
+        """Returns the trail after objects were shipped.
+
+        Args:
+            newest_ms: the newest `LastModified` among them in ms since 1970, 0 for none.
+        """
+        newest = max(filter(None, [self.newest_shipped, _moment(newest_ms)]), default=None)
+        return msgspec.structs.replace(self, newest_shipped=newest)
+
+    def listed(self, newest_ms: int, now: datetime) -> "Trail":
+        """Returns the trail after the bucket was listed.
+
+        Args:
+            newest_ms: the newest `LastModified` of the type in ms since 1970, 0 for none.
+            now: the time.
+        """
+        newest = max(filter(None, [self.quiet_since, _moment(newest_ms)]), default=now)
+        is_over = self.gap_since is not None and newest > self.gap_since
+        gap_since = None if is_over else self.gap_since
+        return msgspec.structs.replace(self, quiet_since=newest, gap_since=gap_since)
+
+    def has_new_gap(self, gap_hours: float | None, now: datetime) -> bool:
+        """Tells if there is a gap that was not reported.
+
+        Args:
+            gap_hours: how long without a new object is a gap, None for never.
+            now: the time.
+        """
+        if gap_hours is None or self.quiet_since is None or self.gap_since is not None:
+            return False
+        return now - self.quiet_since >= timedelta(hours=gap_hours)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an iteration came to: the level and the text of its last line, and its figures."""
+
+    level: str
+    message: str
+    began: datetime
+    ended: datetime
+    counts: Counts
+
+
+class _Latest(msgspec.Struct):
+    source: str
+    version: str
+    level: str
+    message: str
+    began: datetime
+    ended: datetime
+    lag_seconds: float | None
+    counts: Counts
+    newest_shipped: datetime | None
+    quiet_since: datetime | None
+    gap_since: datetime | None
+
+
+def latest_key(source: str) -> str:
+    """Returns the key of the last status, the one key that is overwritten.
+
+    Args:
+        source: the source's name.
+    """
+    return f"integration-logs/latest-{source}.json"
+
+
+def encode_latest(source: str, outcome: Outcome, trail: Trail) -> bytes:
+    """Returns the last status as a JSON document.
+
+    Args:
+        source: the source's name.
+        outcome: of the iteration.
+        trail: after it.
+    """
+    latest = _Latest(
+        source=source,
+        version=VERSION,
+        lag_seconds=_lag_seconds(outcome.ended, trail.newest_shipped),
+        **msgspec.structs.asdict(outcome),
+        **msgspec.structs.asdict(trail),
+    )
+    return msgspec.json.format(msgspec.json.encode(latest), indent=2)
+
+
+def decode_trail(document: bytes) -> Trail:
+    """Returns what the document says for the next iteration, or nothing if it can't be read.
+
+    It decides nothing but when a gap is reported, and is written anew after the iteration.
+    """
+    try:
+        return msgspec.json.decode(document, type=Trail)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Trail()
+
+
+def _moment(time_ms: int) -> datetime | None:
+    return datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms else None
+
+
+def _lag_seconds(now: datetime, newest_shipped: datetime | None) -> float | None:
+    """Clocks that are apart must not make it negative."""
+    if newest_shipped is None:
+        return None
+    return max(0.0, round((now - newest_shipped).total_seconds(), 3))
