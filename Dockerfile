@@ -1,9 +1,11 @@
 FROM python:3.13-slim-trixie
 
 LABEL org.opencontainers.image.title="logscollector" \
-      org.opencontainers.image.description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs."
+      org.opencontainers.image.description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs." \
+      org.opencontainers.image.version="1.0.0"
 
 ENV TZ=UTC \
+    PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 
@@ -11,8 +13,8 @@ WORKDIR /app
 
 # A layer of their own: the packages change seldom, the daemon often.
 COPY requirements.txt ./
-RUN pip install --require-hashes --only-binary :all: --no-cache-dir --root-user-action ignore \
-        --disable-pip-version-check -r requirements.txt
+RUN pip install --require-hashes --no-deps --only-binary :all: --no-cache-dir \
+        --root-user-action ignore --disable-pip-version-check -r requirements.txt
 
 COPY config.json engine.py ./
 COPY dashboards ./dashboards
@@ -25,4 +27,6 @@ RUN chmod -R a+rX . && python -m compileall -q services utils
 
 USER 65532:65532
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=2 \
+    CMD ["python", "-m", "services.health_check"]
 ENTRYPOINT ["python", "/app/engine.py"]

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -14,13 +15,15 @@ from uuid import uuid4
 from schedule import Scheduler
 
 from services.background import attend
-from services.console_service import print_check, print_plan
+from services.console_service import print_checks, print_plans
+from services.health_service import HealthSign
 from services.round_service import Round
 from services.settings_service import read_sources
 from services.status_service import Clock, tell
 from utils.errors import ConfigurationError
 from utils.model import Start
 from utils.settings import Source
+from utils.version import VERSION
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -44,41 +47,45 @@ class Engine:
         self._clock = Clock(_now, time.monotonic)
         self._began_seconds = self._clock.elapsed_seconds()
         self._round: Round | None = None
+        self.health = HealthSign(time.monotonic)
         self.stop = Event()
 
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        return EXIT_OK if self._attend(lambda: self._iterate(since_seconds)) else EXIT_FAILED
+        return self._exit_status(lambda: self._iterate(since_seconds))
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
         start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
-        return self._tell(lambda one: print_plan(one, start, self._clock, self.stop))
+        return self._exit_status(
+            lambda: print_plans(self._sources(), start, self._clock, self.stop)
+        )
 
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
-        return self._tell(lambda one: print_check(one, self._clock, self.stop))
+        return self._exit_status(lambda: print_checks(self._sources(), self._clock, self.stop))
 
     def run_daemon(self) -> int:
         """Runs an iteration at each round hour until the stop; returns the exit status."""
         started_seconds = self._clock.elapsed_seconds()
         scheduler = Scheduler()
+        self.health.wait()
         is_ended = self._attend(lambda: self._open(started_seconds)) is not None
         while not self.stop.is_set():
             # A clock that was set back would leave the next slot hours away.
             if not scheduler.jobs or (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
                 self._schedule(scheduler, started_seconds)
+            self.health.say({})
             self.stop.wait(min(_LOOK_SECONDS, max(0.0, scheduler.idle_seconds or 0.0)))
             if not self.stop.is_set() and scheduler.jobs[0].should_run:
                 is_ended = self._attend(lambda: _run_pending(scheduler)) is not None
         return EXIT_OK if is_ended else EXIT_FAILED
 
-    def _tell(self, tell_source: Callable[[Source], bool]) -> int:
-        def work() -> bool:
-            told = [tell_source(one) for one in read_sources(self._config_path)]
-            return all(told)
+    def _sources(self) -> tuple[Source, ...]:
+        return read_sources(self._config_path)
 
+    def _exit_status(self, work: Callable[[], bool]) -> int:
         return EXIT_OK if self._attend(work) else EXIT_FAILED
 
     def _schedule(self, scheduler: Scheduler, started_seconds: float) -> None:
@@ -94,24 +101,25 @@ class Engine:
         return result
 
     def _refresh(self) -> None:
-        if current := self._round:
+        current = self._round
+        if current:
             current.refresh()
+        self.health.say(current.working() if current else {})
 
     def _open(self, started_seconds: float) -> bool:
         """Marks where coverage begins, so that a restart before the first slot loses nothing."""
-        sources = read_sources(self._config_path)
-        return Round(sources, self._clock, self.stop).open(self._start(started_seconds))
+        return Round(self._sources(), self._clock, self.stop).open(self._start(started_seconds))
 
     def _iterate(self, since_seconds: float) -> bool:
         """Runs an iteration of each source; returns if all went well. It never raises."""
+        is_good = False
         try:
-            sources = read_sources(self._config_path)
+            self._round = Round(self._sources(), self._clock, self.stop)
+            is_good = self._round.run(self._start(since_seconds))
         except ConfigurationError as exc:
             print_problems(exc)
-            return False
-        self._round = Round(sources, self._clock, self.stop)
-        is_good = self._round.run(self._start(since_seconds))
         self._round = None
+        self.health.end(is_good)
         return is_good
 
     def _start(self, since_seconds: float) -> Start:
@@ -139,11 +147,12 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigurationError as exc:
         print_problems(exc)
         return EXIT_CONFIGURATION
-    if options.check:
-        return engine.run_check()
-    if options.plan:
-        return engine.run_plan()
-    return engine.run_once() if options.once else engine.run_daemon()
+    with closing(engine.health):
+        if options.check:
+            return engine.run_check()
+        if options.plan:
+            return engine.run_plan()
+        return engine.run_once() if options.once else engine.run_daemon()
 
 
 def print_problems(error: ConfigurationError) -> None:
@@ -161,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
     kinds.add_argument("--check", action="store_true", help="try each access, and end")
     kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
+    kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
     parser.add_argument(
         "--config",
         type=Path,

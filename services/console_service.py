@@ -1,26 +1,54 @@
 """Prints what a person asked for on the terminal, as a table for each source."""
 
+from collections.abc import Iterable, Sequence
 from threading import Event
 
 from services.check_service import check
 from services.plan_service import preview
 from services.status_service import Clock, tell
 from utils.errors import ForwarderError, StoppedError, unexpected
-from utils.findings import lines, summary
+from utils.findings import Outcome, lines, summary
 from utils.model import Start
 from utils.preview import rows
 from utils.settings import Source
 
 
-def print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
-    """Prints what the next iteration would ship; returns if it could be told.
+def print_plans(sources: Iterable[Source], start: Start, clock: Clock, stop: Event) -> bool:
+    """Prints what the next iteration would ship of each source; returns if all could be told.
 
     Args:
-        source: what to ship where.
+        sources: what to ship where.
         start: when the iteration would begin.
         clock: how the time is read.
         stop: set when the process is to end.
     """
+    told = [_print_plan(source, start, clock, stop) for source in sources]
+    return all(told)
+
+
+def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
+    """Tries every access that the daemon needs, and prints each; returns if none failed.
+
+    Behind the last of several sources stands the total of all.
+
+    Args:
+        sources: what to ship where.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        for source in sources:
+            outcomes += _print_check(source, clock, stop)
+    except StoppedError as exc:
+        tell(clock.now(), "WARN", str(exc), {})
+        return False
+    if len(sources) > 1:
+        print(f"{len(sources)} sources\n  {summary(outcomes)}\n", flush=True)  # noqa: T201 - likewise
+    return "failed" not in outcomes
+
+
+def _print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
     try:
         table = rows(preview(source, start, stop))
     except ForwarderError as exc:
@@ -33,29 +61,16 @@ def print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
     return True
 
 
-def print_check(source: Source, clock: Clock, stop: Event) -> bool:
-    """Tries every access that the daemon needs, and prints each; returns if none failed.
-
-    Args:
-        source: what to ship where.
-        clock: how the time is read.
-        stop: set when the process is to end.
-    """
-    if stop.is_set():
-        return False
+def _print_check(source: Source, clock: Clock, stop: Event) -> list[Outcome]:
     text = "Trying every access that the daemon needs."
     line = tell(clock.now(), "INFO", text, {"source": source.name})
     print(source.name, flush=True)  # noqa: T201 - the terminal is where it is asked
     outcomes = []
-    try:
-        for what, finding in check(source, line, clock, stop):
-            outcomes.append(finding.outcome)
-            print(*lines(what, finding), sep="\n", flush=True)  # noqa: T201 - likewise
-    except StoppedError as exc:
-        tell(clock.now(), "WARN", str(exc), {"source": source.name})
-        return False
+    for what, finding in check(source, line, clock, stop):
+        outcomes.append(finding.outcome)
+        print(*lines(what, finding), sep="\n", flush=True)  # noqa: T201 - likewise
     print(f"  {summary(outcomes)}\n", flush=True)  # noqa: T201 - likewise
-    return "failed" not in outcomes
+    return outcomes
 
 
 def _print_table(title: str, table: list[tuple[str, str]]) -> None:

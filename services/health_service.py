@@ -1,25 +1,22 @@
 """Keeps what the running program says of itself where the image's health check finds it."""
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 
 import msgspec
 
-from utils.health import MOST_STANDSTILL_SECONDS, Sign, Work
+from utils.health import Sign, Work
 
 # In memory, and there to be written also where a container's root is read-only.
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no name in it is taken over from anybody
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
+_ELSEWHERE = Path("/tmp")  # noqa: S108 - likewise
 _SAY_EVERY_SECONDS = 5.0
-
-Progress = Callable[[], object]
 
 
 class HealthSign:
-    """What this process says of itself, said again and again.
+    """What this process says of itself, said again and again by its main thread.
 
     Args:
         elapsed_seconds: a clock that nobody sets.
@@ -28,15 +25,15 @@ class HealthSign:
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
         self._elapsed_seconds = elapsed_seconds
         self._path = _place() / f"{_prefix()}{os.getpid()}.json"
-        self._lock = Lock()
         self._failures = 0
         self._idle_seconds: float | None = None
         self._said_seconds = float("-inf")
-        self._working: dict[str, tuple[Progress, object, Work]] = {}
+        self._known: dict[str, tuple[object, float]] = {}
 
     def wait(self) -> None:
         """Notes that the program waits for its next iteration from now on."""
         self._idle_seconds = self._elapsed_seconds()
+        self._said_seconds = float("-inf")
 
     def end(self, is_good: bool) -> None:
         """Notes the end of an iteration of all sources.
@@ -48,39 +45,27 @@ class HealthSign:
         if self._idle_seconds is not None:
             self.wait()
 
-    @contextmanager
-    def working(self, source: str, progress: Progress, settle_seconds: float) -> Iterator[None]:
-        """Watches an iteration of one source for as long as the context lasts.
+    def say(self, working: Mapping[str, tuple[object, float]]) -> None:
+        """Says how the program is, if it is time to: called at least twice a minute.
+
+        Where nothing can be written nothing is said, which the health check tells.
 
         Args:
-            source: its name.
-            progress: returns another value whenever it has come further.
-            settle_seconds: how long it waits without coming further, where something is in doubt.
-        """
-        work = Work(self._elapsed_seconds(), MOST_STANDSTILL_SECONDS + settle_seconds)
-        with self._lock:
-            self._working[source] = progress, progress(), work
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._working[source]
-
-    def say(self) -> None:
-        """Says how it is, if it is time to: called again and again by the thread that waits.
-
-        Where nothing can be written nothing is said, and the health check will tell.
+            working: for each source under way what is another value whenever it has come further,
+                and for how many seconds it may wait for what is in doubt.
         """
         now_seconds = self._elapsed_seconds()
         if now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
             return
         self._said_seconds = now_seconds
-        with self._lock:
-            self._look(now_seconds)
-            working = {source: work for source, (_, _, work) in self._working.items()}
-        sign = Sign(now_seconds, self._idle_seconds, self._failures, working)
+        works = {
+            source: Work(self._progress_seconds(source, progress), settle_seconds)
+            for source, (progress, settle_seconds) in working.items()
+        }
+        self._known = {source: self._known[source] for source in works}
         draft = self._path.with_suffix(".draft")
         with suppress(OSError):
+            sign = Sign(now_seconds, self._idle_seconds, self._failures, works)
             draft.write_bytes(msgspec.json.encode(sign))
             draft.replace(self._path)
 
@@ -89,12 +74,12 @@ class HealthSign:
         with suppress(OSError):
             self._path.unlink()
 
-    def _look(self, now_seconds: float) -> None:
-        for source, (progress, known, work) in self._working.items():
-            current = progress()
-            if current != known:
-                further = msgspec.structs.replace(work, progress_seconds=now_seconds)
-                self._working[source] = progress, current, further
+    def _progress_seconds(self, source: str, progress: object) -> float:
+        """Returns when the source came to where it is now."""
+        known, _ = self._known.get(source, (None, 0.0))
+        if known != progress:
+            self._known[source] = progress, self._said_seconds
+        return self._known[source][1]
 
 
 def signs() -> Iterator[Sign]:
@@ -105,11 +90,11 @@ def signs() -> Iterator[Sign]:
 
 
 def _place() -> Path:
-    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else _ELSEWHERE
 
 
 def _prefix() -> str:
-    """Returns what the names of this container's files begin with: a pod's containers share them."""
+    """Returns what this container's names begin with: those of a pod share one memory."""
     with suppress(OSError):
         return f"logscollector-{Path('/proc/self/ns/mnt').stat().st_ino}-"
     return "logscollector-"

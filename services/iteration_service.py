@@ -26,7 +26,7 @@ class Iteration:
     """
 
     def __init__(self, source: Source, shared: Shared) -> None:
-        self._source = source
+        self.source = source
         self._clock = shared.clock
         self._shared = shared
         self._status = StatusLog(source.name, shared.clock)
@@ -61,7 +61,7 @@ class Iteration:
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
             report = Report(self._status, self._counts, self.gauge)
-            self._forwarder = Forwarder(self._source, report, self._shared)
+            self._forwarder = Forwarder(self.source, report, self._shared)
             work(self._forwarder)
         except StoppedError as exc:
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
@@ -76,7 +76,7 @@ class Iteration:
     def _followed(self, trail: Trail, forwarder: Forwarder) -> Trail:
         """Reports a gap that has begun or ended, and returns the trail behind the listing."""
         now = self._clock.now()
-        log_type, hours = self._source.log_type, self._source.gap_hours
+        log_type, hours = self.source.log_type, self.source.gap_hours
         followed = trail.listed(forwarder.survey.newest_of_type_ms, now)
         if hours is not None and trail.gap_since and not followed.gap_since:
             text = f"New objects of the type {log_type} are there again, after a gap."
@@ -84,7 +84,7 @@ class Iteration:
         if not followed.quiet_since or not followed.has_new_gap(hours, now):
             return followed
         text = f"No new object of the type {log_type} for {hours:g} hours. Check that Lyve Cloud \
-still writes audit logs into {self._source.bucket_name}."
+still writes audit logs into {self.source.bucket_name}."
         self._status.write("WARN", text, {"gap_since": stamp(followed.quiet_since)})
         return replace(followed, gap_since=followed.quiet_since)
 
@@ -93,7 +93,7 @@ still writes audit logs into {self._source.bucket_name}."
         if self._forwarder is None:
             return False
         try:
-            self._status.upload(self._forwarder.client, self._source.output_bucket)
+            self._status.upload(self._forwarder.client, self.source.output_bucket)
             self._keep(self._latest(self._forwarder), self._forwarder.newest_shipped_ms)
         except ForwarderError as exc:
             self._status.write("ERROR", str(exc), {})
@@ -112,7 +112,7 @@ still writes audit logs into {self._source.bucket_name}."
         latest.save(outcome, trail.shipped(newest_shipped_ms))
 
     def _latest(self, forwarder: Forwarder) -> LatestStatus:
-        return LatestStatus(forwarder.client, self._source.output_bucket, self._source.state_name)
+        return LatestStatus(forwarder.client, self.source.output_bucket, self.source.state_name)
 
     def _pairs(self) -> dict[str, object]:
         seconds = self._clock.elapsed_seconds() - self._began_seconds

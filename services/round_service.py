@@ -34,6 +34,7 @@ class Round:
         names = [source.name for source in sources]
         gauges = [iteration.gauge for iteration in self._iterations]
         self._display = Display(names, gauges, clock)
+        self._under_way: set[Iteration] = set()
 
     def open(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well for all sources."""
@@ -47,12 +48,22 @@ class Round:
         """Shows a person how far it is."""
         self._display.refresh()
 
+    def working(self) -> dict[str, tuple[object, float]]:
+        """Returns the sources under way, as `HealthSign.say` takes them."""
+        under_way = [one for one in self._iterations if one in self._under_way]
+        return {one.source.name: (one.progress, one.source.settle_seconds) for one in under_way}
+
     def _side_by_side(self, work: Callable[[Iteration], bool]) -> bool:
         results: list[bool] = []
-        threads = [
-            Thread(target=lambda one=one: results.append(work(one)), daemon=True)
-            for one in self._iterations
-        ]
+
+        def run(one: Iteration) -> None:
+            self._under_way.add(one)
+            try:
+                results.append(work(one))
+            finally:
+                self._under_way.discard(one)
+
+        threads = [Thread(target=run, args=(one,), daemon=True) for one in self._iterations]
         for thread in threads:
             thread.start()
         for thread in threads:

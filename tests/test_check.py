@@ -18,7 +18,7 @@ import pytest
 
 from services import aws_clients, check_service, lyve_check
 from services.checkpoint_service import CheckpointStore
-from services.console_service import print_check
+from services.console_service import print_checks
 from services.put_client import PutClient, StreamMissingError
 from services.settings_service import read_sources
 from services.status_service import Clock
@@ -170,7 +170,7 @@ class Here:
         (source,) = read_sources(path)
         self._capture.readouterr()
         clock = Clock(lambda: datetime.now(UTC) + self.clock_offset, monotonic)
-        self.is_good = print_check(source, clock, self.stop)
+        self.is_good = print_checks([source], clock, self.stop)
         said = self._capture.readouterr()
         for name in ("LYVE_ACCESS", "LYVE_SECRET", "AWS_ACCESS", "AWS_SECRET"):
             assert self.environment.get(name, "no such value") not in said.out + said.err

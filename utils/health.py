@@ -1,31 +1,31 @@
 """What a running program says of itself, and whether it is well by that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 # The program says something at least every half minute, while it waits and while it works.
 MOST_SILENCE_SECONDS = 5 * 60
-# An iteration begins each round hour, of which the clock may be set by a little.
+# An iteration begins at each round hour, and the clock may be set by a little.
 MOST_IDLE_SECONDS = 70 * 60
-# The longest request with all its retries takes a small part of this.
+# A request with all its retries takes a small part of this.
 MOST_STANDSTILL_SECONDS = 30 * 60
 MOST_FAILURES = 3
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A source under way: when it last came further, and how long it may stand still."""
+    """A source under way: when it came to where it is, and how long it may wait in a doubt."""
 
     progress_seconds: float
-    patience_seconds: float
+    settle_seconds: float
 
 
 class Sign(msgspec.Struct, frozen=True):
     """What a running program says of itself, times in seconds of a clock that nobody sets.
 
-    `said_seconds` is when it said so, `idle_seconds` when its last iteration ended, or when it
-    began to wait for the first; None if none is to come. `failures` is how many iterations failed
-    one after the other, the last one included, and `working` has each source under way.
+    `said_seconds` is when it said so. `idle_seconds` is when its last iteration ended, or when it
+    began to wait for the first; None if it waits for none. `failures` is how many iterations in a
+    row have failed, the last one included, and `working` has each source under way.
     """
 
     said_seconds: float
@@ -34,32 +34,31 @@ class Sign(msgspec.Struct, frozen=True):
     working: dict[str, Work] = msgspec.field(default_factory=dict)
 
 
-def is_heard(sign: Sign, now_seconds: float) -> bool:
-    """Tells if the program has said this lately; otherwise it has ended, or hangs."""
-    return 0 <= now_seconds - sign.said_seconds <= MOST_SILENCE_SECONDS
-
-
 def ailments(signs: Iterable[Sign], now_seconds: float) -> list[str]:
-    """Returns what is wrong with the programs that run here; nothing if all is well.
+    """Returns what is wrong with the programs that run here, nothing if all are well.
 
     Args:
-        signs: what each has said last.
+        signs: what each has said last. One that has been silent for long has ended, or it hangs.
         now_seconds: the time by the same clock.
     """
-    heard = [sign for sign in signs if is_heard(sign, now_seconds)]
+    heard = [sign for sign in signs if 0 <= now_seconds - sign.said_seconds <= MOST_SILENCE_SECONDS]
     if not heard:
-        return [f"No program has given a sign for {MOST_SILENCE_SECONDS // 60} minutes."]
+        return [f"No sign of life for {_minutes(MOST_SILENCE_SECONDS)}."]
     return [ailment for sign in heard for ailment in _ailments(sign, now_seconds)]
 
 
-def _ailments(sign: Sign, now_seconds: float) -> Iterable[str]:
+def _ailments(sign: Sign, now_seconds: float) -> Iterator[str]:
     for source, work in sign.working.items():
-        if now_seconds - work.progress_seconds > work.patience_seconds:
-            minutes = int(now_seconds - work.progress_seconds) // 60
-            yield f"{source} has come no further for {minutes} minutes."
-    is_waiting = sign.idle_seconds is not None and not sign.working
-    if is_waiting and now_seconds - (sign.idle_seconds or 0.0) > MOST_IDLE_SECONDS:
-        minutes = int(now_seconds - (sign.idle_seconds or 0.0)) // 60
-        yield f"No iteration has ended for {minutes} minutes."
+        standstill_seconds = now_seconds - work.progress_seconds
+        if standstill_seconds > MOST_STANDSTILL_SECONDS + work.settle_seconds:
+            yield f"{source} has come no further for {_minutes(standstill_seconds)}."
+    if sign.idle_seconds is not None and not sign.working:
+        idle_seconds = now_seconds - sign.idle_seconds
+        if idle_seconds > MOST_IDLE_SECONDS:
+            yield f"No iteration has begun for {_minutes(idle_seconds)}."
     if sign.failures >= MOST_FAILURES:
         yield f"The last {sign.failures} iterations failed."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60} minutes"
