@@ -219,12 +219,17 @@ class Installation:
 
     def start(self, *arguments: str, program: Path = ENGINE) -> RunningEngine:
         """Starts the engine with the configuration and the environment as they are now."""
-        self.config_path.write_text(json.dumps(self.configuration))
-        self.secrets |= {self.environment.get(name, "") for name in _SECRETS} - {""}
-        command = [sys.executable, str(program), "--config", str(self.config_path), *arguments]
+        path = self.write_configuration()
+        command = [sys.executable, str(program), "--config", str(path), *arguments]
         engine = RunningEngine(command, self.environment, self.directory)
         self._running.append(engine)
         return engine
+
+    def write_configuration(self) -> Path:
+        """Writes config.json as it is now, and returns its path; the secrets are to be kept."""
+        self.config_path.write_text(json.dumps(self.configuration))
+        self.secrets |= {self.environment.get(name, "") for name in _SECRETS} - {""}
+        return self.config_path
 
     # What came out.
 
@@ -255,10 +260,15 @@ class Installation:
 
     def latest(self, source: str = f"{BUCKET}-S3") -> dict[str, object]:
         """Returns the last status of a source."""
-        document: dict[str, object] = json.loads(
-            self.output(f"integration-logs/latest-{source}.json")
-        )
+        document: dict[str, object] = json.loads(self.latest_objects()[source])
         return document
+
+    def latest_objects(self) -> dict[str, str]:
+        """Returns the last status of each source as it is stored."""
+        names = [
+            re.fullmatch(r"integration-logs/latest-(.*)\.json", key) for key in self.output_keys()
+        ]
+        return {name[1]: self.output(name[0]).decode() for name in names if name}
 
     def output_keys(self) -> list[str]:
         """Returns all keys of the output bucket."""

@@ -46,6 +46,8 @@ PURE = {
     "zlib",
 }
 IMPURE_FUNCTIONS = {"__import__", "eval", "exec", "input", "open", "print"}
+# Programs, each a process of its own: they hand the time on.
+READ_THE_CLOCK = {"engine.py", "services/health_check.py"}
 CLOCK_METHODS = {"now", "today", "utcnow", "utcfromtimestamp"}
 AWS = ("boto3", "botocore", "types_boto3_s3", "types_boto3_logs", "s3transfer")
 
@@ -135,8 +137,8 @@ def test_utils_call_nothing_that_reads_or_writes(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", of_layers("services", "utils"), ids=name_of)
-def test_only_the_engine_reads_the_clock(module: Path) -> None:
-    assert list(clock_reads(module)) == []
+def test_only_programs_read_the_clock(module: Path) -> None:
+    assert name_of(module) in READ_THE_CLOCK or list(clock_reads(module)) == []
 
 
 def test_the_engine_reads_the_clock() -> None:

@@ -100,7 +100,7 @@ def tables(stdout: str) -> dict[str, Table]:
         elif line.startswith(MARGIN):
             begun = found[source][what]
             found[source][what] = Finding(begun.outcome, f"{begun.detail} {line.strip()}")
-        elif line and not line.startswith(" "):
+        elif line and not line.startswith(" ") and not line.endswith(" sources"):
             source = line
             found[source] = {}
     return found
@@ -266,6 +266,8 @@ def test_each_source_has_a_block_and_a_broken_one_does_not_stop_the_next(
     assert found["broken-S3"]["find the log group"].outcome == "failed"
     assert others(found["good-S3"]) == {"passed"}
     assert [line.pairs["source"] for line in outcome.lines] == ["broken-S3", "good-S3"]
+    every = [finding.outcome for table in found.values() for finding in table.values()]
+    assert outcome.stdout.endswith(f"\n2 sources\n  {summary(every)}\n\n")
 
 
 def test_a_wrong_configuration_tries_nothing(installation: Installation) -> None:

@@ -69,10 +69,10 @@ class Daemon:
 
     def fire(self, engine: RunningEngine, moment: str) -> None:
         """Sets the clock to a round hour, and returns when the iteration is done."""
-        done = len(self._installation.status_objects())
+        before = self._installation.latest_objects()
         self.set_clock(moment)
         eventually(
-            lambda: len(self._installation.status_objects()) > done,
+            lambda: self._installation.latest_objects() != before,
             f"an iteration at {moment}",
             engine.process,
         )

@@ -143,7 +143,20 @@ def test_an_unknown_argument_of_the_runner_gets_its_usage(arguments: list[str]) 
     assert done.stderr.startswith("usage: tests/run")
 
 
-def test_the_continuous_integration_calls_the_checks_and_nothing_else() -> None:
-    lines = [line for line in read(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert len(lines) == 1
-    assert re.search(r'^exec bash "\$\(dirname .*\)/\.\./tests/run"$', lines[0])
+def test_the_continuous_integration_makes_docker_work_where_it_can_and_calls_the_checks(
+    tmp_path: Path,
+) -> None:
+    for directory in ("project/.ci", "project/tests", "shared/tools"):
+        (tmp_path / directory).mkdir(parents=True)
+    script = tmp_path / "project/.ci/run"
+    script.write_text(read(".ci/run"))
+    (tmp_path / "project/tests/run").write_text("echo checks; exit 3\n")
+    docker_up = tmp_path / "shared/tools/docker-up"
+    outputs = []
+    for content in ("", "echo docker; exit 1\n", "echo docker\n"):
+        if content:
+            docker_up.write_text(content)
+        done = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 3
+        outputs.append(done.stdout.split())
+    assert outputs == [["checks"], ["docker", "checks"], ["docker", "checks"]]
