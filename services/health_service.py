@@ -24,7 +24,7 @@ class HealthSign:
 
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
         self._elapsed_seconds = elapsed_seconds
-        self._path = _place() / f"{_prefix()}{os.getpid()}.json"
+        self._path = sign_path(os.getpid())
         self._failures = 0
         self._idle_seconds: float | None = None
         self._said_seconds = float("-inf")
@@ -80,6 +80,15 @@ class HealthSign:
         if known != progress:
             self._known[source] = progress, self._said_seconds
         return self._known[source][1]
+
+
+def sign_path(pid: int) -> Path:
+    """Returns where a program says how it is.
+
+    Args:
+        pid: of its process.
+    """
+    return _place() / f"{_prefix()}{pid}.json"
 
 
 def signs() -> Iterator[Sign]:
