@@ -28,6 +28,7 @@ class LatestStatus:
         self._bucket = bucket
         self._source = source
         self._key = latest_key(source)
+        self._name = f"{bucket}/{self._key}"
 
     def trail(self) -> Trail:
         """Returns what the last iteration handed on, an empty one if there was none.
@@ -64,4 +65,4 @@ class LatestStatus:
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
         hints = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
-        return lyve_errors(f"{doing} the last status {self._bucket}/{self._key}", hints)
+        return lyve_errors(f"{doing} the last status {self._name}", hints)

@@ -19,16 +19,23 @@ from tests.audit_events import Period, audit_lines
 from utils.config import parse_sources
 from utils.environment import SECRETS, VARIABLES
 from utils.errors import ConfigurationError
+from utils.health import Sign, Work, ailments
+from utils.latest import Outcome, decode_trail, encode_latest
+from utils.log_format import JSON, LOG_FORMAT, TEXT
 from utils.model import Counts
 from utils.rules import LOG_TYPES, REQUIRED, RULES
 from utils.settings import Source
 from utils.status import count_pairs
+from utils.version import VERSION
 
 TOP = Path(__file__).parents[1]
 README = "README.md"
 DELIVERY = "documentation/delivery.md"
 OPERATIONS = "documentation/operations.md"
-DOCUMENTS = (README, DELIVERY, OPERATIONS)
+IMAGE = "documentation/image.md"
+CONTRIBUTING = "documentation/contributing.md"
+CHANGELOG = "documentation/changelog.md"
+DOCUMENTS = (README, DELIVERY, OPERATIONS, IMAGE, CONTRIBUTING, CHANGELOG)
 PROGRAM = ("engine.py", "services/*.py", "utils/*.py")
 
 SIX_VARIABLES = (
@@ -40,7 +47,6 @@ SIX_VARIABLES = (
     "AWS_REGION",
 )
 STEP_1 = "Step 1: Lyve Cloud credentials"
-STEP_2 = "Step 2: AWS credentials"
 STEP_4 = "Step 4: configuration and start"
 OPTIONAL_KEYS = "Optional keys of `config.json`"
 BUCKET_OPERATIONS = {
@@ -333,6 +339,12 @@ def test_the_image_is_run_as_it_is_built_with_the_six_variables() -> None:
     assert tuple(re.findall(r"-e (\w+)=<[\w ]+>", run)) == SIX_VARIABLES
 
 
+def test_the_image_and_the_changelog_have_the_version_of_the_program() -> None:
+    assert f'org.opencontainers.image.version="{VERSION}"' in read("Dockerfile")
+    newest = re.findall(r"^## (.*)$", read(CHANGELOG), re.MULTILINE)[0]
+    assert newest == VERSION
+
+
 def test_the_command_for_the_dashboard_fills_in_its_placeholders() -> None:
     (command,) = (block for block in blocks(read(README), "bash") if "sed" in block)
     printed = subprocess.run(
@@ -390,6 +402,11 @@ def test_the_modes_are_those_of_the_program() -> None:
     assert [fault for mode in modes for fault in RULES["mode"].check(mode)] == []
 
 
+def test_readme_has_the_forms_of_the_log_lines() -> None:
+    named = spans(section(README, "Optional variables"))
+    assert {LOG_FORMAT, TEXT, JSON} <= set(named)
+
+
 def test_every_secret_can_come_from_a_file() -> None:
     named = set(spans(section(README, "Optional variables")))
     assert {f"{secret}_FILE" for secret in SECRETS} <= named
@@ -398,16 +415,8 @@ def test_every_secret_can_come_from_a_file() -> None:
 # --- Permissions ---------------------------------------------------------------------------------
 
 
-def test_the_policy_has_the_actions_that_the_program_names_and_no_other() -> None:
-    (policy,) = blocks(section(README, STEP_2), "json")
-    actions = re.findall(r'"(logs:\w+)"', policy)
-    named = {text for text in literals().splitlines() if re.fullmatch(r"logs:\w+", text)}
-    assert sorted(actions) == sorted(named)
-    assert sorted(column(README, STEP_2)) == sorted(named)
-
-
 def test_the_steps_name_the_operations_on_buckets() -> None:
-    named = set(re.findall(r"\w+Object\w*", section(README, STEP_1)))
+    named = set(re.findall(r"\w+Object\w*", without_links(section(README, STEP_1))))
     written = {*literals().splitlines()}
     called = {
         operation
@@ -415,6 +424,10 @@ def test_the_steps_name_the_operations_on_buckets() -> None:
         if method in written or any(any(calls(tree, method)) for tree in modules().values())
     }
     assert named == called
+
+
+def without_links(text: str) -> str:
+    return re.sub(r"\]\([^)]*\)", "]", text)
 
 
 # --- Messages ------------------------------------------------------------------------------------
@@ -448,8 +461,40 @@ def imported_names() -> set[str]:
 
 
 def test_the_figures_of_a_status_line_are_documented() -> None:
-    figures = ["source", *count_pairs(Counts()), "took"]
-    assert column(OPERATIONS, "How to read a status line") == figures
+    figures = ["source", *count_pairs(Counts()), "took", "version"]
+    written = column(OPERATIONS, "How to read a status line")
+    assert written[: len(figures)] == figures
+
+
+def test_the_last_status_in_the_documents_is_as_the_program_writes_it() -> None:
+    (text,) = (block for block in blocks(read(OPERATIONS), "json") if "lag_seconds" in block)
+    example = json.loads(text)
+    trail = decode_trail(text.encode())
+    outcome = Outcome(
+        level=example["level"],
+        message=example["message"],
+        began=datetime.fromisoformat(example["began"]),
+        ended=datetime.fromisoformat(example["ended"]),
+        counts=Counts(**example["counts"]),
+    )
+    assert encode_latest(example["source"], outcome, trail).decode() == text.strip()
+    members = column(OPERATIONS, "How to read a status line")[-6:]
+    assert {name for cell in members for name in cell.split(", ")} == {*example} - {
+        "source",
+        "version",
+    }
+
+
+def test_every_ailment_of_the_health_check_is_documented_and_no_other() -> None:
+    sick = Sign(10**6, 0.0, 3)
+    still = Sign(10**6, None, 0, {"audit-logs-S3": Work(0.0, 0.0)})
+    said = [*ailments([sick], 10**6), *ailments([still], 10**6), *ailments([], 0.0)]
+    written = [row[0].strip("`") for row in rows(section(IMAGE, "Is it well?"))]
+    patterns = [re.sub("<[^>]*>", ".+", line) for line in written]
+    assert written[0] == "healthy"
+    for line in said:
+        assert sum(bool(re.fullmatch(pattern, line)) for pattern in patterns) == 1, line
+    assert len(said) == len(written) - 1
 
 
 def test_the_plan_in_readme_has_the_rows_of_the_program() -> None:
@@ -466,7 +511,7 @@ def quoted_lines(name: str) -> list[re.Match[str]]:
 
 @pytest.mark.parametrize("name", [README, OPERATIONS])
 def test_every_quoted_status_line_is_one_that_the_program_writes(name: str) -> None:
-    known = {"source", *count_pairs(Counts()), "took", "object", "lines"}
+    known = {"source", *count_pairs(Counts()), "took", "version", "object", "lines"}
     specific = [message for message in messages() if len(message.text.split()) > 2]
     quotes = [quote for quote in quoted_lines(name) if not CONFIGURATION_LINE.match(quote["text"])]
     assert quotes
