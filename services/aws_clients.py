@@ -47,7 +47,7 @@ _LYVE_HINTS = {
 _AWS_HINTS = {
     "UnrecognizedClientException": "Check AWS_ACCESS, and that the key is active",
     "InvalidClientTokenId": "Check AWS_ACCESS, and that the key is active",
-    "InvalidSignatureException": "Check AWS_SECRET, and this machine's clock",
+    "InvalidSignatureException": "Check AWS_SECRET, AWS_REGION and this machine's clock",
     "SignatureDoesNotMatch": "Check AWS_SECRET, and this machine's clock",
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",
     "ExpiredTokenException": "Replace the expired AWS credentials",

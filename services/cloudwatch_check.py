@@ -116,7 +116,7 @@ class CloudWatchCheck:
         return page
 
     def _sign_in(self) -> Finding:
-        return self._answer.sign_in(f"in {self._source.aws.region}")
+        return self._answer.sign_in(f"in {self._source.aws.region}", "AWS_REGION")
 
     def _find_group(self) -> Finding:
         refusal = self._answer.refusal

@@ -77,15 +77,18 @@ class FirstAnswer(msgspec.Struct, frozen=True):
     seconds: float | None
     refusal: ServiceError | None = None
 
-    def sign_in(self, detail: str) -> Finding:
+    def sign_in(self, detail: str, variable: str) -> Finding:
         """Returns if the keys and the signature were accepted.
 
         Args:
             detail: what to show then.
+            variable: names the region for which the request was signed.
         """
-        if self.refusal and self.refusal.detail in _UNKNOWN_SENDER:
-            return failed(self.refusal.detail, self.refusal.hint)
-        return passed(detail)
+        if self.refusal is None or self.refusal.detail not in _UNKNOWN_SENDER:
+            return passed(detail)
+        if _is_for_another_region(self.refusal):
+            return failed(f"{self.refusal.detail}: signed for another region", f"Check {variable}")
+        return failed(self.refusal.detail, self.refusal.hint)
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -156,6 +159,13 @@ def _is_of_another_service(error: Exception) -> bool:
     return isinstance(error, KeyError) or (
         isinstance(error, ServiceError) and error.detail.isdigit()
     )
+
+
+def _is_for_another_region(refusal: ServiceError) -> bool:
+    """Tells it by the code, or by the service's words: a wrong key has the same code."""
+    answer = refusal.__cause__.response if isinstance(refusal.__cause__, ClientError) else {}
+    words = str(answer.get("Error", {}).get("Message", ""))
+    return refusal.detail == "AuthorizationHeaderMalformed" or "valid region" in words
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> Finding:

@@ -110,7 +110,8 @@ class LyveCheck:
         return failed(detail, "Set this machine's clock: signatures of another time are refused")
 
     def _sign_in(self) -> Finding:
-        return self._answer.sign_in(f"with LYVE_ACCESS, in {self._source.lyve.region}")
+        detail = f"with LYVE_ACCESS, in {self._source.lyve.region}"
+        return self._answer.sign_in(detail, "LYVE_REGION")
 
     def _list(self) -> Finding:
         if self._answer.refusal:

@@ -519,7 +519,10 @@ BREAKS = {
         CLOUDWATCH[3:],
     ),
     "a signature for another region": Break(
-        aws(region="eu-west-1"), AWS_SIGN_IN, ("InvalidSignatureException",), CLOUDWATCH[3:]
+        aws(region="eu-west-1"),
+        AWS_SIGN_IN,
+        ("InvalidSignatureException: signed for another region mend: Check AWS_REGION.",),
+        CLOUDWATCH[3:],
     ),
     "groups that can't be described now": Break(
         fault("unavailable_before", "DescribeLogGroups"),
@@ -703,7 +706,7 @@ EMPTY_LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucket
 @pytest.mark.parametrize(
     ("code", "mend"),
     [
-        ("AuthorizationHeaderMalformed", "Check LYVE_REGION"),
+        ("AuthorizationHeaderMalformed", "signed for another region mend: Check LYVE_REGION."),
         ("RequestTimeTooSkewed", "Set this machine's clock"),
     ],
 )
