@@ -329,16 +329,33 @@ def test_it_is_unhealthy_when_the_last_three_iterations_failed_and_well_after_a_
         container.wait_until_health_is("healthy")
 
 
+def limited(directory: Path, name: str, seconds: int) -> tuple[str, str]:
+    """Returns the option that makes a limit of the health check shorter: nobody waits for hours."""
+    source = Path(health.__file__).read_text()
+    short = re.sub(rf"^{name} = .*", f"{name} = {seconds}", source, flags=re.MULTILINE)
+    assert short != source
+    replaced = directory / "health.py"
+    replaced.write_text(short)
+    return "--volume", f"{replaced}:/app/utils/health.py:ro"
+
+
+def test_it_is_unhealthy_when_an_iteration_is_overdue_and_well_after_it(
+    containers: Containers, installation: Installation, tmp_path: Path
+) -> None:
+    """The clock stands still, so the round hour does not come."""
+    volume = limited(tmp_path, "MOST_IDLE_SECONDS", 4)
+    with clocked(containers, installation, volume) as container:
+        container.wait_until_health_is("healthy")
+        container.wait_until_health_is("unhealthy")
+        assert "No iteration has begun" in container.health()
+        set_clock(installation, "06:00:00")
+        container.wait_until_health_is("healthy")
+
+
 def test_it_is_unhealthy_while_the_daemon_hangs(
     containers: Containers, installation: Installation, tmp_path: Path
 ) -> None:
-    """The limit is shorter here: nobody waits minutes for a test."""
-    source = Path(health.__file__).read_text()
-    short = re.sub(r"(MOST_SILENCE_SECONDS) = .*", r"\1 = 8", source)
-    assert short != source
-    replaced = tmp_path / "health.py"
-    replaced.write_text(short)
-    volume = ("--volume", f"{replaced}:/app/utils/health.py:ro")
+    volume = limited(tmp_path, "MOST_SILENCE_SECONDS", 8)
     with clocked(containers, installation, volume) as container:
         container.wait_until_health_is("healthy")
         docker("kill", "--signal", "STOP", container.id)

@@ -1,0 +1,95 @@
+"""`--plan`: what the next iteration would ship, how large, how old, how dear and how long."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.audit_events import gzip_lines
+from tests.cloudwatch_process import CloudWatchStandin
+from tests.installation import BUCKET, Installation
+from tests.s3_proxy import S3Proxy
+from utils.batching import EVENT_OVERHEAD_BYTES
+from utils.model import LogObject
+from utils.preview import EVENTS_PER_SECOND, PRICE_PER_GB, Preview, Sample, rows
+
+DAY = timedelta(days=1)
+DAY_MS = 24 * 60 * 60 * 1000
+NOON_MS = 1_709_208_000_000
+
+
+def tables(stdout: str) -> dict[str, dict[str, str]]:
+    """Returns what is printed, by source and row."""
+    found: dict[str, dict[str, str]] = {}
+    for block in stdout.strip().split("\n\n"):
+        source, *lines = block.splitlines()
+        pairs = (re.fullmatch(r"  (\S+(?: \S+)*)  +(.*)", line) for line in lines)
+        found[source] = {pair[1]: pair[2] for pair in pairs if pair}
+    return found
+
+
+def numbered(count: int, name: str = "") -> list[bytes]:
+    return [b'{"name": "%s", "number": %d}' % (name.encode(), number) for number in range(count)]
+
+
+def test_it_says_what_the_next_iteration_ships_and_sends_nothing(
+    installation: Installation, standin: CloudWatchStandin, s3_proxy: S3Proxy
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    bodies = {"May-2024/S3-a.gz": gzip_lines(numbered(3000)), "S3-b.gz": gzip_lines(numbered(9))}
+    for days, (key, body) in zip((20, 1), bodies.items(), strict=True):
+        s3_proxy.dates[key] = now - days * DAY
+        installation.put(key, body)
+    outcome = installation.run("--plan")
+    assert (outcome.exit_status, outcome.stderr) == (0, "")
+    plan = tables(outcome.stdout)[f"{BUCKET}-S3"]
+    sizes = [len(body) for body in bodies.values()]
+    assert plan["objects due"] == "2"
+    assert plan["size"] == f"{sum(sizes):,} bytes as stored"
+    first, last = (f"{now - days * DAY:%Y-%m-%d %H:%M}" for days in (20, 1))
+    assert plan["last modified"] == f"{first} to {last}"
+    events = re.fullmatch(r"about ([\d,]+), by a sample of 3,000 lines", plan["events"])
+    assert events
+    assert int(events[1].replace(",", "")) == pytest.approx(3009, rel=0.05)
+    assert plan["past 14 days"].startswith(f"about {sizes[0] / sum(sizes):.0%}: ")
+    assert plan["ingestion"] == f"about $0.00 at ${PRICE_PER_GB:.2f} a GB"
+    assert plan["time"] == f"about 0:00:00 at {EVENTS_PER_SECOND:,} events a second"
+    assert installation.output_keys() == []
+    assert set(standin.calls().operations) == {"CreateLogGroup"}
+    assert installation.once().done.pairs["objects"] == "2"
+
+
+def test_of_what_is_shipped_nothing_is_due(installation: Installation) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
+    installation.once()
+    outcome = installation.run("--plan")
+    assert outcome.exit_status == 0
+    assert tables(outcome.stdout) == {f"{BUCKET}-S3": {"objects due": "0", "last modified": "-"}}
+
+
+def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(
+    installation: Installation,
+) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
+    broken = {"name": "broken", "bucket_name": "no-such-bucket"}
+    installation.configuration["sources"] = [broken, {"name": "good"}]
+    outcome = installation.run("--plan")
+    assert outcome.exit_status == 1
+    assert list(tables(outcome.stdout)) == ["good-S3"]
+    (error,) = outcome.errors
+    assert error.pairs["source"] == "broken-S3"
+    assert "NoSuchBucket" in error.text
+
+
+def test_price_and_time_follow_from_the_sample() -> None:
+    """A tenth of the bytes was read: 2 million lines of 474 bytes each, which is 1 GB."""
+    preview = Preview(NOON_MS)
+    preview.note(LogObject(NOON_MS - 15 * DAY_MS, "S3-a", "", 25_000_000))
+    preview.note(LogObject(NOON_MS - 13 * DAY_MS, "S3-b", "", 75_000_000))
+    lines = 200_000
+    preview.sample = Sample(lines, lines * (474 + EVENT_OVERHEAD_BYTES), 10_000_000)
+    plan = dict(rows(preview))
+    assert plan["events"] == "about 2,000,000, by a sample of 200,000 lines"
+    assert plan["past 14 days"].startswith("about 25%")
+    assert plan["ingestion"] == "about $0.50 at $0.50 a GB"
+    assert plan["time"].startswith(f"about {timedelta(seconds=2_000_000 / EVENTS_PER_SECOND)} at")
