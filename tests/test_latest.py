@@ -198,6 +198,20 @@ def test_what_could_not_be_looked_at_is_no_gap() -> None:
     assert gap_lines(world) == []
 
 
+def test_an_iteration_that_fails_does_not_make_a_gap_new() -> None:
+    world = World()
+    put(world, "a")
+    run_at(world, 25, gap_hours=DAY_HOURS)
+    before = latest(world)
+    bucket = world.buckets.pop(BUCKET)
+    assert not world.run(source_of(gap_hours=DAY_HOURS)).is_good
+    carried = ("newest_shipped", "quiet_since", "gap_since")
+    assert [latest(world)[name] for name in carried] == [before[name] for name in carried]
+    world.buckets[BUCKET] = bucket
+    run_at(world, 26, gap_hours=DAY_HOURS)
+    assert len(gap_lines(world)) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"gap_since": 1}', b"\xff"])
 def test_a_last_status_that_is_damaged_is_written_anew(content: bytes) -> None:
     world = World()
