@@ -53,18 +53,16 @@ class Engine:
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        return self._exit_status(lambda: self._iterate(since_seconds))
+        return self._status(lambda: self._iterate(since_seconds))
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
         start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
-        return self._exit_status(
-            lambda: print_plans(self._sources(), start, self._clock, self.stop)
-        )
+        return self._status(lambda: print_plans(self._sources(), start, self._clock, self.stop))
 
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
-        return self._exit_status(lambda: print_checks(self._sources(), self._clock, self.stop))
+        return self._status(lambda: print_checks(self._sources(), self._clock, self.stop))
 
     def run_daemon(self) -> int:
         """Runs an iteration at each round hour until the stop; returns the exit status."""
@@ -85,7 +83,7 @@ class Engine:
     def _sources(self) -> tuple[Source, ...]:
         return read_sources(self._config_path)
 
-    def _exit_status(self, work: Callable[[], bool]) -> int:
+    def _status(self, work: Callable[[], bool]) -> int:
         return EXIT_OK if self._attend(work) else EXIT_FAILED
 
     def _schedule(self, scheduler: Scheduler, started_seconds: float) -> None:

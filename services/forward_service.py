@@ -29,13 +29,13 @@ class Forwarder:
         self._due = DueObjects(source, self.client, shared.stop)
         self._resumption = Resumption(self._due, self.client, report, shared)
         self._handover = Handover(self._due, self.client, report, shared)
-        self._outset: Outset | None = None
+        self._progress: Progress | None = None
         self.survey = Survey()
 
     @property
     def newest_shipped_ms(self) -> int:
         """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
-        return self._outset.coverage.newest_shipped_ms if self._outset else 0
+        return self._progress.newest_shipped_ms if self._progress else 0
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
@@ -52,8 +52,9 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        outset = self._outset = self._handover.complete(self._handover.open(start), start)
+        outset = self._handover.complete(self._handover.open(start), start)
         with self._resumption.under_way(outset, start.owner) as (shipper, progress):
+            self._progress = progress
             self._ship_due(shipper, progress, outset)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:

@@ -30,9 +30,6 @@ MAX_DORMANT_FOLDERS = 1_000
 class Coverage:
     """Knows which objects are shipped, in memory that does not grow with their number.
 
-    `newest_shipped_ms` is the newest `LastModified` of what it remembers or has seen shipped, 0 for
-    none, in ms since 1970.
-
     Args:
         state: what the checkpoint holds; it is changed in place.
     """
@@ -40,9 +37,6 @@ class Coverage:
     def __init__(self, state: CoverageState) -> None:
         self.state = state
         self._shipped = dict(entries(state))
-        self.newest_shipped_ms = max(
-            (one.last_modified_ms for one in self._shipped.values()), default=0
-        )
         self._sweep_ms: int | None = None
         self._swept: set[str] = set()
 
@@ -111,7 +105,6 @@ class Coverage:
         self._shipped[key] = Shipped(
             shipped.last_modified_ms, content_hash(shipped), position.lines, position.line_hash
         )
-        self.newest_shipped_ms = max(self.newest_shipped_ms, shipped.last_modified_ms)
         minute = self.state.recent.setdefault(minute_of(shipped.last_modified_ms), RecentMinute())
         minute.add(pack(key, self._shipped[key]), event_times)
 

@@ -115,6 +115,11 @@ def entries(state: CoverageState) -> Iterator[tuple[int, Shipped]]:
             yield key, Shipped(minute_ms + within_ms, content, lines, line_hash)
 
 
+def newest_shipped_ms(state: CoverageState) -> int:
+    """Returns the newest `LastModified` of the recently shipped objects, 0 without any."""
+    return max((shipped.last_modified_ms for _, shipped in entries(state)), default=0)
+
+
 def minute_of(moment_ms: int) -> int:
     """Returns when the minute of a time begins, both in ms since 1970."""
     return moment_ms // MINUTE_MS * MINUTE_MS

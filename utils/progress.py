@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from utils.checkpoint import VERSION, WINDOW_OBJECTS, Checkpoint, encode_checkpoint
 from utils.coverage import Coverage
+from utils.coverage_state import newest_shipped_ms
 from utils.model import LogEvent, Position
 from utils.planning import Survey
 
@@ -34,6 +35,7 @@ class Progress:
     """The objects that are planned and how much of them is acknowledged.
 
     It is changed by the thread that ships and read by the one that saves.
+    `newest_shipped_ms` is the newest `LastModified` that is known to be shipped, 0 without any.
 
     Args:
         checkpoint: where the iteration begins.
@@ -48,6 +50,7 @@ class Progress:
         self._times: tuple[int, int] | None = None
         self._is_running = True
         self.mark = Mark()
+        self.newest_shipped_ms = newest_shipped_ms(checkpoint.coverage)
 
     def plan(self, positions: Iterable[Position]) -> None:
         """Adds objects that are to be shipped, in their order."""
@@ -88,6 +91,8 @@ class Progress:
             self.coverage.ship(position, self._times)
             self._times = None
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
+            newest_ms = position.object.last_modified_ms
+            self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
 
     def end(self) -> None:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
