@@ -20,7 +20,7 @@ class LatestStatus:
     Args:
         client: of Lyve Cloud's S3.
         bucket: the output bucket.
-        source: the source's name.
+        source: the source's name, and that of its replica where it is shared.
     """
 
     def __init__(self, client: "S3Client", bucket: str, source: str) -> None:

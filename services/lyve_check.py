@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from services.aws_clients import lyve_errors, s3_client
-from services.checkpoint_service import CheckpointStore
+from services.checkpoint_service import CheckpointStore, shards_with_state
 from services.connection_check import NO_ANSWER, Endpoint, FirstAnswer, first_answer, unanswered
 from services.pull_logs_service import AuditBucket
 from services.status_service import Clock
@@ -68,6 +68,7 @@ class LyveCheck:
             Try("read an audit object", self._read, _LIST),
             Try(_WRITE, self._write, _SIGN_IN),
             Try("read the output bucket", self._read_back, _WRITE),
+            Try("list the checkpoints", self._list_checkpoints, _SIGN_IN),
             Try("read the checkpoint", self._read_checkpoint, _SIGN_IN),
         ]
 
@@ -162,6 +163,13 @@ class LyveCheck:
             mend = "Check LYVE_ENDPOINT, and what stands between it and this machine"
             return failed("the status object came back changed", mend)
         return passed("the status object came back as it was written")
+
+    def _list_checkpoints(self) -> Finding:
+        try:
+            shards = shards_with_state(self._client, self._source.output_bucket, self._source.name)
+        except ServiceError as exc:
+            return _checkpoint_fault(exc)
+        return passed(f"{len(shards)} of this source")
 
     def _read_checkpoint(self) -> Finding:
         store = CheckpointStore(self._client, self._source.output_bucket, self._source.state_name)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import TracebackType
@@ -40,8 +41,8 @@ def docker(
 
 @cache
 def has_engine() -> bool:
-    """Tells if a Docker engine answers."""
-    if not shutil.which("docker"):
+    """Tells if a Docker engine answers, and its containers reach this machine's loopback."""
+    if sys.platform != "linux" or not shutil.which("docker"):
         return False
     return not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
 

@@ -188,6 +188,35 @@ MUTATIONS = (
         f"{KILLS}::test_equal_old_lines_count_each_over_two_kills",
     ),
     Mutation(
+        "A gap is forgotten as soon as it is reported",
+        "services/iteration_service.py",
+        "return replace(followed, gap_since=followed.quiet_since)",
+        "return followed",
+        "tests/test_latest.py::"
+        "test_a_gap_is_reported_once_whatever_restarts_follow_and_so_is_its_end",
+    ),
+    Mutation(
+        "A failed iteration forgets what is known of a gap",
+        "services/iteration_service.py",
+        "self._trail or latest.trail()",
+        "self._trail or Trail()",
+        "tests/test_latest.py::test_an_iteration_that_fails_does_not_make_a_gap_new",
+    ),
+    Mutation(
+        "Failed iterations leave the daemon healthy",
+        "services/health_service.py",
+        "0 if is_good else self._failures + 1",
+        "0",
+        "tests/test_health.py::test_failures_in_a_row_are_counted_and_a_good_one_ends_the_row",
+    ),
+    Mutation(
+        "A long iteration counts as overdue",
+        "utils/health.py",
+        "sign.idle_seconds is not None and not sign.working",
+        "sign.idle_seconds is not None",
+        "tests/test_health.py::test_an_iteration_that_comes_further_is_well_however_long_it_takes",
+    ),
+    Mutation(
         "There is no late window",
         "utils/coverage.py",
         "LATE_WINDOW_MS = 24 * 60 * 60 * 1000",

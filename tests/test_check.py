@@ -51,6 +51,7 @@ LYVE_CLOUD = (
     "read an audit object",
     "write to the output bucket",
     "read the output bucket",
+    "list the checkpoints",
     "read the checkpoint",
 )
 CLOUDWATCH = (
@@ -429,7 +430,7 @@ BREAKS = {
         configure(output_bucket="no-such-bucket"),
         "write to the output bucket",
         ("no-such-bucket", "NoSuchBucket", "output_bucket"),
-        ("read the output bucket", "read the checkpoint"),
+        ("read the output bucket", "list the checkpoints", "read the checkpoint"),
     ),
     "a checkpoint of another stream": Break(
         lambda here: here.put_checkpoint("another", running=False),
@@ -575,7 +576,13 @@ def test_what_is_broken_is_said_with_its_mend_and_the_rest_is_tried(name: str, h
 @pytest.mark.parametrize(
     ("identity", "fails"),
     [
-        ("no-list", {"list the audit bucket": "permission to list the audit bucket"}),
+        (
+            "no-list",
+            {
+                "list the audit bucket": "permission to list the audit bucket",
+                "list the checkpoints": "permission to list the checkpoints in",
+            },
+        ),
         ("no-write", {"write to the output bucket": "permission to write"}),
         (
             "no-read",

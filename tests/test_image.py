@@ -426,7 +426,7 @@ def test_the_commands_of_the_image_document_try_it_and_run_it(
     installation.put(KEY, gzip_lines(numbered(0, 1)))
     printed = shell(as_here(check, image, installation), installation, tmp_path)
     assert "failed" not in printed
-    assert "passed: 17" in printed
+    assert "passed: 18" in printed
     with Container(shell(as_here(run, image, installation), installation, tmp_path)) as one:
         one.wait_until_said("The next iteration begins at ")
         assert "ERROR" not in one.stderr

@@ -81,9 +81,9 @@ def latest_key(source: str) -> str:
     """Returns the key of the last status, the one key that is overwritten.
 
     Args:
-        source: the source's name.
+        source: the source's name, and that of its replica where it is shared.
     """
-    return f"integration-logs/latest-{source}.json"
+    return f"integration-logs/latest-{source.replace('/', '-')}.json"
 
 
 def encode_latest(source: str, outcome: Outcome, trail: Trail) -> bytes:
