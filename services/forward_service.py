@@ -7,7 +7,7 @@ from services.ship_service import Shipper
 from services.succession_service import Handover
 from services.tools import Shared
 from utils.model import Start
-from utils.planning import Backlog, oldest
+from utils.planning import Backlog, Survey, oldest
 from utils.progress import Progress
 from utils.settings import Source
 
