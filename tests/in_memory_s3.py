@@ -111,7 +111,8 @@ class MemoryS3:
             body = MemoryBody(found.content[offset:], self._line.life)
             return {"Body": body, "ETag": found.etag}
 
-        return self._line.call("load" if asked["Bucket"] == OUTPUT_BUCKET else "get", work)
+        kinds = {"integration-state": "load", "integration-logs": "recall"}
+        return self._line.call(kinds.get(asked["Key"].partition("/")[0], "get"), work)
 
     def get(self, log_object: LogObject, offset: int) -> object:
         """Answers as the program's own client does, not boto3's."""

@@ -173,7 +173,7 @@ def test_iterations_never_overlap_and_a_missed_slot_loses_nothing(
         installation.put("May-2024/S3-b.gz", gzip_lines(numbered(10, 10)))
         daemon.set_clock("2026-11-01T08:00:00")
         s3_proxy.release()
-        engine.wait_until_said("Done sending 10 logs")
+        eventually(lambda: bool(installation.latest_objects()), "the end of the first iteration")
         daemon.fire(engine, "2026-11-01T09:00:00")
         outcome = engine.stop()
     assert Counter(installation.messages()) == texts(numbered(0, 20))

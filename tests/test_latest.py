@@ -114,7 +114,7 @@ def test_one_that_can_not_be_written_is_an_error(capsys: pytest.CaptureFixture[s
 def test_one_that_can_not_be_read_is_an_error_and_costs_no_event() -> None:
     world = World()
     put(world, "a")
-    life = world.run(source_of(), {"load 3": client_error("AccessDenied")})
+    life = world.run(source_of(), {"recall 1": client_error("AccessDenied")})
     assert not life.is_good
     (line,) = world.statuses()
     assert "ERROR Can't read the last status" in line
