@@ -1,6 +1,6 @@
 """Prints what a person asked for on the terminal, as a table for each source."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from threading import Event
 
 from services.check_service import check
@@ -9,12 +9,14 @@ from services.status_service import Clock, tell
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.findings import Outcome, lines, summary
 from utils.model import Start
-from utils.preview import rows
+from utils.preview import Preview, rows
 from utils.settings import Source
 
 
-def print_plans(sources: Iterable[Source], start: Start, clock: Clock, stop: Event) -> bool:
+def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Event) -> bool:
     """Prints what the next iteration would ship of each source; returns if all could be told.
+
+    Behind the last of several sources stands the total of all.
 
     Args:
         sources: what to ship where.
@@ -23,7 +25,10 @@ def print_plans(sources: Iterable[Source], start: Start, clock: Clock, stop: Eve
         stop: set when the process is to end.
     """
     told = [_print_plan(source, start, clock, stop) for source in sources]
-    return all(told)
+    previews = [one for one in told if one]
+    if len(sources) > 1:
+        _print_table(f"{len(sources)} sources", rows(previews))
+    return len(previews) == len(sources)
 
 
 def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
@@ -48,17 +53,17 @@ def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
     return "failed" not in outcomes
 
 
-def _print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> bool:
+def _print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> Preview | None:
     try:
-        table = rows(preview(source, start, stop))
+        found = preview(source, start, stop)
     except ForwarderError as exc:
         tell(clock.now(), "ERROR", str(exc), {"source": source.name})
-        return False
+        return None
     except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
         tell(clock.now(), "ERROR", str(unexpected(exc)), {"source": source.name})
-        return False
-    _print_table(source.name, table)
-    return True
+        return None
+    _print_table(source.name, rows([found]))
+    return found
 
 
 def _print_check(source: Source, clock: Clock, stop: Event) -> list[Outcome]:

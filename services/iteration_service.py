@@ -117,4 +117,5 @@ still writes audit logs into {self.source.bucket_name}."
     def _pairs(self) -> dict[str, object]:
         seconds = self._clock.elapsed_seconds() - self._began_seconds
         took = Seconds(round(seconds, 1))
-        return {**count_pairs(self._counts), "took": took, "version": VERSION}
+        shard = {"shard": str(self.source.shard)} if self.source.shard else {}
+        return {**shard, **count_pairs(self._counts), "took": took, "version": VERSION}

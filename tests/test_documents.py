@@ -461,7 +461,7 @@ def imported_names() -> set[str]:
 
 
 def test_the_figures_of_a_status_line_are_documented() -> None:
-    figures = ["source", *count_pairs(Counts()), "took", "version"]
+    figures = ["source", "shard", *count_pairs(Counts()), "took", "version"]
     written = column(OPERATIONS, "How to read a status line")
     assert written[: len(figures)] == figures
 
@@ -511,7 +511,7 @@ def quoted_lines(name: str) -> list[re.Match[str]]:
 
 @pytest.mark.parametrize("name", [README, OPERATIONS])
 def test_every_quoted_status_line_is_one_that_the_program_writes(name: str) -> None:
-    known = {"source", *count_pairs(Counts()), "took", "version", "object", "lines"}
+    known = {"source", "shard", *count_pairs(Counts()), "took", "version", "object", "lines"}
     specific = [message for message in messages() if len(message.text.split()) > 2]
     quotes = [quote for quote in quoted_lines(name) if not CONFIGURATION_LINE.match(quote["text"])]
     assert quotes

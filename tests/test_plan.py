@@ -75,10 +75,21 @@ def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(
     installation.configuration["sources"] = [broken, {"name": "good"}]
     outcome = installation.run("--plan")
     assert outcome.exit_status == 1
-    assert list(tables(outcome.stdout)) == ["good-S3"]
+    assert list(tables(outcome.stdout)) == ["good-S3", "2 sources"]
     (error,) = outcome.errors
     assert error.pairs["source"] == "broken-S3"
     assert "NoSuchBucket" in error.text
+
+
+def test_behind_several_sources_stands_the_total(installation: Installation) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
+    installation.put("May-2024/IAM-a.gz", gzip_lines(numbered(7)))
+    installation.configuration["log_type"] = ["S3", "IAM", "Console"]
+    plans = tables(installation.run("--plan").stdout)
+    assert list(plans) == [*(f"{BUCKET}-{name}" for name in ("S3", "IAM", "Console")), "3 sources"]
+    total = plans["3 sources"]
+    assert total["objects due"] == "2"
+    assert total["events"] == "about 12, by a sample of 12 lines"
 
 
 def test_price_and_time_follow_from_the_sample() -> None:
@@ -88,7 +99,7 @@ def test_price_and_time_follow_from_the_sample() -> None:
     preview.note(LogObject(NOON_MS - 13 * DAY_MS, "S3-b", "", 75_000_000))
     lines = 200_000
     preview.sample = Sample(lines, lines * (474 + EVENT_OVERHEAD_BYTES), 10_000_000)
-    plan = dict(rows(preview))
+    plan = dict(rows([preview]))
     assert plan["events"] == "about 2,000,000, by a sample of 200,000 lines"
     assert plan["past 14 days"].startswith("about 25%")
     assert plan["ingestion"] == "about $0.50 at $0.50 a GB"

@@ -70,6 +70,7 @@ def test_from_three_to_five_to_two_replicas_in_the_middle_of_a_backlog(
     with replicas(installation, 2) as engines:
         outcomes = [engine.wait() for engine in engines]
     assert [outcome.exit_status for outcome in outcomes] == [0, 0], outcomes
+    assert [outcome.done.pairs["shard"] for outcome in outcomes] == ["1/2", "2/2"]
     assert stored(installation) == due
     folder = f"integration-state/{BUCKET}-S3"
     states = [key for key in installation.output_keys() if key.startswith(folder)]

@@ -1,5 +1,6 @@
 """Says what an iteration would ship, and what that takes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -43,21 +44,36 @@ class Preview(msgspec.Struct):
         self.oldest_ms = min(known_ms, due.last_modified_ms)
         self.newest_ms = max(self.newest_ms, due.last_modified_ms)
 
+    def events(self) -> int:
+        """Returns how many events there are, by the sample."""
+        return round(self._share() * self.sample.lines)
 
-def rows(preview: Preview) -> list[tuple[str, str]]:
-    """Returns the preview as rows of a table: what, and how much."""
-    if preview.oldest_ms is None:
+    def content_bytes(self) -> float:
+        """Returns what CloudWatch counts of them, by the sample."""
+        return self._share() * self.sample.content_bytes
+
+    def _share(self) -> float:
+        return self.size_bytes / max(1, self.sample.object_bytes)
+
+
+def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
+    """Returns the previews, summed up, as rows of a table: what, and how much."""
+    due = [one for one in previews if one.oldest_ms is not None]
+    if not due:
         return [("objects due", "0"), ("last modified", "-")]
-    share = preview.size_bytes / max(1, preview.sample.object_bytes)
-    events = round(share * preview.sample.lines)
-    content_gb = share * preview.sample.content_bytes / _GB
+    size_bytes = sum(one.size_bytes for one in due)
+    events = sum(one.events() for one in due)
+    content_gb = sum(one.content_bytes() for one in due) / _GB
     seconds = timedelta(seconds=round(events / EVENTS_PER_SECOND))
-    old = preview.old_bytes / max(1, preview.size_bytes)
+    old = sum(one.old_bytes for one in due) / max(1, size_bytes)
+    oldest_ms = min(one.oldest_ms or 0 for one in due)
+    newest_ms = max(one.newest_ms for one in due)
+    sampled = sum(one.sample.lines for one in due)
     return [
-        ("objects due", f"{preview.objects:,}"),
-        ("size", f"{preview.size_bytes:,} bytes as stored"),
-        ("last modified", f"{_day(preview.oldest_ms)} to {_day(preview.newest_ms)}"),
-        ("events", f"about {events:,}, by a sample of {preview.sample.lines:,} lines"),
+        ("objects due", f"{sum(one.objects for one in due):,}"),
+        ("size", f"{size_bytes:,} bytes as stored"),
+        ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
+        ("events", f"about {events:,}, by a sample of {sampled:,} lines"),
         ("past 14 days", f"about {old:.0%}: these get the time of their upload"),
         ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
         ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
