@@ -43,7 +43,7 @@ def test_killed_at_each_call_in_turn(mode: str, pause_ms: int) -> None:
         struck[point.partition(" ")[0]] += trial.kill_at(point)
         trial.world.time.now_ms += pause_ms
         trial.finish()
-    kinds = {"list", "get", "read", "load", "look", "save", "put", "integration-logs"}
+    kinds = {"list", "get", "read", "load", "look", "save", "put", "recall", "integration-logs"}
     assert kinds | {"integration-quarantine", "stream", "describe"} == set(+struck)
 
 
