@@ -31,7 +31,10 @@ class Occasion(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who sends S3 requests, and how many of a thousand are refused."""
+    """Who sends S3 requests, and how many of a thousand are refused.
+
+    Requests of the service itself come with neither an account nor an address.
+    """
 
     account: str
     address: str
@@ -58,8 +61,9 @@ CALLERS = (
     Caller("analytics", "198.51.100.7", "Hadoop 3.3.4, aws-sdk-java/1.12.262", "EXAMPLESPARK", 15),
     Caller("website", "198.51.100.120", "MinIO (linux; amd64) minio-go/v7.0.21", "EXAMPLEWEB", 4),
     Caller("", "203.0.113.66", "curl/7.88.1", "EXAMPLEREVOKED", 930),
+    Caller("", "", "MinIO (linux; amd64) minio-go/v7.0.15", "EXAMPLESERVICE", 0),
 )
-CALLER_SHARES = (40, 20, 20, 18, 2)
+CALLER_SHARES = (40, 20, 20, 17, 2, 1)
 OPERATIONS = (
     Operation("GetObject", 30, 200, has_object=True),
     Operation("PutObject", 22, 200, has_object=True),
@@ -75,9 +79,16 @@ OPERATIONS = (
     Operation("PutObjectRetention", 0.5, 200, has_object=True, query="retention"),
     Operation("PutBucketPolicy", 0.2, 204, has_object=False, query="policy"),
     Operation("DeleteBucketPolicy", 0.1, 204, has_object=False, query="policy"),
+    Operation("PutBucketLifecycle", 0.1, 200, has_object=False, query="lifecycle"),
+    Operation("PutBucketVersioning", 0.1, 200, has_object=False, query="versioning"),
+    Operation("PutBucketObjectLockConfig", 0.1, 200, has_object=False, query="object-lock"),
     Operation("PutBucket", 0.1, 200, has_object=False),
     Operation("DeleteBucket", 0.1, 204, has_object=False),
 )
+# The requests that carry an object's content, and the answers whose length is an object's.
+UPLOADS = {"PutObject", "PutObjectPart"}
+OBJECT_ANSWERS = {"GetObject", "HeadObject"}
+ERROR_LENGTH = 340
 OPERATION_SHARES = tuple(operation.share for operation in OPERATIONS)
 STATUS = {
     200: "OK",
@@ -207,8 +218,13 @@ def _s3_event(rng: Random, given: Occasion) -> Event:
     }
     if operation.query:
         entry["requestQuery"] = {operation.query: ""}
-    entry["requestHeader"] = _request_header(rng, caller, given.time_ns)
-    size = rng.randrange(10**6) if operation.name == "GetObject" else 0
+    header = _request_header(rng, caller, given.time_ns)
+    if operation.name in UPLOADS:
+        header["Content-Length"] = str(rng.randrange(10**6))
+    entry["requestHeader"] = header
+    size = rng.randrange(10**6) if operation.name in OBJECT_ANSWERS else 0
+    if status_code >= 400:
+        size = ERROR_LENGTH
     etag = f"{rng.getrandbits(128):032x}" if operation.has_object and status_code == 200 else ""
     entry["responseHeader"] = _response_header(given.id, etag, size)
     creator = f"{caller.account}-owner@example.com" if caller.account else ""
@@ -231,19 +247,25 @@ def _status_code(rng: Random, caller: Caller, operation: Operation) -> int:
 
 def _request_header(rng: Random, caller: Caller, time_ns: int) -> Event:
     at = _utc(time_ns)
-    proxy = f"198.51.100.{rng.randrange(200, 204)}"
-    return {
-        "X-Real-Ip": proxy,
+    header: Event = {
         "User-Agent": caller.agent,
         "X-Amz-Date": f"{at:%Y%m%dT%H%M%SZ}",
         "Authorization": f"AWS4-HMAC-SHA256 Credential={caller.key_id}/{at:%Y%m%d}/{REGION}/s3/"
         "aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, "
         f"Signature={rng.getrandbits(256):064x}",
+        "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
+    }
+    return header | _forwarded(rng, caller) if caller.address else header
+
+
+def _forwarded(rng: Random, caller: Caller) -> Event:
+    proxy = f"198.51.100.{rng.randrange(200, 204)}"
+    return {
+        "X-Real-Ip": f"{proxy}:28911",
         "Accept-Encoding": "identity",
         "X-Forwarded-For": f"{caller.address}, {proxy}",
         "X-Forwarded-Host": f"s3.{REGION}.lyvecloud.seagate.com",
         "X-Forwarded-Proto": "https",
-        "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
     }
 
 
