@@ -30,7 +30,9 @@ class Function(NamedTuple):
 FUNCTIONS = {
     "toMillis": Function(("time",), "number", "{}"),
     "abs": Function(("number",), "number", "abs({})"),
-    "strlen": Function(("text",), "number", "length({})"),
+    "floor": Function(("number",), "number", "floor({})"),
+    # From an index that counts from 0: so many characters.
+    "substr": Function(("text", "number", "number"), "text", "substr({}, {} + 1, {})"),
     "strcontains": Function(("text", "text"), "number", "contains({}, {})::INT"),
 }
 # count(*), ispresent, coalesce and bin take more than one kind: the translation knows them.

@@ -36,7 +36,6 @@ UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w"
 # From what binds least to what binds most.
 LEVELS = (("or",), ("and",), ("=", "!=", "<", "<=", ">", ">=", "like"), ("+", "-"), ("*", "/", "%"))
 KEYWORDS = {"and", "or", "not", "like", "as", "by", "asc", "desc", "SOURCE"}
-GROUP = re.compile(r"\(\?<(\w+)>")
 
 
 def parse_query(text: str) -> Query:
@@ -83,17 +82,12 @@ class _Parser:
 
     def _parse(self) -> Parse:
         source = self._expression()
-        if self._next.kind == "regex":
-            regex = _regex(self._take("regex"))
-            names = tuple(GROUP.findall(regex))
-            regex = GROUP.sub("(", regex)
-        else:
-            regex = _glob(self._take("text")[1:-1])
-            self._expect("as")
-            names = self._listed(self._name)
-        if re.compile(regex).groups != len(names):
-            raise InsightsError(f"{regex!r} has another number of parts than there are names")
-        return Parse(source, regex, names)
+        glob = self._take("text")[1:-1]
+        self._expect("as")
+        names = self._listed(self._name)
+        if glob.count("*") != len(names):
+            raise InsightsError(f"{glob!r} has another number of parts than there are names")
+        return Parse(source, _glob(glob), names)
 
     def _stats(self) -> Stats:
         aggregates = self._listed(self._aggregate)
@@ -194,10 +188,6 @@ class _Parser:
         return token.text
 
 
-def _regex(token: str) -> str:
-    return token[1:-1].replace("\\/", "/")
-
-
 def _glob(text: str) -> str:
     """Returns what a glob stands for: it may begin and end anywhere, but with a `*`."""
     parts = "(.*?)".join(re.escape(part) for part in text.split("*"))
@@ -212,6 +202,6 @@ def _period(text: str) -> Period:
 LITERALS: dict[str, Callable[[str], Expression]] = {
     "text": lambda text: Text(text[1:-1]),
     "number": Number,
-    "regex": lambda text: Pattern(_regex(text)),
+    "regex": lambda text: Pattern(text[1:-1].replace("\\/", "/")),
     "period": _period,
 }

@@ -8,14 +8,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.audit_events import Period, audit_lines
 from utils.config import parse_sources
 from utils.environment import SECRETS, VARIABLES
 from utils.errors import ConfigurationError
@@ -23,7 +21,7 @@ from utils.health import Sign, Work, ailments
 from utils.latest import Outcome, decode_trail, encode_latest
 from utils.log_format import JSON, LOG_FORMAT, TEXT
 from utils.model import Counts
-from utils.rules import LOG_TYPES, REQUIRED, RULES
+from utils.rules import REQUIRED, RULES
 from utils.settings import Source
 from utils.status import count_pairs
 from utils.version import VERSION
@@ -591,23 +589,3 @@ def test_no_widget_of_a_dashboard_overlaps_another_or_leaves_the_grid(path: Path
             (x, y) for x in columns for y in range(widget["y"], widget["y"] + widget["height"])
         )
     assert taken.most_common(1)[0][1] == 1
-
-
-@pytest.mark.parametrize("path", dashboards(), ids=lambda path: path.stem)
-def test_every_field_of_a_query_is_in_an_event(path: Path) -> None:
-    fields = set(
-        re.findall(r"\b(?:auditEntry|ConsoleEvent|UserIdentity)(?:\.\w+)+", path.read_text())
-    )
-    assert fields
-    period = Period(datetime(2024, 2, 29, tzinfo=UTC), timedelta(hours=1))
-    lines = (line for log_type in LOG_TYPES for line in audit_lines(log_type, 50, period))
-    assert fields - {name for line in lines for name in flat(json.loads(line))} == set()
-
-
-def flat(value: object, name: str = "") -> Iterator[str]:
-    """Yields the names of all fields as Logs Insights has them, nested ones with dots."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from flat(inner, f"{name}.{key}" if name else key)
-    else:
-        yield name
