@@ -16,6 +16,7 @@ from schedule import Scheduler
 
 from services.background import attend
 from services.console_service import print_checks, print_plans
+from services.dashboard_service import install_dashboards, print_dashboard
 from services.health_service import HealthSign
 from services.round_service import Round
 from services.settings_service import read_sources
@@ -63,6 +64,15 @@ class Engine:
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
         return self._status(lambda: print_checks(self._sources(), self._clock, self.stop))
+
+    def run_install(self) -> int:
+        """Stores the dashboards in CloudWatch; returns the exit status."""
+        return self._status(lambda: install_dashboards(self._sources(), self._clock))
+
+    def run_dashboard(self, name: str) -> int:
+        """Prints a dashboard for each log group; returns the exit status."""
+        print_dashboard(name, self._sources(), self._clock)
+        return EXIT_OK
 
     def run_daemon(self) -> int:
         """Runs an iteration at each round hour until the stop; returns the exit status."""
@@ -142,6 +152,8 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: engine.stop.set())
     try:
         read_sources(options.config)
+        if options.dashboard is not None:
+            return engine.run_dashboard(options.dashboard)
     except ConfigurationError as exc:
         print_problems(exc)
         return EXIT_CONFIGURATION
@@ -150,6 +162,8 @@ def main(arguments: Sequence[str]) -> int:
             return engine.run_check()
         if options.plan:
             return engine.run_plan()
+        if options.install_dashboards:
+            return engine.run_install()
         return engine.run_once() if options.once else engine.run_daemon()
 
 
@@ -168,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
     kinds.add_argument("--check", action="store_true", help="try each access, and end")
     kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
+    kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
+    kinds.add_argument(
+        "--install-dashboards", action="store_true", help="store all dashboards, and end"
+    )
     kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
     parser.add_argument(
         "--config",

@@ -86,7 +86,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         s3={"addressing_style": "path"},
     )
     doing = "set up the connection to Lyve Cloud"
-    with lyve_errors(doing, {}), _endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
+    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
         return boto3_session().client(
             "s3",
             region_name=access.region,
@@ -122,7 +122,7 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
     )
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
-    with aws_errors(doing, "logs:PutLogEvents", {}), _endpoint_errors(doing, variable), _making:
+    with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable), _making:
         return session.client("logs", config=config)
 
 
@@ -161,7 +161,7 @@ def aws_errors(doing: str, permission: str, hints: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def _endpoint_errors(doing: str, variable: str) -> Iterator[None]:
+def endpoint_errors(doing: str, variable: str) -> Iterator[None]:
     """Names the variable at fault: botocore raises a plain ValueError for a malformed endpoint."""
     try:
         yield

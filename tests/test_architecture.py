@@ -49,7 +49,14 @@ IMPURE_FUNCTIONS = {"__import__", "eval", "exec", "input", "open", "print"}
 # Programs, each a process of its own: they hand the time on.
 READ_THE_CLOCK = {"engine.py", "services/health_check.py"}
 CLOCK_METHODS = {"now", "today", "utcnow", "utcfromtimestamp"}
-AWS = ("boto3", "botocore", "types_boto3_s3", "types_boto3_logs", "s3transfer")
+AWS = (
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "types_boto3_s3",
+    "types_boto3_logs",
+    "types_boto3_cloudwatch",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
