@@ -53,11 +53,11 @@ def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
         allowed = f"allowed: {', '.join(templates)}"
         hint = did_you_mean(name, templates)
         raise ConfigurationError([ForwarderError(message, allowed, hint)])
-    several = targets(sources)
-    for target in several:
-        if len(several) > 1:
+    documents = {filled(templates[name], target): target for target in targets(sources)}
+    for document, target in documents.items():
+        if len(documents) > 1:
             tell(clock.now(), "INFO", f"The dashboard {name} for the log group {target}:", {})
-        print(filled(templates[name], target), flush=True)  # noqa: T201 - it is asked for
+        print(document, flush=True)  # noqa: T201 - it is asked for
 
 
 def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:

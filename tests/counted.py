@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tests.insights import StoredEvent
+from tests.stored_event import StoredEvent
 from utils.json_extractor import event_time_ms
 
 HOUR_MS = 3_600_000

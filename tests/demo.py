@@ -85,16 +85,7 @@ class Demo:
             aws_secret_access_key=AWS_SECRET,
         )
         self._directory = directory
-        self._environment = {
-            "LYVE_ACCESS": lyve_cloud.access_key,
-            "LYVE_SECRET": lyve_cloud.secret_key,
-            "LYVE_REGION": lyve_cloud.region,
-            "LYVE_ENDPOINT": lyve_cloud.endpoint_url,
-            "AWS_ACCESS": AWS_ACCESS,
-            "AWS_SECRET": AWS_SECRET,
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": aws.endpoint_url,
-        }
+        self._environment = engine_variables(lyve_cloud, aws.endpoint_url)
         self._shown: set[str] = set()
 
     def run(self) -> None:
@@ -185,6 +176,25 @@ def audit_objects(now: datetime) -> Iterator[AuditObject]:
         period = Period(hour, timedelta(hours=1))
         lines = list(audit_lines(log_type, count, period, seed, bucket))
         yield AuditObject(log_type, object_key(log_type, hour + period.span, bucket), lines)
+
+
+def engine_variables(lyve_cloud: SeaweedFS, aws_endpoint_url: str) -> dict[str, str]:
+    """Returns the variables with which the daemon finds the servers.
+
+    Args:
+        lyve_cloud: the S3 server.
+        aws_endpoint_url: of the server of CloudWatch Logs.
+    """
+    return {
+        "LYVE_ACCESS": lyve_cloud.access_key,
+        "LYVE_SECRET": lyve_cloud.secret_key,
+        "LYVE_REGION": lyve_cloud.region,
+        "LYVE_ENDPOINT": lyve_cloud.endpoint_url,
+        "AWS_ACCESS": AWS_ACCESS,
+        "AWS_SECRET": AWS_SECRET,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": aws_endpoint_url,
+    }
 
 
 def stream_of(log_type: str) -> str:

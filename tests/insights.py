@@ -4,26 +4,18 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import duckdb
 
 from tests.insights_fields import discovered, known_kinds
 from tests.insights_functions import NATURAL_KEY, Kind
 from tests.insights_parser import parse_query
-from tests.insights_run import Result, Run
+from tests.insights_result import Result
+from tests.insights_run import Run
 from tests.insights_syntax import InsightsError
+from tests.stored_event import StoredEvent
 
 SQL_TYPES: dict[Kind, str] = {"text": "VARCHAR", "number": "DOUBLE", "time": "BIGINT"}
-
-
-class StoredEvent(NamedTuple):
-    """An event as CloudWatch holds it, times in ms since 1970."""
-
-    timestamp_ms: int
-    ingestion_ms: int
-    stream: str
-    message: str
 
 
 class Insights:

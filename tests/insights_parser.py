@@ -1,9 +1,9 @@
 """Reads a Logs Insights query; what is not known of the language is an error."""
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.insights_literals import LITERALS, glob_regex
 from tests.insights_syntax import (
     Call,
     Column,
@@ -17,22 +17,18 @@ from tests.insights_syntax import (
     Limit,
     Name,
     Negation,
-    Number,
     Operation,
     Parse,
-    Pattern,
     Period,
     Query,
     Sort,
     Star,
     Stats,
-    Text,
 )
 from tests.insights_tokens import END, Token, tokens
 
 Item = TypeVar("Item")
 
-UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 # From what binds least to what binds most.
 LEVELS = (("or",), ("and",), ("=", "!=", "<", "<=", ">", ">=", "like"), ("+", "-"), ("*", "/", "%"))
 KEYWORDS = {"and", "or", "not", "like", "as", "by", "asc", "desc", "SOURCE"}
@@ -87,7 +83,7 @@ class _Parser:
         names = self._listed(self._name)
         if glob.count("*") != len(names):
             raise InsightsError(f"{glob!r} has another number of parts than there are names")
-        return Parse(source, _glob(glob), names)
+        return Parse(source, glob_regex(glob), names)
 
     def _stats(self) -> Stats:
         aggregates = self._listed(self._aggregate)
@@ -186,22 +182,3 @@ class _Parser:
         if token.kind != kind:
             raise InsightsError(f"a {kind} is needed, not {token.text!r}")
         return token.text
-
-
-def _glob(text: str) -> str:
-    """Returns what a glob stands for: it may begin and end anywhere, but with a `*`."""
-    parts = "(.*?)".join(re.escape(part) for part in text.split("*"))
-    return "^" * text.startswith("*") + parts + "$" * text.endswith("*")
-
-
-def _period(text: str) -> Period:
-    number, unit = re.fullmatch(r"(\d+)(\w+)", text).groups()  # type: ignore[union-attr]
-    return Period(int(number) * UNIT_MS[unit], text)
-
-
-LITERALS: dict[str, Callable[[str], Expression]] = {
-    "text": lambda text: Text(text[1:-1]),
-    "number": Number,
-    "regex": lambda text: Pattern(text[1:-1].replace("\\/", "/")),
-    "period": _period,
-}

@@ -1,12 +1,12 @@
 """Takes the commands of one Logs Insights query in turn, each as a table in DuckDB."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import duckdb
 
 from tests.insights_fields import check_types, known_kinds
-from tests.insights_functions import Kind, Value
+from tests.insights_functions import Value
+from tests.insights_result import Result
 from tests.insights_sql import Translation, as_kind, quoted
 from tests.insights_syntax import (
     Column,
@@ -25,16 +25,6 @@ from tests.insights_syntax import (
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Limit.html
 MOST_ROWS = 10_000
-
-Cell = str | float | int | None
-
-
-class Result(NamedTuple):
-    """What a query shows: the names of the columns, what they are, and the rows."""
-
-    columns: tuple[str, ...]
-    kinds: tuple[Kind, ...]
-    rows: list[tuple[Cell, ...]]
 
 
 class Run:

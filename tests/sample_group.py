@@ -6,7 +6,7 @@ from functools import cache
 from itertools import count
 
 from tests.audit_events import Period, audit_lines
-from tests.insights import StoredEvent
+from tests.stored_event import StoredEvent
 from utils.json_extractor import event_time_ms
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -18,7 +18,8 @@ HOURLY = (*(("S3", bucket, 90) for bucket in BUCKETS), ("IAM", "", 40), ("Consol
 HOURS = 5
 OLD_DAYS = (20, 21, 40)
 OLD_SEED = 1000
-TWICE = 7
+# Each of so many events is stored twice.
+TWICE_OF = 9
 
 
 @cache
@@ -27,7 +28,7 @@ def sample_group() -> tuple[StoredEvent, ...]:
     recent = [event for hours_ago in range(HOURS, 0, -1) for event in _hour(hours_ago)]
     old = [event for days in OLD_DAYS for event in _restamped(days)]
     odd = StoredEvent(NOW_MS - HOUR_MS, NOW_MS, _stream("S3"), "no JSON at all")
-    return (*recent, *old, odd, *recent[:: len(recent) // TWICE])
+    return (*recent, *old, odd, *recent[::TWICE_OF])
 
 
 def _hour(hours_ago: int) -> Iterator[StoredEvent]:

@@ -92,6 +92,12 @@ def test_each_log_group_gets_its_own(program: Installation) -> None:
     ]
 
 
+def test_one_log_group_that_two_keys_reach_is_printed_once(program: Installation) -> None:
+    program.configuration["sources"] = [{"name": "one"}, {"name": "two"}]
+    program.environment |= {"TWO_AWS_ACCESS": "another-key", "TWO_AWS_SECRET": "another-secret"}
+    assert documents(program.run("--dashboard", "usage").stdout) == [filled("usage")]
+
+
 def test_an_unknown_dashboard_is_an_error_that_names_the_known(program: Installation) -> None:
     done = program.run("--dashboard", "securty")
     assert (done.exit_status, done.stdout) == (2, "")

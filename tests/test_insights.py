@@ -8,10 +8,11 @@ import json
 
 import pytest
 
-from tests.insights import Insights, StoredEvent
+from tests.insights import Insights
 from tests.insights_parser import parse_query
-from tests.insights_run import Cell
+from tests.insights_result import Cell
 from tests.insights_syntax import InsightsError
+from tests.stored_event import StoredEvent
 
 START_MS = 1_709_208_000_000
 STREAM = "lyve-cloud/audit-logs/S3"

@@ -150,7 +150,7 @@ def test_the_continuous_integration_makes_docker_work_where_it_can_and_calls_the
         (tmp_path / directory).mkdir(parents=True)
     script = tmp_path / "project/.ci/run"
     script.write_text(read(".ci/run"))
-    (tmp_path / "project/tests/run").write_text("echo checks; exit 3\n")
+    (tmp_path / "project/tests/run").write_text('echo checks "CI=${CI-}"; exit 3\n')
     docker_up = tmp_path / "shared/tools/docker-up"
     outputs = []
     for content in ("", "echo docker; exit 1\n", "echo docker\n"):
@@ -159,4 +159,5 @@ def test_the_continuous_integration_makes_docker_work_where_it_can_and_calls_the
         done = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
         assert done.returncode == 3
         outputs.append(done.stdout.split())
-    assert outputs == [["checks"], ["docker", "checks"], ["docker", "checks"]]
+    checks = ["checks", "CI=true"]
+    assert outputs == [checks, ["docker", *checks], ["docker", *checks]]
