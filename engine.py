@@ -1,6 +1,5 @@
 """Turns arguments, signals and the round hour into iterations, and results into exit codes."""
 
-import argparse
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from uuid import uuid4
 from schedule import Scheduler
 
 from services.background import attend
+from services.command_line import parser
 from services.console_service import print_checks, print_plans
 from services.dashboard_service import install_dashboards, print_dashboard
 from services.health_service import HealthSign
@@ -24,7 +24,6 @@ from services.status_service import Clock, tell
 from utils.errors import ConfigurationError
 from utils.model import Start
 from utils.settings import Source
-from utils.version import VERSION
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: of the command line, without the program's name.
     """
-    options = _parser().parse_args(arguments)
+    options = parser(Path(__file__).with_name("config.json")).parse_args(arguments)
     _use_utc()
     engine = Engine(options.config)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -171,30 +170,6 @@ def print_problems(error: ConfigurationError) -> None:
     """Writes all that is wrong with the configuration on standard error, a line each."""
     for problem in error.problems:
         tell(_now(), "ERROR", str(problem), {})
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="engine.py",
-        description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
-    )
-    kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
-    kinds.add_argument("--check", action="store_true", help="try each access, and end")
-    kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
-    kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
-    kinds.add_argument(
-        "--install-dashboards", action="store_true", help="store all dashboards, and end"
-    )
-    kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path(__file__).with_name("config.json"),
-        metavar="PATH",
-        help="another configuration than the config.json beside engine.py",
-    )
-    return parser
 
 
 def _use_utc() -> None:

@@ -90,7 +90,7 @@ def _bullets(slide: Slide, lines: tuple[tuple[str, str], ...]) -> None:
     frame = _frame(slide, CONTENT)
     for number, parts in enumerate(lines):
         if number:
-            frame.add_paragraph()
+            frame.add_paragraph()  # type: ignore[no-untyped-call]
         paragraph = frame.paragraphs[number]
         paragraph.space_after = Pt(22)
         for text, is_bold in zip(parts, (True, False), strict=True):
@@ -181,7 +181,7 @@ def _text(slide: Slide, text: str, box: Box, size: int, color: RGBColor) -> None
 
 
 def _frame(slide: Slide, box: Box) -> TextFrame:
-    frame = slide.shapes.add_textbox(*_inches(box)).text_frame
+    frame: TextFrame = slide.shapes.add_textbox(*_inches(box)).text_frame
     frame.word_wrap = True
     return frame
 
