@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from services.aws_clients import (
-    CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
-    aws_errors,
-    aws_session,
-    endpoint_errors,
-    error_code,
-)
+from services.aws_clients import aws_errors, aws_session, endpoint_errors, error_code
+from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from services.status_service import Clock, tell
 from utils.dashboards import (
     Target,

@@ -20,13 +20,14 @@ from tests.slides_text import (
     GUARANTEE,
     LIMITS,
     PROBLEM,
-    SPEED,
     SPEED_NOTES,
     STEPS,
     SUBTITLE,
     TITLE,
+    speed,
 )
 
+README = Path(__file__).parents[1] / "README.md"
 WIDTH, HEIGHT, EDGE = 13.333, 7.5, 0.7
 FONT = "Arial"
 DARK, SOFT, PAPER, ACCENT, BAND = (
@@ -137,10 +138,8 @@ def _diagram(slide: Slide) -> None:
 
 
 def _speed(slide: Slide) -> None:
-    figure, what = SPEED
-    _text(slide, figure, Box(EDGE, 1.9, WIDTH - 2 * EDGE, 1.3), 66, ACCENT)
-    _text(slide, what, Box(EDGE, 3.2, WIDTH - 2 * EDGE, 0.8), 22, SOFT)
-    _text(slide, "\n".join(SPEED_NOTES), Box(EDGE, 4.4, WIDTH - 2 * EDGE, 2.4), 20, DARK)
+    _table(slide, speed(README.read_text()), (4.2, 7.7))
+    _text(slide, "\n".join(SPEED_NOTES), Box(EDGE, 5.2, WIDTH - 2 * EDGE, 1.5), 20, SOFT)
 
 
 def _dashboards(slide: Slide, picture: Path) -> None:

@@ -4,14 +4,16 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pptx import Presentation
 from pptx.util import Length
 
 from tests.slides import write_slides
+from tests.slides_text import speed
 from tests.video import CAPTIONS, DASHBOARDS, READING_SECONDS, scenes
-from utils.preview import EVENTS_PER_SECOND
 
 DOCUMENTATION = Path(__file__).parents[1] / "documentation"
+README = (DOCUMENTATION.parent / "README.md").read_text()
 VIDEO = DOCUMENTATION / "demo.mp4"
 SLIDES = DOCUMENTATION / "introduction.pptx"
 MOST_SECONDS, MOST_BYTES, MOST_SLIDES = 90, 5_000_000, 10
@@ -80,8 +82,14 @@ def test_the_slides_are_what_the_command_makes(tmp_path: Path) -> None:
     assert texts(made) == texts(SLIDES)
 
 
-def test_the_slides_show_the_measured_speed() -> None:
-    assert any(f"{EVENTS_PER_SECOND:,} events a second" in slide for slide in texts(SLIDES))
+def test_the_slides_show_the_speed_that_readme_has() -> None:
+    shown = {text for slide in texts(SLIDES) for text in slide}
+    assert {text for row in speed(README) for text in row} <= shown
+
+
+def test_a_table_without_a_row_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Groups of 1,000"):
+        speed(README.replace("| daemon | 1,000 |", "| daemon | 2,000 |"))
 
 
 def test_nothing_stands_beyond_the_edge_of_a_slide() -> None:
