@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from schedule import Scheduler
 
+from services.allocator import use_one_arena
 from services.background import attend
 from services.command_line import parser
 from services.console_service import print_checks, print_plans
@@ -144,6 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: of the command line, without the program's name.
     """
+    use_one_arena()
     options = parser(Path(__file__).with_name("config.json")).parse_args(arguments)
     _use_utc()
     engine = Engine(options.config)
