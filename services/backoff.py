@@ -3,8 +3,9 @@
 import random
 from collections.abc import Iterator
 
-_FIRST_PAUSE_SECONDS = 0.1
+_FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 20.0
+_GROWTH = 1.5
 
 
 def pauses() -> Iterator[float]:
@@ -12,4 +13,4 @@ def pauses() -> Iterator[float]:
     longest = _FIRST_PAUSE_SECONDS
     while True:
         yield random.uniform(0, longest)  # noqa: S311 - jitter is no secret
-        longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)
+        longest = min(_LONGEST_PAUSE_SECONDS, _GROWTH * longest)
