@@ -35,7 +35,12 @@ QUERIES = "documentation/queries.md"
 IMAGE = "documentation/image.md"
 CONTRIBUTING = "documentation/contributing.md"
 CHANGELOG = "documentation/changelog.md"
-DOCUMENTS = (README, DELIVERY, OPERATIONS, IMAGE, CONTRIBUTING, CHANGELOG, QUERIES)
+DEPLOY = "documentation/deploy.md"
+CAPACITY = "documentation/capacity.md"
+DOCUMENTS = (
+    *(README, DELIVERY, OPERATIONS, IMAGE, DEPLOY, CAPACITY),
+    *(CONTRIBUTING, CHANGELOG, QUERIES),
+)
 PROGRAM = ("engine.py", "services/*.py", "utils/*.py")
 
 SIX_VARIABLES = (
