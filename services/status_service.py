@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _BUCKET_HINTS = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
+
+_writing = Lock()
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -40,7 +43,10 @@ def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     line = status_line(now, level, text, pairs)
     shown = json_line(now, level, text, pairs) if is_json(os.environ) else line
     erase_bar = "\x1b[K" if has_bar() else ""
-    print(f"{erase_bar}{shown}", file=sys.stderr, flush=True)  # noqa: T201 - the log is standard error
+    # In one piece: other sources write at the same time.
+    with _writing:
+        sys.stderr.write(f"{erase_bar}{shown}\n")
+        sys.stderr.flush()
     return line
 
 

@@ -1,11 +1,15 @@
 """A status line is one line that a person and a program can read, whatever is in it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from io import StringIO
+from time import sleep
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.status_service import tell
 from utils.model import Counts, Gauge, LogObject
 from utils.status import count_pairs, progress_bar, progress_text, status_key, status_line
 
@@ -120,3 +124,27 @@ def test_a_gauge_takes_plans_and_acknowledged_lines() -> None:
     gauge.note(Counts(read=5, accepted=5), bytes_read=40)
     expected = Gauge(objects=1, objects_total=2, bytes=40, bytes_total=42, events=12)
     assert gauge == expected
+
+
+def test_lines_of_several_sources_at_once_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line in pieces is lost to whoever reads them by the line."""
+    written = WrittenInPieces()
+    monkeypatch.setattr("sys.stderr", written)
+    texts = [f"source {number} " + "x" * 50 for number in range(8)]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(lambda text: [tell(NOON, "INFO", text, {}) for _ in range(50)], texts))
+    expected = [status_line(NOON, "INFO", text, {}) for text in texts for _ in range(50)]
+    assert sorted(written.text.splitlines()) == sorted(expected)
+
+
+class WrittenInPieces(StringIO):
+    """Standard error that lets other threads come between two writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        sleep(0)
+        return len(text)
