@@ -31,15 +31,16 @@ class MemoryShare:
 
     def chunk_bytes(self) -> int:
         """Returns at which size the chunks of a source are full."""
-        return max(LEAST_CHUNK_BYTES, self._part_of(FULL_CHUNK_BYTES))
+        with self._lock:
+            return max(LEAST_CHUNK_BYTES, FULL_CHUNK_BYTES // max(1, self._sources))
 
     def in_flight_bytes(self) -> int:
-        """Returns how much of a source may be under way before it waits for the oldest chunk."""
-        return self._part_of(MOST_IN_FLIGHT_BYTES)
+        """Returns how much of a source may be under way before it waits for the oldest chunk.
 
-    def _part_of(self, whole_bytes: int) -> int:
+        Of many sources, each has about as much again read ahead.
+        """
         with self._lock:
-            return whole_bytes // max(1, self._sources)
+            return MOST_IN_FLIGHT_BYTES // max(1, 2 * self._sources - 1)
 
     def _add(self, sources: int) -> None:
         with self._lock:
