@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from http import HTTPStatus
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import boto3
@@ -21,8 +19,9 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from services.boto3_session import MOST_ACCESSES, boto3_session
+from services.boto3_session import boto3_session
 from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from services.made_once import MadeOnce
 from utils.errors import ServiceError, TransientError
 from utils.settings import AwsAccess, LyveAccess
 
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _ATTEMPTS = 5
-
-# Threads that make their first clients at the same time would all parse what describes a service.
-_making = Lock()
 
 _LYVE_HINTS = {
     "InvalidAccessKeyId": "Check LYVE_ACCESS",
@@ -66,7 +62,7 @@ _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
 
 
-@lru_cache(maxsize=MOST_ACCESSES)
+@MadeOnce
 def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     """Returns the client for Lyve Cloud's S3.
 
@@ -86,7 +82,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         s3={"addressing_style": "path"},
     )
     doing = "set up the connection to Lyve Cloud"
-    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
+    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"):
         return boto3_session().client(
             "s3",
             region_name=access.region,
@@ -107,7 +103,7 @@ def aws_session(access: AwsAccess) -> boto3.Session:
         return boto3_session(access)
 
 
-@lru_cache(maxsize=MOST_ACCESSES)
+@MadeOnce
 def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
     """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
 
@@ -122,7 +118,7 @@ def logs_client(session: boto3.Session, attempts: int = _ATTEMPTS) -> "CloudWatc
     )
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
-    with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable), _making:
+    with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable):
         return session.client("logs", config=config)
 
 

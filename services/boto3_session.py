@@ -2,22 +2,21 @@
 
 from contextlib import suppress
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 
 from boto3 import Session
 from botocore.loaders import create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import parse_timestamp
 
+from services.made_once import MadeOnce
 from utils.settings import AwsAccess
 
-# Sources with the same access have the same clients; an access that is not used is forgotten.
-MOST_ACCESSES = 256
 # What describes the services is 10 MB for each client, once parsed: all have it from here.
 _loader = cache(create_loader)
 
 
-@lru_cache(maxsize=MOST_ACCESSES)
+@MadeOnce
 def boto3_session(access: AwsAccess | None = None) -> Session:
     """Returns the session with the given keys, or with boto3's own credential chain.
 

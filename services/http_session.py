@@ -1,12 +1,13 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
 import os
-from functools import cache
 from socket import IPPROTO_TCP, TCP_NODELAY
 
 from botocore.httpsession import URLLib3Session
 from botocore.session import get_session
 from botocore.utils import get_environ_proxies
+
+from services.made_once import MadeOnce
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
@@ -14,7 +15,7 @@ READ_TIMEOUT_SECONDS = 20
 _MOST_KEPT_OPEN = 64
 
 
-@cache  # one holds a megabyte of certificates
+@MadeOnce  # one holds a megabyte of certificates
 def http_session(endpoint_url: str) -> URLLib3Session:
     """Returns the session for requests to one service; it retries none.
 

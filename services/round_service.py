@@ -78,4 +78,4 @@ def forget_clients() -> None:
     What was idle for an hour may have been cut on the way, and a put that breaks is in doubt.
     """
     for made in (boto3_session, http_session, s3_client, logs_client):
-        made.cache_clear()
+        made.forget()

@@ -1,0 +1,73 @@
+"""What many threads ask for at the same time is made once, and shared."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from services.aws_clients import aws_session, logs_client, s3_client
+from services.http_session import http_session
+from services.made_once import MadeOnce
+from services.round_service import forget_clients
+from utils.settings import AwsAccess, LyveAccess
+
+THREADS = 16
+LYVE = LyveAccess("access", "secret", "us-east-1", "http://127.0.0.1:9")
+AWS = AwsAccess("access", "secret", "us-east-1")
+
+
+def asked_at_once(ask: Callable[[], object]) -> list[object]:
+    together = Barrier(THREADS)
+
+    def wait_and_ask(_: int) -> object:
+        together.wait()
+        return ask()
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(wait_and_ask, range(THREADS)))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: s3_client(LYVE),
+        lambda: aws_session(AWS),
+        lambda: logs_client(aws_session(AWS)),
+        lambda: http_session("http://127.0.0.1:9"),
+    ],
+    ids=["s3", "session", "logs", "http"],
+)
+def test_threads_that_ask_at_once_get_the_same(ask: Callable[[], object]) -> None:
+    """With one each, 50 sources of one tenant took 40 MB more, and each its own connections."""
+    forget_clients()
+    first, *others = asked_at_once(ask)
+    assert all(other is first for other in others)
+
+
+def test_what_differs_in_an_argument_is_made_apart() -> None:
+    other = LyveAccess("other", "secret", "us-east-1", "http://127.0.0.1:9")
+    assert s3_client(LYVE) is not s3_client(other)
+    assert s3_client(LYVE) is not s3_client(LYVE, attempts=1)
+
+
+def test_what_is_forgotten_is_made_anew() -> None:
+    before = s3_client(LYVE)
+    forget_clients()
+    assert s3_client(LYVE) is not before
+
+
+def test_a_failure_is_not_kept() -> None:
+    asked = []
+
+    @MadeOnce
+    def make(argument: str) -> str:
+        asked.append(argument)
+        if len(asked) == 1:
+            raise ValueError(argument)
+        return argument
+
+    with pytest.raises(ValueError, match="a"):
+        make("a")
+    assert (make("a"), make("a")) == ("a", "a")
+    assert len(asked) == 2
