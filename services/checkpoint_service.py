@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws_clients import error_code, lyve_errors
+from services.client_errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
 from utils.checkpoint import Checkpoint, decode_checkpoint
 from utils.errors import OwnerError
 from utils.sharding import Shard, parse_shard
@@ -13,10 +13,8 @@ from utils.sharding import Shard, parse_shard
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-_MISSING = {"404", "NoSuchKey", "NotFound"}
 _FOLDER = "integration-state/"
 _ENDING = ".json"
-_HINTS = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
 
 
 class CheckpointStore:
@@ -50,7 +48,7 @@ class CheckpointStore:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
                 document = answer["Body"].read()
             except ClientError as exc:
-                if error_code(exc) not in _MISSING:
+                if error_code(exc) not in MISSING_OBJECT:
                     raise
                 self._etag = ""
                 return None
@@ -86,12 +84,12 @@ class CheckpointStore:
         try:
             return self._client.head_object(Bucket=self._bucket, Key=self._key)["ETag"]
         except ClientError as exc:
-            if error_code(exc) not in _MISSING:
+            if error_code(exc) not in MISSING_OBJECT:
                 raise
             return ""
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
-        return lyve_errors(f"{doing} the checkpoint {self.name}", _HINTS)
+        return lyve_errors(f"{doing} the checkpoint {self.name}", OUTPUT_BUCKET_HINTS)
 
 
 def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shard | None]:
@@ -107,7 +105,7 @@ def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shar
     """
     prefix = f"{_FOLDER}{source}"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    with lyve_errors(f"list the checkpoints in {bucket}", _HINTS):
+    with lyve_errors(f"list the checkpoints in {bucket}", OUTPUT_BUCKET_HINTS):
         names = [
             entry["Key"].removeprefix(prefix).removesuffix(_ENDING)
             for page in pages

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import NoCredentialsError
 
-from services.aws_clients import aws_errors, aws_session, logs_client
+from services.aws_clients import aws_credentials, logs_client
+from services.client_errors import aws_errors
 from services.connection_check import NO_ANSWER, Endpoint, FirstAnswer, first_answer, unanswered
 from services.put_client import (
     NotStoredError,
@@ -22,7 +23,6 @@ from utils.model import LogEvent
 from utils.settings import Source
 
 if TYPE_CHECKING:
-    from boto3 import Session
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_logs.type_defs import LogGroupTypeDef
 
@@ -72,21 +72,16 @@ class CloudWatchCheck:
         ]
 
     @cached_property
-    def _session(self) -> "Session":
-        return aws_session(self._source.aws)
-
-    @cached_property
     def _client(self) -> "CloudWatchLogsClient":
-        return logs_client(self._session, attempts=1)
+        return logs_client(self._source.aws, attempts=1)
 
     @cached_property
     def _endpoint(self) -> Endpoint:
         return Endpoint(self._client.meta.endpoint_url, _VARIABLES)
 
     def _find_credentials(self) -> Finding:
-        session = self._session
         with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-            found = session.get_credentials()
+            found = aws_credentials(self._source.aws)
             if found is None:
                 raise NoCredentialsError
             found.get_frozen_credentials()  # those of a role are asked for here
@@ -160,7 +155,7 @@ class CloudWatchCheck:
         return passed(self._source.log_stream)
 
     def _put(self) -> Finding:
-        put_client = PutClient(self._session, self._endpoint.url, self._source)
+        put_client = PutClient(self._endpoint.url, self._source)
         try:
             with self._errors("put events into", "logs:PutLogEvents"):
                 info = put_client.put([_EVENT_OF_1970])

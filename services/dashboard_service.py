@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from services.aws_clients import aws_errors, aws_session, endpoint_errors, error_code
-from services.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from services.aws_clients import share_connections
+from services.boto3_session import boto3_session
+from services.client_errors import aws_errors, endpoint_errors, error_code
 from services.status_service import Clock, tell
 from utils.dashboards import (
     Target,
@@ -104,16 +105,18 @@ def _put(client: "CloudWatchClient", name: str, body: str) -> list[str]:
 
 
 def _client(access: AwsAccess) -> "CloudWatchClient":
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard"},
-    )
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
-    session = aws_session(access)
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
-        return session.client("cloudwatch", config=config)
+        client = boto3_session().client(
+            "cloudwatch",
+            region_name=access.region,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            config=Config(retries={"mode": "standard"}),
+        )
+        share_connections(client)
+        return client
 
 
 def _templates() -> dict[str, str]:

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws_clients import error_code, lyve_errors
+from services.client_errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
 from utils.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-
-_MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
 class LatestStatus:
@@ -41,7 +39,7 @@ class LatestStatus:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
                 return decode_trail(answer["Body"].read())
             except ClientError as exc:
-                if error_code(exc) not in _MISSING:
+                if error_code(exc) not in MISSING_OBJECT:
                     raise
                 return Trail()
 
@@ -64,5 +62,4 @@ class LatestStatus:
             )
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
-        hints = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
-        return lyve_errors(f"{doing} the last status {self._name}", hints)
+        return lyve_errors(f"{doing} the last status {self._name}", OUTPUT_BUCKET_HINTS)

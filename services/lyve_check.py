@@ -7,8 +7,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from services.aws_clients import lyve_errors, s3_client
+from services.aws_clients import s3_client
 from services.checkpoint_service import CheckpointStore, shards_with_state
+from services.client_errors import AUDIT_BUCKET_HINTS, OUTPUT_BUCKET_HINTS, lyve_errors
 from services.connection_check import NO_ANSWER, Endpoint, FirstAnswer, first_answer, unanswered
 from services.pull_logs_service import AuditBucket
 from services.status_service import Clock
@@ -91,9 +92,8 @@ class LyveCheck:
 
     def _first_page(self) -> "ListObjectsV2OutputTypeDef":
         name = self._source.bucket_name
-        hints = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
         client = self._client
-        with lyve_errors(f"list the audit bucket {name}", hints):
+        with lyve_errors(f"list the audit bucket {name}", AUDIT_BUCKET_HINTS):
             page = client.list_objects_v2(Bucket=name, Delimiter="/")
         self._folders = [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
         return page
@@ -144,8 +144,7 @@ class LyveCheck:
     def _write(self) -> Finding:
         bucket = self._source.output_bucket
         self._status_key = status_key(self._clock.now(), self._source.name, uuid4().hex[:8])
-        hints = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
-        with lyve_errors(f"write the status lines into {bucket}", hints):
+        with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
             self._client.put_object(
                 Bucket=bucket,
                 Key=self._status_key,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-from services.aws_clients import lyve_errors
+from services.client_errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.get_client import GetClient
 from services.worker_pool import WorkerPool
 from utils.decompression import DamagedError, DeletedError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 OBJECTS_OPENED_AHEAD = 4
 _PIECE_BYTES = 128 * 1024
 _RESUMES = 5
-_HINTS = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 
 
 class ObjectReader:
@@ -86,7 +85,7 @@ class ObjectReader:
 
     def _body(self, log_object: LogObject, offset: int) -> "StreamingBody":
         try:
-            with lyve_errors(f"read {log_object.key} in the audit bucket", _HINTS):
+            with lyve_errors(f"read {log_object.key} in the audit bucket", AUDIT_BUCKET_HINTS):
                 return self._client.get(log_object, offset)
         except ServiceError as exc:
             _raise_if_ended(exc)
@@ -104,5 +103,5 @@ def _raise_if_ended(error: ServiceError) -> None:
     """Tells an object that changed from one that can't be read."""
     if error.detail in {"PreconditionFailed", "412"}:
         raise DamagedError("it was replaced while being read") from error
-    if error.detail in {"NoSuchKey", "404"}:
+    if error.detail in MISSING_OBJECT:
         raise DeletedError("it was deleted before it was read") from error

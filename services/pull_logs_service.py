@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from services.aws_clients import lyve_errors
+from services.client_errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.get_client import GetClient
 from services.object_reader import ObjectReader
 from utils.decompression import DamagedError, LineSplitter, decompressed
@@ -47,7 +47,6 @@ class AuditBucket:
         self.name = source.bucket_name
         get_client = GetClient(source.lyve, self.name)
         self.reader = ObjectReader(get_client, stop)
-        self._hints = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
 
     def top_level(self) -> TopLevel:
         """Lists the folders of the bucket."""
@@ -55,7 +54,7 @@ class AuditBucket:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.name, Delimiter="/"
         )
-        with lyve_errors(f"list the audit bucket {self.name}", self._hints):
+        with lyve_errors(f"list the audit bucket {self.name}", AUDIT_BUCKET_HINTS):
             for page in pages:
                 top.folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
                 top.objects += [_log_object(listed) for listed in page.get("Contents", [])]
@@ -74,7 +73,7 @@ class AuditBucket:
         if after:
             asked["StartAfter"] = after
         pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
-        with lyve_errors(f"list the audit bucket {self.name}", self._hints):
+        with lyve_errors(f"list the audit bucket {self.name}", AUDIT_BUCKET_HINTS):
             for page in pages:
                 yield from (_log_object(listed) for listed in page.get("Contents", []))
 
@@ -85,10 +84,10 @@ class AuditBucket:
             known: as it was listed.
         """
         try:
-            with lyve_errors(f"read {known.key} in the audit bucket", self._hints):
+            with lyve_errors(f"read {known.key} in the audit bucket", AUDIT_BUCKET_HINTS):
                 head = self._client.head_object(Bucket=self.name, Key=known.key)
         except ServiceError as exc:
-            if exc.detail in {"404", "NoSuchKey", "NotFound"}:
+            if exc.detail in MISSING_OBJECT:
                 return known
             raise
         etag = head["ETag"].strip('"')

@@ -1,7 +1,6 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.auth import SigV4Auth
@@ -15,13 +14,11 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 
-from services.aws_clients import THROTTLED
+from services.aws_clients import aws_credentials
+from services.client_errors import THROTTLED
 from services.http_session import http_session
 from utils.model import Batch
 from utils.settings import Source
-
-if TYPE_CHECKING:
-    from boto3 import Session
 
 _TARGET = "Logs_20140328.PutLogEvents"
 
@@ -77,17 +74,17 @@ class PutClient:
     validation, serialiser and hooks are left out.
 
     Args:
-        session: the AWS session, for credentials and region.
         endpoint_url: of CloudWatch Logs.
         source: names the log group and stream.
     """
 
-    def __init__(self, session: "Session", endpoint_url: str, source: Source) -> None:
-        self._session = session
+    def __init__(self, endpoint_url: str, source: Source) -> None:
         self._endpoint_url = endpoint_url
         self._log_group = source.log_group
         self._log_stream = source.log_stream
         self._http = http_session(endpoint_url)
+        self._credentials = aws_credentials(source.aws)
+        self._region = source.aws.region
 
     def put(self, batch: Batch) -> RejectedInfo:
         """Sends a valid batch once.
@@ -110,13 +107,12 @@ class PutClient:
         return msgspec.json.encode(_Request(self._log_group, self._log_stream, events))
 
     def _signed(self, body: bytes) -> AWSRequest:
-        credentials = self._session.get_credentials()
-        if credentials is None:
+        if self._credentials is None:
             raise NoCredentialsError
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGET}
         request = AWSRequest("POST", self._endpoint_url, headers, body)
-        region = self._session.region_name
-        SigV4Auth(credentials.get_frozen_credentials(), "logs", region).add_auth(request)
+        keys = self._credentials.get_frozen_credentials()
+        SigV4Auth(keys, "logs", self._region).add_auth(request)
         return request
 
 

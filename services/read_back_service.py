@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from threading import Event
 from typing import TYPE_CHECKING
 
-from services.aws_clients import aws_errors
 from services.backoff import pauses
+from services.client_errors import aws_errors
 from utils.errors import StoppedError, TransientError
 from utils.model import Gauge
 from utils.settings import Source

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from services.aws_clients import aws_session
 from services.checkpoint_saver import CheckpointSaver
 from services.due_service import DueObjects, Outset
 from services.settle_service import Settler
@@ -56,8 +55,7 @@ class Resumption:
 
     def log_stream(self) -> LogStream:
         """Returns the log stream of the source."""
-        session = aws_session(self._source.aws)
-        return LogStream(session, self._source, self._report.gauge, self._shared.stop)
+        return LogStream(self._source, self._report.gauge, self._shared.stop)
 
     @contextmanager
     def under_way(self, outset: Outset, owner: str) -> Iterator[tuple[Shipper, Progress]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
-from services.aws_clients import logs_client, s3_client
+from services.aws_clients import aws_credentials, logs_client, s3_client
 from services.boto3_session import boto3_session
 from services.display_service import Display
 from services.http_session import http_session
@@ -77,5 +77,5 @@ def forget_clients() -> None:
 
     What was idle for an hour may have been cut on the way, and a put that breaks is in doubt.
     """
-    for made in (boto3_session, http_session, s3_client, logs_client):
+    for made in (boto3_session, http_session, s3_client, logs_client, aws_credentials):
         made.forget()

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from services.aws_clients import lyve_errors
+from services.client_errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from utils.log_format import is_json
 from utils.model import LogObject, QuarantinedLine
 from utils.status import Pairs, json_line, status_key, status_line
@@ -19,7 +19,6 @@ from utils.status import Pairs, json_line, status_key, status_line
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-_BUCKET_HINTS = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
 
 _writing = Lock()
 
@@ -95,7 +94,7 @@ class StatusLog:
         """
         key = status_key(self._clock.now(), self._source, uuid4().hex[:8])
         content = "\n".join([*self._lines, ""]).encode()
-        with lyve_errors(f"write the status lines into {bucket}", _BUCKET_HINTS):
+        with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
             client.put_object(
                 Bucket=bucket, Key=key, Body=content, ContentType="text/plain; charset=utf-8"
             )
@@ -140,7 +139,7 @@ class Quarantine:
         except UnicodeDecodeError:
             entry.line_base64 = base64.b64encode(line.content).decode()
         key = f"integration-quarantine/{self._source}/{log_object.key}/{line.number}.json"
-        with lyve_errors(f"write a quarantined line into {self._bucket}", _BUCKET_HINTS):
+        with lyve_errors(f"write a quarantined line into {self._bucket}", OUTPUT_BUCKET_HINTS):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,

@@ -3,10 +3,10 @@
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from threading import Event
-from typing import TYPE_CHECKING
 
-from services.aws_clients import aws_errors, logs_client
+from services.aws_clients import logs_client
 from services.backoff import pauses
+from services.client_errors import aws_errors
 from services.put_client import (
     NotStoredError,
     PutClient,
@@ -23,9 +23,6 @@ from utils.errors import ForwarderError, ServiceError, StoppedError
 from utils.model import Batch, Gauge
 from utils.settings import Source
 
-if TYPE_CHECKING:
-    from boto3 import Session
-
 
 class LogStream:
     """The log stream that a source is shipped into.
@@ -33,15 +30,14 @@ class LogStream:
     A put is retried here alone, and only when it was certainly not carried out.
 
     Args:
-        session: the AWS session.
         source: names the log group, which must exist, and the stream, which is made if missing.
         gauge: shows why nothing is taken, while that is so.
         stop: set when the process is to end.
     """
 
-    def __init__(self, session: "Session", source: Source, gauge: Gauge, stop: Event) -> None:
-        self._client = logs_client(session)
-        self._put_client = PutClient(session, self._client.meta.endpoint_url, source)
+    def __init__(self, source: Source, gauge: Gauge, stop: Event) -> None:
+        self._client = logs_client(source.aws)
+        self._put_client = PutClient(self._client.meta.endpoint_url, source)
         self.log_group = source.log_group
         self.log_stream = source.log_stream
         self._gauge = gauge

@@ -24,7 +24,6 @@ from tests.in_memory_logs import (
     MemoryAccount,
     MemoryHttp,
     MemoryLogs,
-    MemorySession,
 )
 from tests.in_memory_s3 import BUCKET, OUTPUT_BUCKET, Bucket, MemoryS3, StoredObject
 from tests.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, VirtualTime
@@ -149,7 +148,6 @@ class World:
         replaced: dict[str, Callable[..., object]] = {
             "tests.cloudwatch_events.monotonic": self.time.seconds,
             "services.forward_service.s3_client": lambda *_: s3,
-            "services.resume_service.aws_session": lambda *_: MemorySession(),
             "services.pull_logs_service.GetClient": lambda *_: s3,
             "services.put_client.http_session": lambda *_: MemoryHttp(account, line),
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from msgspec import Struct, json, to_builtins
 
@@ -44,15 +43,6 @@ class MemoryAccount(Account):
         if operation in self.settings.denied:
             raise RefusalError("AccessDeniedException", "not authorized")
         return DECODERS[operation].decode(body).apply(self)
-
-
-class MemorySession:
-    """The AWS session of one process."""
-
-    region_name = "us-east-1"
-
-    def get_credentials(self) -> Credentials:
-        return Credentials("key", "secret")
 
 
 class HttpResult(NamedTuple):

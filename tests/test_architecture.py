@@ -168,7 +168,7 @@ def test_only_the_engine_imports_schedule(module: Path) -> None:
 def test_what_is_to_be_imported_in_one_place_is_imported_there() -> None:
     """This shows that the search for imports finds something."""
     assert imports_from(ROOT / "engine.py", "schedule")
-    assert imports_from(ROOT / "services" / "aws_clients.py", "boto3")
+    assert imports_from(ROOT / "services" / "boto3_session.py", "boto3")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
 """The clients of many sources: what they have in common is held once."""
 
+from socket import socket
+
 import pytest
 from botocore.loaders import JSONFileLoader
 from botocore.utils import parse_timestamp
+from urllib3.util import connection
 
-from services.aws_clients import aws_session, logs_client, s3_client
+from services.aws_clients import logs_client, s3_client
 from services.boto3_session import moment
+from tests.fake_server import FakeServer, Reply, always
 from utils.settings import AwsAccess, LyveAccess
 
 
 def make_clients(source: str) -> None:
     """Makes the clients of one source, each with keys of its own."""
     s3_client(LyveAccess(source, source, "us-east-1", f"https://{source}.example.com"))
-    logs_client(aws_session(AwsAccess(source, source, "us-east-1")))
+    logs_client(AwsAccess(source, source, "us-east-1"))
 
 
 def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +32,23 @@ def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JSONFileLoader, "load_file", record)
     make_clients("america")
     assert loaded == []
+
+
+def test_tenants_of_one_endpoint_share_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS, each client of its own has 0.7 MB of certificates, which each connection reads."""
+    opened: list[socket] = []
+    create_connection = connection.create_connection
+
+    def record(*args: object, **options: object) -> socket:
+        opened.append(create_connection(*args, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    monkeypatch.setattr(connection, "create_connection", record)
+    with FakeServer(always(Reply(200, b"<ListBucketResult/>"))) as server:
+        for tenant in ("europe", "america"):
+            access = LyveAccess(tenant, tenant, "us-east-1", server.url)
+            assert "Contents" not in s3_client(access).list_objects_v2(Bucket="audit")
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services import aws_clients, check_service, lyve_check
+from services import check_service, http_session, lyve_check
 from services.checkpoint_service import CheckpointStore
 from services.console_service import print_checks
 from services.put_client import PutClient, StreamMissingError
@@ -629,10 +629,10 @@ def test_credentials_of_boto3s_own_are_found(here: Here) -> None:
 
 
 def test_a_profile_that_is_not_there_is_named(here: Here) -> None:
-    """boto3 wants it for each session, though the keys be given."""
+    """boto3 wants it for each client, though the keys be given."""
     here.environment["AWS_PROFILE"] = "no-such-profile"
     table = here.table()
-    for what in (LYVE_CONNECT, "find AWS credentials"):
+    for what in (LYVE_CONNECT, AWS_CONNECT):
         assert table[what].outcome == "failed"
         assert "ProfileNotFound" in table[what].detail
         assert "AWS_PROFILE" in table[what].detail
@@ -823,7 +823,7 @@ def test_a_host_that_can_not_be_reached_is_told(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue of a socket that accepts nothing is full, and what comes then is dropped."""
-    monkeypatch.setattr(aws_clients, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(http_session, "CONNECT_TIMEOUT_SECONDS", 0.2)
     with ExitStack() as stack:
         full, *callers = [stack.enter_context(socket.socket()) for _ in range(4)]
         full.bind(("127.0.0.1", 0))
@@ -871,7 +871,7 @@ def test_a_server_that_gives_no_answer_is_told_and_the_rest_is_tried(
         released.wait()
         return Reply(0)
 
-    monkeypatch.setattr(aws_clients, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(http_session, "READ_TIMEOUT_SECONDS", 0.2)
     with FakeServer(answer) as server:
         says = ("gives no answer within", "LYVE_ENDPOINT")
         change = environ(LYVE_ENDPOINT=server.url)

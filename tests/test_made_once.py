@@ -6,7 +6,8 @@ from threading import Barrier
 
 import pytest
 
-from services.aws_clients import aws_session, logs_client, s3_client
+from services.aws_clients import aws_credentials, logs_client, s3_client
+from services.boto3_session import boto3_session
 from services.http_session import http_session
 from services.made_once import MadeOnce
 from services.round_service import forget_clients
@@ -32,11 +33,12 @@ def asked_at_once(ask: Callable[[], object]) -> list[object]:
     "ask",
     [
         lambda: s3_client(LYVE),
-        lambda: aws_session(AWS),
-        lambda: logs_client(aws_session(AWS)),
+        boto3_session,
+        lambda: aws_credentials(AWS),
+        lambda: logs_client(AWS),
         lambda: http_session("http://127.0.0.1:9"),
     ],
-    ids=["s3", "session", "logs", "http"],
+    ids=["s3", "session", "credentials", "logs", "http"],
 )
 def test_threads_that_ask_at_once_get_the_same(ask: Callable[[], object]) -> None:
     """With one each, 50 sources of one tenant took 40 MB more, and each its own connections."""

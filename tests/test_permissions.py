@@ -10,6 +10,7 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
+from services.boto3_session import CALLED_METHODS
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
 from tests.installation import BUCKET, OUTPUT_BUCKET, REPOSITORY, Installation
@@ -77,15 +78,21 @@ def operations() -> dict[str, str]:
     return found
 
 
-def called(source: str) -> Iterator[str]:
-    """Yields the action of each call of a service in a module, PutLogEvents over HTTP included."""
+def methods(source: str) -> Iterator[str]:
+    """Yields the name of each method of a client that a module calls."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             names = [node.func.attr]
             if node.func.attr in {"get_paginator", "get_waiter"}:
                 names += [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
-            yield from (operations()[name] for name in names if name in operations())
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (name for name in names if name in operations())
+
+
+def called(source: str) -> Iterator[str]:
+    """Yields the action of each call of a service in a module, PutLogEvents over HTTP included."""
+    yield from (operations()[name] for name in methods(source))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
             target = re.fullmatch(r"Logs_\d+\.(\w+)", node.value)
             if target:
                 yield f"logs:{target[1]}"
@@ -101,6 +108,10 @@ def called_by_the_program() -> set[str]:
 def test_the_policies_allow_what_the_code_calls_and_no_more() -> None:
     optional = set().union(*OPTIONAL.values())
     assert allowed([*IAM_POLICIES, LYVE_POLICY]) == called_by_the_program() - optional
+
+
+def test_the_clients_have_the_methods_that_the_code_calls_and_no_more() -> None:
+    assert {name for path in PROGRAM for name in methods(path.read_text())} == CALLED_METHODS
 
 
 def test_what_is_optional_stands_there_if_the_code_calls_it() -> None:

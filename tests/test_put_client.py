@@ -3,7 +3,6 @@
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
 
-import boto3
 import pytest
 from urllib3.util import connection
 
@@ -21,17 +20,16 @@ def test_a_companys_own_authority_is_trusted_where_boto3_trusts_it(
 ) -> None:
     """Else everything works but the puts, and each of them passes for an unknown outcome."""
     authority = Authority(tmp_path)
-    session = boto3.Session("key", "secret", region_name="us-east-1")
     with FakeServer(always(Reply(200, b"{}")), authority.context()) as server:
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.path))
-        found = PutClient(session, server.url, source_of()).put(BATCH)
+        found = PutClient(server.url, source_of()).put(BATCH)
         assert (found.too_old_log_event_end_index, found.expired_log_event_end_index) == (0, 0)
         assert isinstance(found, RejectedInfo)
         monkeypatch.delenv("AWS_CA_BUNDLE")
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
         forget_clients()
         with pytest.raises(UnknownOutcomeError):
-            PutClient(session, server.url, source_of()).put(BATCH)
+            PutClient(server.url, source_of()).put(BATCH)
 
 
 def test_the_end_of_a_request_does_not_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +42,7 @@ def test_the_end_of_a_request_does_not_wait_for_an_answer(monkeypatch: pytest.Mo
         return opened[-1]
 
     monkeypatch.setattr(connection, "create_connection", record)
-    session = boto3.Session("key", "secret", region_name="us-east-1")
     with FakeServer(always(Reply(200, b"{}"))) as server:
-        client = PutClient(session, server.url, source_of())
+        client = PutClient(server.url, source_of())
         client.put(BATCH)
         assert [one.getsockopt(IPPROTO_TCP, TCP_NODELAY) for one in opened] == [1]
