@@ -53,7 +53,7 @@ class DueObjects:
 
     def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
         self.source = source
-        self._client = client
+        self.client = client
         self.bucket = AuditBucket(client, source, stop)
         self.store = CheckpointStore(client, source.output_bucket, source.state_name)
 
@@ -91,7 +91,7 @@ class DueObjects:
 
     def shards(self) -> list[Shard | None]:
         """Returns all replicas that have a checkpoint of the source, of whatever kind."""
-        return shards_with_state(self._client, self.source.output_bucket, self.source.name)
+        return shards_with_state(self.client, self.source.output_bucket, self.source.name)
 
     def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the listing.
@@ -139,7 +139,7 @@ class DueObjects:
         source, store = self.source, self.store
         if shard != source.shard:
             source = source.of_shard(shard)
-            store = CheckpointStore(self._client, source.output_bucket, source.state_name)
+            store = CheckpointStore(self.client, source.output_bucket, source.state_name)
         found = store.load()
         if found:
             check_identity(found, source.identity, store.name)

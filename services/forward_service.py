@@ -27,8 +27,8 @@ class Forwarder:
         self._report = report
         self.client = s3_client(source.lyve)
         self._due = DueObjects(source, self.client, shared.stop)
-        self._resumption = Resumption(self._due, self.client, report, shared)
-        self._handover = Handover(self._due, self.client, report, shared)
+        self._resumption = Resumption(self._due, report, shared)
+        self._handover = Handover(self._due, report, shared)
         self._progress: Progress | None = None
         self.survey = Survey()
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -21,9 +20,6 @@ from utils.model import Counts, Gauge
 from utils.progress import Progress
 from utils.settings import Source
 
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
-
 
 class Report(msgspec.Struct, frozen=True):
     """Takes what becomes of an iteration: status lines, counts, and how far it is."""
@@ -38,14 +34,12 @@ class Resumption:
 
     Args:
         due: of the source.
-        client: of Lyve Cloud's S3.
         report: takes what becomes of it.
         shared: with the other sources.
     """
 
-    def __init__(self, due: DueObjects, client: "S3Client", report: Report, shared: Shared) -> None:
+    def __init__(self, due: DueObjects, report: Report, shared: Shared) -> None:
         self._due = due
-        self._client = client
         self._report = report
         self._shared = shared
 
@@ -99,7 +93,7 @@ class Resumption:
             bucket=self._due.bucket,
             log_stream=log_stream,
             settler=settler,
-            quarantine=Quarantine(self._client, source.output_bucket, source.name),
+            quarantine=Quarantine(self._due.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(self._due.store, progress.snapshot, source.settle_seconds),
             status=self._report.status,

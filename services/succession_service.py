@@ -1,7 +1,6 @@
 """Hands a source over when the number of replicas that share it has changed."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -17,9 +16,6 @@ from utils.predecessors import Predecessor, Predecessors, kind_of
 from utils.progress import Progress
 from utils.sharding import Shard
 
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
-
 # The store's time comes in whole seconds.
 _STORE_STEP_MS = 1000
 _SHORTEST_WAIT_SECONDS = 1.0
@@ -34,15 +30,13 @@ class Handover:
 
     Args:
         due: of the source.
-        client: of Lyve Cloud's S3.
         report: takes what becomes of it.
         shared: with the other sources.
     """
 
-    def __init__(self, due: DueObjects, client: "S3Client", report: Report, shared: Shared) -> None:
+    def __init__(self, due: DueObjects, report: Report, shared: Shared) -> None:
         self._due = due
         self._source = due.source
-        self._client = client
         self._report = report
         self._shared = shared
         self._awaited: set[Shard | None] = set()
@@ -110,7 +104,7 @@ class Handover:
         return sorted(ahead, key=lambda one: (numbers[one.shard] < own, numbers[one.shard]))
 
     def _end(self, shard: Shard | None, outset: Outset, start: Start) -> None:
-        due = DueObjects(self._source.of_shard(shard), self._client, self._shared.stop)
+        due = DueObjects(self._source.of_shard(shard), self._due.client, self._shared.stop)
         found = due.store.load()
         if found is None or found.history.over_ms is not None:
             return
@@ -133,7 +127,7 @@ class Handover:
         claimed = due.store.load() or claim
         coverage = Coverage(claimed.coverage)
         begun = Outset(outset.now_ms, outset.top, claimed, False, coverage, Predecessors([]))
-        resumption = Resumption(due, self._client, self._report, self._shared)
+        resumption = Resumption(due, self._report, self._shared)
         with resumption.under_way(begun, start.owner) as (_, progress):
             return progress
 
