@@ -1,9 +1,11 @@
 """Builds the boto3 clients, in one place."""
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
 
 from services.boto3_session import boto3_session
 from services.client_errors import aws_errors, endpoint_errors, lyve_errors
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _ATTEMPTS = 5
+# A session makes no two clients at the same time:
+# https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
+_making = Lock()
 
 
 @MadeOnce
@@ -38,7 +43,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         s3={"addressing_style": "path"},
     )
     doing = "set up the connection to Lyve Cloud"
-    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"):
+    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
         client = boto3_session().client(
             "s3",
             region_name=access.region,
@@ -61,7 +66,7 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
     if access.access_key and access.secret_key:
         return Credentials(access.access_key, access.secret_key)
     with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-        return boto3_session().get_credentials()
+        return boto3_session(access.region).get_credentials()
 
 
 @MadeOnce
@@ -75,13 +80,16 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
     with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable):
-        client = boto3_session().client(
-            "logs",
-            region_name=access.region,
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-            config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
-        )
+        if aws_credentials(access) is None:
+            raise NoCredentialsError
+        with _making:
+            client = boto3_session(access.region).client(
+                "logs",
+                region_name=access.region,
+                aws_access_key_id=access.access_key,
+                aws_secret_access_key=access.secret_key,
+                config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
+            )
         share_connections(client)
         return client
 

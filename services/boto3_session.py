@@ -11,30 +11,31 @@ from botocore.utils import parse_timestamp
 
 from services.made_once import MadeOnce
 
-# A client has a hundred methods more, and what describes each: half of its memory.
-CALLED_METHODS = {
-    "create_log_stream",
-    "describe_log_groups",
-    "get_log_events",
-    "get_object",
-    "head_object",
-    "list_objects_v2",
-    "put_dashboard",
-    "put_object",
+# A client has a hundred methods more, and what describes each: half of its memory. By head_bucket
+# botocore itself looks for the region of a bucket when it is redirected.
+KEPT_METHODS = {
+    "s3": {"get_object", "head_bucket", "head_object", "list_objects_v2", "put_object"},
+    "cloudwatch-logs": {"create_log_stream", "describe_log_groups", "get_log_events"},
+    "cloudwatch": {"put_dashboard"},
 }
 # What describes the services is 10 MB for each client, once parsed: all have it from here.
 _loader = cache(create_loader)
 
 
 @MadeOnce
-def boto3_session() -> Session:
-    """Returns the session that makes the clients, with boto3's own credential chain."""
+def boto3_session(region: str | None = None) -> Session:
+    """Returns a session, with boto3's own credential chain.
+
+    Args:
+        region: where the chain asks for a role; None where the clients have keys of their own.
+    """
     base = BotocoreSession()
     base.register_component("data_loader", _loader(base.get_config_variable("data_path")))
     base.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
-    session = Session(botocore_session=base)
+    session = Session(botocore_session=base, region_name=region)
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
-    session.events.register_last("creating-client-class", _leave_out)
+    for service in KEPT_METHODS:
+        session.events.register_last(f"creating-client-class.{service}", _leave_out)
     return session
 
 
@@ -52,8 +53,8 @@ def moment(written: str | float) -> datetime:
     return parse_timestamp(written)  # type: ignore[arg-type] # or a number
 
 
-def _leave_out(class_attributes: dict[str, object], **_: object) -> None:
+def _leave_out(class_attributes: dict[str, object], event_name: str, **_: object) -> None:
     """Leaves the methods out of a client's class that nothing calls."""
-    for name in set(class_attributes) - CALLED_METHODS:
+    for name in set(class_attributes) - KEPT_METHODS[event_name.rpartition(".")[2]]:
         if not name.startswith("_"):
             del class_attributes[name]

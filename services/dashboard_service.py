@@ -108,7 +108,7 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
-        client = boto3_session().client(
+        client = boto3_session(access.region).client(
             "cloudwatch",
             region_name=access.region,
             aws_access_key_id=access.access_key,

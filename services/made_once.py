@@ -1,38 +1,47 @@
 """Makes what is costly once for the same arguments, whichever thread asks for it first."""
 
-from collections.abc import Callable
-from functools import lru_cache
-from threading import RLock
+from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import Generic, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
-# What was not used for long is forgotten: no more tenants than that ship at a time.
-_MOST_KEPT = 256
-# Sessions of boto3 are not made for several threads:
-# https://boto3.amazonaws.com/v1/documentation/api/latest/guide/resources.html#multithreading-or-multiprocessing-with-resources
-_making = RLock()
+
+class _Kept(Generic[Made]):
+    """What was made for some arguments; threads wait for it one by one."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.made: list[Made] = []
 
 
 class MadeOnce(Generic[Arguments, Made]):
     """A function whose result is kept: threads that ask at the same time all get the same one.
 
-    A cache of the standard library has each of them make its own.
+    A cache of the standard library has each of them make its own. Those that ask with other
+    arguments do not wait.
 
     Args:
-        make: the function.
+        make: the function; its arguments are hashable.
     """
 
     def __init__(self, make: Callable[Arguments, Made]) -> None:
         self.__doc__ = make.__doc__
-        self._kept = lru_cache(maxsize=_MOST_KEPT)(make)
+        self._make = make
+        self._lock = Lock()
+        self._kept: dict[Hashable, _Kept[Made]] = {}
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
         """Returns what was made for the arguments."""
-        with _making:
-            return self._kept(*args, **kwargs)  # type: ignore[arg-type] # they are hashable
+        with self._lock:
+            kept = self._kept.setdefault((args, *sorted(kwargs.items())), _Kept())
+        with kept.lock:
+            if not kept.made:
+                kept.made.append(self._make(*args, **kwargs))
+            return kept.made[0]
 
     def forget(self) -> None:
         """Makes all anew from now on."""
-        self._kept.cache_clear()
+        with self._lock:
+            self._kept = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -14,6 +14,8 @@ from services.round_service import forget_clients
 from utils.settings import AwsAccess, LyveAccess
 
 THREADS = 16
+# No test waits this long, unless the program hangs.
+DEADLINE_SECONDS = 20.0
 LYVE = LyveAccess("access", "secret", "us-east-1", "http://127.0.0.1:9")
 AWS = AwsAccess("access", "secret", "us-east-1")
 
@@ -57,6 +59,27 @@ def test_what_is_forgotten_is_made_anew() -> None:
     before = s3_client(LYVE)
     forget_clients()
     assert s3_client(LYVE) is not before
+
+
+def test_one_that_takes_long_holds_up_none_that_asks_for_another() -> None:
+    """A tenant's credentials may come from a program that hangs."""
+    begun, released = Event(), Event()
+
+    @MadeOnce
+    def make(tenant: str) -> str:
+        if tenant == "slow":
+            begun.set()
+            released.wait()
+        return tenant
+
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(make, "slow")
+        begun.wait()
+        try:
+            assert threads.submit(make, "quick").result(DEADLINE_SECONDS) == "quick"
+        finally:
+            released.set()
+        assert slow.result() == "slow"
 
 
 def test_a_failure_is_not_kept() -> None:
