@@ -10,6 +10,9 @@ from utils.progress import Mark, Snapshot
 _SAVE_EVERY_LINES = 10_000
 _SAVE_EVERY_SECONDS = 5.0
 _SHORTEST_INTERVAL_SECONDS = 0.2
+# A daemon that begins looks what is stored `settle_seconds` after the last save at the earliest.
+# What was sent before this part of it is stored by then.
+_ALIVE_PART = 0.75
 
 
 class CheckpointSaver:
@@ -22,13 +25,21 @@ class CheckpointSaver:
         store: where to save.
         snapshot: returns the checkpoint as of now.
         settle_seconds: of the source.
+        elapsed_seconds: returns a time that nobody sets.
     """
 
     def __init__(
-        self, store: CheckpointStore, snapshot: Callable[[], Snapshot], settle_seconds: float
+        self,
+        store: CheckpointStore,
+        snapshot: Callable[[], Snapshot],
+        settle_seconds: float,
+        elapsed_seconds: Callable[[], float],
     ) -> None:
         self._store = store
         self._snapshot = snapshot
+        self._elapsed_seconds = elapsed_seconds
+        self._alive_seconds = max(2 * _SHORTEST_INTERVAL_SECONDS, _ALIVE_PART * settle_seconds)
+        self._alive_until_seconds = elapsed_seconds()
         interval = min(_SAVE_EVERY_SECONDS, settle_seconds / 2)
         self._interval_seconds = max(_SHORTEST_INTERVAL_SECONDS, interval)
         self._changed = Condition()
@@ -67,6 +78,21 @@ class CheckpointSaver:
                 raise self._error
             is_near = mark.lines - self._mark.lines <= WINDOW_LINES
             return is_near and mark.objects < self._objects_named
+
+    def may_send(self) -> bool:
+        """Tells if no other daemon can have taken this one for dead; else asks for a save.
+
+        Raises:
+            ForwarderError: a save has failed, as with another owner.
+        """
+        with self._changed:
+            if self._error:
+                raise self._error
+            is_alive = self._elapsed_seconds() < self._alive_until_seconds
+            if not is_alive:
+                self._is_wanted = True
+                self._changed.notify_all()
+            return is_alive
 
     def wait_for_save(self, timeout_seconds: float) -> None:
         """Waits until a save is done, or the time is over."""
@@ -107,11 +133,13 @@ class CheckpointSaver:
         return self._is_wanted or self._is_closed
 
     def _save(self) -> None:
+        began_seconds = self._elapsed_seconds()
         snapshot = self._snapshot()
         self._store.save(snapshot.document)
         with self._changed:
             self._mark = snapshot.mark
             self._objects_named = snapshot.objects_named
+            self._alive_until_seconds = began_seconds + self._alive_seconds
             self._saves += 1
             self._is_wanted = False
             self._changed.notify_all()

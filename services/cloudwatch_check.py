@@ -158,7 +158,7 @@ class CloudWatchCheck:
         put_client = PutClient(self._endpoint.url, self._source)
         try:
             with self._errors("put events into", "logs:PutLogEvents"):
-                info = put_client.put([_EVENT_OF_1970])
+                info = put_client.put([_EVENT_OF_1970], lambda: True)
         except StreamMissingError:
             return self._missing()
         except RefusedError as exc:

@@ -58,6 +58,7 @@ class InFlight:
         self._pending: deque[Pending] = deque()
         self._next_upload_ms = rules.upload_ms
         self._lane = tools.shared.puts.lane(rules.concurrency)
+        tools.log_stream.open(tools.saver.may_send)
 
     def __bool__(self) -> bool:
         """Tells if a chunk is under way."""

@@ -1,5 +1,6 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
@@ -86,16 +87,22 @@ class PutClient:
         self._credentials = aws_credentials(source.aws)
         self._region = source.aws.region
 
-    def put(self, batch: Batch) -> RejectedInfo:
+    def put(self, batch: Batch, may_send: Callable[[], bool]) -> RejectedInfo:
         """Sends a valid batch once.
+
+        Args:
+            batch: the events.
+            may_send: asked when nothing is left to do but to send.
 
         Raises:
             NotStoredError, UnknownOutcomeError, RefusedError, StreamMissingError: as they say.
             ClientError: the service refuses the caller, as with wrong credentials.
         """
-        request = self._signed(self._body(batch))
+        request = self._signed(self._body(batch)).prepare()
+        if not may_send():
+            raise NotStoredError("the checkpoint is not saved")
         try:
-            answer = self._http.send(request.prepare())
+            answer = self._http.send(request)
         except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as exc:
             raise NotStoredError(type(exc).__name__) from exc
         except BotoCoreError as exc:

@@ -95,7 +95,12 @@ class Resumption:
             settler=settler,
             quarantine=Quarantine(self._due.client, source.output_bucket, source.name),
             progress=progress,
-            saver=CheckpointSaver(self._due.store, progress.snapshot, source.settle_seconds),
+            saver=CheckpointSaver(
+                self._due.store,
+                progress.snapshot,
+                source.settle_seconds,
+                self._shared.clock.elapsed_seconds,
+            ),
             status=self._report.status,
             gauge=self._report.gauge,
             counts=self._report.counts,

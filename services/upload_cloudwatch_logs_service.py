@@ -1,6 +1,6 @@
 """Delivers batches into one log stream, several in flight."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from threading import Event
 
@@ -42,6 +42,7 @@ class LogStream:
         self.log_stream = source.log_stream
         self._gauge = gauge
         self._stop = stop
+        self._may_send: Callable[[], bool] = _never
         self._is_closed = False
         self.read_back = ReadBack(self._client, source, gauge, stop)
         missing = f"Create the log group {source.log_group} in {source.aws.region}"
@@ -62,6 +63,14 @@ class LogStream:
             if exc.detail == "AccessDeniedException":
                 return None
             raise
+
+    def open(self, may_send: Callable[[], bool]) -> None:
+        """Lets batches be sent from now on.
+
+        Args:
+            may_send: asked before each put, which waits until it is so; it may raise instead.
+        """
+        self._may_send = may_send
 
     def close(self) -> None:
         """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
@@ -101,7 +110,7 @@ class LogStream:
                 break
             try:
                 with self._errors("put events into", "logs:PutLogEvents"):
-                    info = self._put_client.put(batch)
+                    info = self._put_client.put(batch, self._may_send)
                     self._gauge.trouble = ""
                     return info
             except StreamMissingError:
@@ -152,3 +161,7 @@ class LogStream:
 
     def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
+
+
+def _never() -> bool:
+    return False

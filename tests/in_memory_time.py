@@ -9,6 +9,9 @@ from services.put_pool import PutPool
 # 29 February 2024, noon.
 NOON_MS = 1_709_208_000_000
 HOUR_MS = 3_600_000
+# What other threads have time for meanwhile.
+_TURN_SECONDS = 0.001
+_MOST_TURNS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,7 +40,7 @@ class VirtualTime:
 
 
 class NoWait(Event):
-    """A stop; to wait for it moves the time.
+    """A stop; to wait for it moves the time, once the puts that are on their way have arrived.
 
     Args:
         time: what is moved.
@@ -46,9 +49,12 @@ class NoWait(Event):
     def __init__(self, time: VirtualTime) -> None:
         super().__init__()
         self._time = time
+        self.pools: list[NoWaitPool] = []
 
     def wait(self, timeout: float | None = None) -> bool:
         """Moves the time by the timeout; returns if the process is to end."""
+        for pool in self.pools:
+            pool.rest()
         self._time.now_ms += round((timeout or 0) * 1000)
         return self.is_set()
 
@@ -62,12 +68,22 @@ class NoWaitPool(PutPool):
         stop: set when the process is to end.
     """
 
-    def __init__(self, workers: int, time: VirtualTime, stop: Event) -> None:
+    def __init__(self, workers: int, time: VirtualTime, stop: NoWait) -> None:
         super().__init__(workers, time.seconds, stop)
         self._time = time
+        stop.pools.append(self)
+
+    def rest(self) -> None:
+        """Waits until no put is on its way, unless one is held up."""
+        with self._changed:
+            for _ in range(_MOST_TURNS):
+                if not any(lane.running for lane in [*self._lanes, *self._leaving]):
+                    return
+                self._changed.wait(_TURN_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         self._time.now_ms += ceil(seconds * 1000)
+        self._changed.wait(_TURN_SECONDS)
 
 
 def moment(time_ms: int) -> datetime:

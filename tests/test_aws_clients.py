@@ -62,9 +62,7 @@ def test_tenants_of_one_endpoint_share_its_connections(monkeypatch: pytest.Monke
     assert len(opened) == 1
 
 
-def test_a_role_by_web_identity_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_role_by_web_identity_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Kubernetes gives it; boto3 makes a client of its own for it."""
     token = tmp_path / "token"
     token.write_text("a-token-of-kubernetes")

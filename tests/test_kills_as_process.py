@@ -1,8 +1,12 @@
 """Killed as a process, with faults on all sides: nothing is lost, and nothing stands twice."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.audit_events import gzip_lines
+from tests.cloudwatch_process import CloudWatchStandin
+from tests.installation import Installation, eventually
 from tests.kill_rounds import PROBABILITIES, KillRound, Plan, Result
 from tests.seaweedfs import SeaweedFS
 
@@ -36,3 +40,28 @@ def test_killed_again_and_again(tmp_path: Path, seaweedfs: SeaweedFS) -> None:
     assert total.kills["while it takes over"]
     assert all(total.faults[name] for name in PROBABILITIES), total.faults
     assert total.events > 3000
+
+
+def test_one_that_stood_still_sends_nothing_when_it_wakes(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    """A paused container, or a machine that is moved: another one has shipped what it had begun."""
+    lines = [f'{{"number": {number}}}'.encode() for number in range(3000)]
+    installation.configuration |= {"batch_size": 10, "concurrency": 2, "settle_seconds": 2}
+    installation.put("S3-a.gz", gzip_lines(lines))
+    standin.control(latency_ms=50)
+    with installation.start("--once") as asleep:
+        eventually(lambda: puts_of(standin) > 20, "the 20th put", asleep.process)
+        asleep.send(signal.SIGSTOP)
+        standin.control(latency_ms=0)
+        other = installation.once()
+        asleep.send(signal.SIGCONT)
+        outcome = asleep.wait()
+    assert other.exit_status == 0, other.stderr
+    assert sorted(installation.messages()) == sorted(line.decode() for line in lines)
+    (error,) = outcome.errors
+    assert (outcome.exit_status, "Another daemon ships this source" in error.text) == (1, True)
+
+
+def puts_of(standin: CloudWatchStandin) -> int:
+    return standin.calls().operations.get("PutLogEvents", 0)

@@ -86,7 +86,7 @@ def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
         left = str(timedelta(seconds=min(round(seconds), _LONGEST_SECONDS)))
     objects = f"{gauge.objects:,} of {gauge.objects_total:,} objects"
     text = f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
-    return f"{text}, CloudWatch takes nothing now ({gauge.trouble})" if gauge.trouble else text
+    return f"{text}, nothing gets through now ({gauge.trouble})" if gauge.trouble else text
 
 
 def progress_bar(gauge: Gauge, elapsed_seconds: float) -> str:
