@@ -41,7 +41,7 @@ class Iteration:
     def progress(self) -> tuple[object, ...]:
         """What is another value whenever the iteration has come further."""
         listed = self._forwarder.survey.listed if self._forwarder else 0
-        return (*astuple(self.gauge), listed)
+        return (*astuple(replace(self.gauge, trouble="")), listed)
 
     def open(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well. Only a failure is reported."""

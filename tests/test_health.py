@@ -4,17 +4,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import cycle, islice
 from pathlib import Path
 
 import msgspec
 import pytest
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services import health_check, health_service
 from services.health_service import HealthSign, sign_path, signs
+from services.iteration_service import Iteration
+from services.tools import Shared
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
+from tests.in_memory import World, source_of
+from tests.in_memory_time import NOON_MS
 from tests.installation import REPOSITORY, Installation, RunningEngine, eventually
 from tests.s3_proxy import S3Proxy
 from tests.test_daemon import Daemon, numbered
@@ -27,6 +33,7 @@ from utils.health import (
     Work,
     ailments,
 )
+from utils.settings import Source
 
 HOUR = 3600.0
 PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
@@ -152,6 +159,37 @@ def test_a_place_that_can_not_be_written_stops_nothing(place: Path) -> None:
     told.sign.say({})
     told.sign.close()
     assert list(signs()) == []
+
+
+def test_another_reason_why_nothing_is_taken_is_no_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or an outage in which two errors take turns would be healthy for ever."""
+    made: list[Iteration] = []
+    seen: list[object] = []
+
+    class Watched(Iteration):
+        def __init__(self, source: Source, shared: Shared) -> None:
+            super().__init__(source, shared)
+            made.append(self)
+
+    def failing(error: Exception) -> Callable[[], None]:
+        def fail() -> None:
+            seen.append(made[0].progress)
+            raise error
+
+        return fail
+
+    monkeypatch.setattr("tests.in_memory.Iteration", Watched)
+    kinds = (EndpointConnectionError, ConnectTimeoutError)
+    errors = [kind(endpoint_url="https://logs.invalid") for kind in islice(cycle(kinds), 9)]
+    world = World()
+    world.put("February-2024/S3-a.gz", gzip_lines([b"{}"]), NOON_MS)
+    faults = {f"put {number}": failing(error) for number, error in enumerate(errors, 1)}
+    assert world.run(source_of(), faults).is_good
+    assert len(seen) == len(errors)
+    assert set(seen) == {seen[0]}
+    assert made[0].progress != seen[0]
 
 
 # The check, as a program.
