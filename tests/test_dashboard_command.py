@@ -12,6 +12,8 @@ from tests.dashboard_files import FOLDER, NAMES
 from tests.fake_server import FakeServer, Reply, always
 from tests.installation import AWS_REGION, LOG_GROUP, Installation, Outcome
 from tests.moto_process import MotoServer
+from utils.dashboards import Target, stored_name
+from utils.settings import AwsAccess
 
 CONSOLE = "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1"
 STORED = {f"{LOG_GROUP}-{AWS_REGION}-{name}" for name in NAMES}
@@ -158,6 +160,32 @@ def test_two_groups_that_would_share_their_dashboards_are_an_error(
     (text,) = failures(program.run("--install-dashboards"))
     assert text.startswith("The log groups lyve/audit and lyve.audit would share the dashboards")
     assert look(moto) == {}
+
+
+def test_a_long_name_is_cut_so_that_all_stay_apart(program: Installation, moto: MotoServer) -> None:
+    """A log group's name may have 512 characters, a dashboard's 255."""
+    groups = ["lyve/" + "a" * 506 + end for end in "12"]
+    program.configuration["sources"] = [
+        {"name": f"source-{number}", "log_group": group} for number, group in enumerate(groups)
+    ]
+    assert program.run("--install-dashboards").exit_status == 0
+    stored = look(moto)
+    assert len(stored) == 2 * len(NAMES)
+    for name, body in stored.items():
+        assert re.fullmatch("[A-Za-z0-9_-]{1,255}", name)
+        assert name.startswith("lyve-aaa")
+        dashboard = name.partition(f"-{AWS_REGION}-")[2]
+        assert json.loads(body) in [filled(dashboard, group) for group in groups]
+    assert program.run("--install-dashboards").exit_status == 0
+    assert set(look(moto)) == set(stored)
+
+
+def test_the_longest_region_and_the_longest_dashboard_leave_room_for_the_group() -> None:
+    longest = Target(AwsAccess(None, None, "us-somewhere-northeast-1"), "g" * 512)
+    for name in NAMES:
+        assert len(stored_name(name, longest)) <= 255
+    unchanged = Target(longest.aws, "g" * 200)
+    assert stored_name("usage", unchanged) == f"{'g' * 200}-{longest.aws.region}-usage"
 
 
 def test_a_missing_permission_is_named(program: Installation) -> None:

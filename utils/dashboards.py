@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 
 import msgspec
 
@@ -12,6 +13,9 @@ from utils.settings import AwsAccess, Source
 # https://docs.aws.amazon.com/general/latest/gr/rande.html
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 _CONSOLE = "console.aws.amazon.com"
+# A log group's name may have 512 characters, a dashboard's 255 with all that stands in it.
+_MOST_GROUP_CHARACTERS = 200
+_HASH_CHARACTERS = 8
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -51,6 +55,9 @@ def stored_name(dashboard: str, target: Target) -> str:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
     """
     group = re.sub("[^A-Za-z0-9_-]", "-", target.log_group)
+    if len(group) > _MOST_GROUP_CHARACTERS:
+        digest = sha256(target.log_group.encode()).hexdigest()[:_HASH_CHARACTERS]
+        group = f"{group[: _MOST_GROUP_CHARACTERS - _HASH_CHARACTERS - 1]}-{digest}"
     return f"{group}-{target.aws.region}-{dashboard}"
 
 
