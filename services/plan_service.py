@@ -1,11 +1,12 @@
 """Looks what the next iteration of a source would ship; it sends and writes nothing."""
 
+from contextlib import suppress
 from itertools import islice
 from threading import Event
 
 from services.aws_clients import s3_client
 from services.due_service import DueObjects
-from utils.batching import EVENT_OVERHEAD_BYTES
+from utils.batching import MAX_AGE_MS
 from utils.decompression import DamagedError
 from utils.model import LogObject, Start
 from utils.planning import Backlog
@@ -36,17 +37,17 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one
     if largest:
-        summary.sample = _sample(due, largest)
+        # An old object shows how late its events were written, not how old they are now.
+        as_of_ms = largest.last_modified_ms if summary.is_old(largest) else summary.now_ms
+        summary.sample = _sample(due, largest, as_of_ms - MAX_AGE_MS)
     return summary
 
 
-def _sample(due: DueObjects, log_object: LogObject) -> Sample:
+def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
     reader = due.bucket.reader
-    lines = content_bytes = 0
-    try:
+    sample = Sample()
+    with suppress(DamagedError):
         for line in islice(due.bucket.lines(log_object), _SAMPLE_LINES):
-            lines += 1
-            content_bytes += len(line) + EVENT_OVERHEAD_BYTES
-    except DamagedError:
-        pass
-    return Sample(lines, content_bytes, reader.bytes_read)
+            sample.note(line, oldest_ms)
+    sample.object_bytes = reader.bytes_read
+    return sample

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from utils.batching import MAX_AGE_MS
+from utils.batching import EVENT_OVERHEAD_BYTES, MAX_AGE_MS
+from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import LogObject
 
 # Standard class in us-east-1: https://aws.amazon.com/cloudwatch/pricing/
@@ -15,12 +16,28 @@ EVENTS_PER_SECOND = 20_000
 _GB = 10**9
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """What reading the beginning of one object showed."""
+class Sample(msgspec.Struct):
+    """What reading the beginning of one object showed; `old_lines` name a time that is past."""
 
     lines: int = 0
     content_bytes: int = 0
     object_bytes: int = 0
+    old_lines: int = 0
+
+    def note(self, line: bytes, oldest_ms: int) -> None:
+        """Takes the next line into account.
+
+        Args:
+            line: without its line end.
+            oldest_ms: what is before this is past, in ms since 1970.
+        """
+        self.lines += 1
+        self.content_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        try:
+            own_ms = event_time_ms(line)
+        except NotJsonError:
+            return
+        self.old_lines += own_ms is not None and own_ms < oldest_ms
 
 
 class Preview(msgspec.Struct):
@@ -32,17 +49,21 @@ class Preview(msgspec.Struct):
     old_bytes: int = 0
     oldest_ms: int | None = None
     newest_ms: int = 0
-    sample: Sample = Sample()
+    sample: Sample = msgspec.field(default_factory=Sample)
 
     def note(self, due: LogObject) -> None:
         """Takes an object into account."""
         self.objects += 1
         self.size_bytes += due.size_bytes
-        if due.last_modified_ms < self.now_ms - MAX_AGE_MS:
+        if self.is_old(due):
             self.old_bytes += due.size_bytes
         known_ms = due.last_modified_ms if self.oldest_ms is None else self.oldest_ms
         self.oldest_ms = min(known_ms, due.last_modified_ms)
         self.newest_ms = max(self.newest_ms, due.last_modified_ms)
+
+    def is_old(self, due: LogObject) -> bool:
+        """Tells if the events of an object are past, whatever time they name."""
+        return due.last_modified_ms < self.now_ms - MAX_AGE_MS
 
     def events(self) -> int:
         """Returns how many events there are, by the sample."""
@@ -51,6 +72,11 @@ class Preview(msgspec.Struct):
     def content_bytes(self) -> float:
         """Returns what CloudWatch counts of them, by the sample."""
         return self._share() * self.sample.content_bytes
+
+    def past_bytes(self) -> float:
+        """Returns the size of what is past: old objects, and by the sample a share of the rest."""
+        share = self.sample.old_lines / max(1, self.sample.lines)
+        return self.old_bytes + share * (self.size_bytes - self.old_bytes)
 
     def _share(self) -> float:
         return self.size_bytes / max(1, self.sample.object_bytes)
@@ -65,7 +91,7 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     events = sum(one.events() for one in due)
     content_gb = sum(one.content_bytes() for one in due) / _GB
     seconds = timedelta(seconds=round(events / EVENTS_PER_SECOND))
-    old = sum(one.old_bytes for one in due) / max(1, size_bytes)
+    old = sum(one.past_bytes() for one in due) / max(1, size_bytes)
     oldest_ms = min(one.oldest_ms or 0 for one in due)
     newest_ms = max(one.newest_ms for one in due)
     sampled = sum(one.sample.lines for one in due)
