@@ -1,7 +1,6 @@
 """Looks what the next iteration of a source would ship; it sends and writes nothing."""
 
 from contextlib import suppress
-from itertools import islice
 from threading import Event
 
 from services.aws_clients import s3_client
@@ -30,10 +29,13 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     """
     due = DueObjects(source, s3_client(source.lyve), stop)
     outset = due.outset(start)
+    checkpoints = [*(one.checkpoint for one in outset.predecessors), outset.checkpoint]
+    begun = {one.object.key: one for checkpoint in checkpoints for one in checkpoint.open}
     summary = Preview(outset.now_ms)
     largest: LogObject | None = None
     for one in due.listed(outset, Backlog()):
-        summary.note(one)
+        position = begun.get(one.key) or outset.position(one)
+        summary.note(one, position.lines)
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one
     if largest:
@@ -47,7 +49,10 @@ def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
     reader = due.bucket.reader
     sample = Sample()
     with suppress(DamagedError):
-        for line in islice(due.bucket.lines(log_object), _SAMPLE_LINES):
+        for line in due.bucket.lines(log_object):
+            # How many bytes the lines took is known where a piece ends.
+            if sample.lines >= _SAMPLE_LINES and reader.bytes_read > sample.object_bytes:
+                break
+            sample.object_bytes = reader.bytes_read
             sample.note(line, oldest_ms)
-    sample.object_bytes = reader.bytes_read
     return sample

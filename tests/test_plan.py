@@ -3,12 +3,13 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
-from tests.installation import BUCKET, Installation
+from tests.installation import BUCKET, Installation, eventually
 from tests.s3_proxy import S3Proxy
 from utils.batching import EVENT_OVERHEAD_BYTES
 from utils.model import LogObject
@@ -34,6 +35,17 @@ def estimated(plan: dict[str, str]) -> int:
     events = re.match(r"about ([\d,]+), ", plan["events"])
     assert events
     return int(events[1].replace(",", ""))
+
+
+def puts(standin: CloudWatchStandin) -> int:
+    """Returns how many PutLogEvents requests have arrived."""
+    return standin.calls().operations.get("PutLogEvents", 0)
+
+
+def random_lines(count: int) -> list[bytes]:
+    """Returns lines that compress about as well as real ones."""
+    random = Random(0)
+    return [b'{"number": %d, "id": "%x"}' % (n, random.getrandbits(512)) for n in range(count)]
 
 
 def timed(time: datetime, count: int) -> list[bytes]:
@@ -103,6 +115,32 @@ def test_the_events_of_an_old_object_do_not_make_a_new_one_old(
     assert plan["past 14 days"].startswith(f"about {sizes[0] / sum(sizes):.0%}: ")
 
 
+def test_of_an_object_that_is_shipped_in_part_the_rest_is_counted(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    count = 40_000
+    installation.configuration |= {"concurrency": 1}
+    installation.put("May-2024/S3-a.gz", gzip_lines(random_lines(count)))
+    standin.control(latency_ms=10)
+    with installation.start("--once") as engine:
+        eventually(lambda: puts(standin) > count / 100 / 4, "a quarter of it", engine.process)
+        outcome = engine.stop()
+    shipped = outcome.lines[-1].figures("accepted")["accepted"]
+    assert 0 < shipped < count
+    plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
+    assert estimated(plan) == pytest.approx(count - shipped, abs=count / 100)
+    assert installation.once().done.figures("accepted") == {"accepted": count - shipped}
+
+
+def test_of_an_object_that_has_grown_the_new_lines_are_counted(installation: Installation) -> None:
+    lines = numbered(3000)
+    installation.put("May-2024/S3-a.gz", gzip_lines(lines[:2000]))
+    installation.once()
+    installation.put("May-2024/S3-a.gz", gzip_lines(lines))
+    plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
+    assert plan["events"] == "about 1,000, by a sample of 3,000 lines"
+
+
 def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(
     installation: Installation,
 ) -> None:
@@ -140,3 +178,12 @@ def test_price_and_time_follow_from_the_sample() -> None:
     assert plan["past 14 days"].startswith("about 25%")
     assert plan["ingestion"] == "about $0.50 at $0.50 a GB"
     assert plan["time"].startswith(f"about {timedelta(seconds=2_000_000 / EVENTS_PER_SECOND)} at")
+
+
+def test_more_lines_shipped_than_the_sample_lets_expect_are_no_events() -> None:
+    preview = Preview(NOON_MS)
+    preview.note(LogObject(NOON_MS, "S3-a", "", 1000), shipped_lines=101)
+    preview.sample = Sample(10, 1000, 100)
+    plan = dict(rows([preview]))
+    assert plan["events"].startswith("about 0, ")
+    assert plan["ingestion"].startswith("about $0.00 ")

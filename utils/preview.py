@@ -47,14 +47,21 @@ class Preview(msgspec.Struct):
     objects: int = 0
     size_bytes: int = 0
     old_bytes: int = 0
+    shipped_lines: int = 0
     oldest_ms: int | None = None
     newest_ms: int = 0
     sample: Sample = msgspec.field(default_factory=Sample)
 
-    def note(self, due: LogObject) -> None:
-        """Takes an object into account."""
+    def note(self, due: LogObject, shipped_lines: int = 0) -> None:
+        """Takes an object into account.
+
+        Args:
+            due: the object.
+            shipped_lines: how many of its lines are shipped already.
+        """
         self.objects += 1
         self.size_bytes += due.size_bytes
+        self.shipped_lines += shipped_lines
         if self.is_old(due):
             self.old_bytes += due.size_bytes
         known_ms = due.last_modified_ms if self.oldest_ms is None else self.oldest_ms
@@ -67,19 +74,17 @@ class Preview(msgspec.Struct):
 
     def events(self) -> int:
         """Returns how many events there are, by the sample."""
-        return round(self._share() * self.sample.lines)
+        lines = self.size_bytes / max(1, self.sample.object_bytes) * self.sample.lines
+        return max(0, round(lines - self.shipped_lines))
 
     def content_bytes(self) -> float:
         """Returns what CloudWatch counts of them, by the sample."""
-        return self._share() * self.sample.content_bytes
+        return self.events() * self.sample.content_bytes / max(1, self.sample.lines)
 
     def past_bytes(self) -> float:
         """Returns the size of what is past: old objects, and by the sample a share of the rest."""
         share = self.sample.old_lines / max(1, self.sample.lines)
         return self.old_bytes + share * (self.size_bytes - self.old_bytes)
-
-    def _share(self) -> float:
-        return self.size_bytes / max(1, self.sample.object_bytes)
 
 
 def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
