@@ -16,7 +16,7 @@ from utils.settings import Source
 def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Event) -> bool:
     """Prints what the next iteration would ship of each source; returns if all could be told.
 
-    Behind the last of several sources stands the total of all.
+    Behind the last of several sources stands the total, and how many it lacks because they failed.
 
     Args:
         sources: what to ship where.
@@ -26,9 +26,12 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
     """
     told = [_print_plan(source, start, clock, stop) for source in sources]
     previews = [one for one in told if one]
+    failed = len(sources) - len(previews)
     if len(sources) > 1:
-        _print_table(f"{len(sources)} sources", rows(previews))
-    return len(previews) == len(sources)
+        lacking = f"{failed}, of which nothing is known or counted here"
+        table = [("failed", lacking)] if failed else []
+        _print_table(f"{len(sources)} sources", table + (rows(previews) if previews else []))
+    return not failed
 
 
 def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:

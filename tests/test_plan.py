@@ -155,6 +155,26 @@ def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(
     assert "NoSuchBucket" in error.text
 
 
+def test_the_total_says_how_many_sources_it_lacks(installation: Installation) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
+    broken = [{"name": name, "bucket_name": "no-such-bucket"} for name in ("first", "second")]
+    installation.configuration["sources"] = [*broken, {"name": "good"}]
+    total = tables(installation.run("--plan").stdout)["3 sources"]
+    assert total["failed"] == "2, of which nothing is known or counted here"
+    assert total["objects due"] == "1"
+
+
+def test_where_all_sources_failed_there_is_no_total(installation: Installation) -> None:
+    """An answer of 0 would be taken for one."""
+    broken = [{"name": name, "bucket_name": "no-such-bucket"} for name in ("first", "second")]
+    installation.configuration["sources"] = broken
+    outcome = installation.run("--plan")
+    assert (outcome.exit_status, len(outcome.errors)) == (1, 2)
+    assert tables(outcome.stdout) == {
+        "2 sources": {"failed": "2, of which nothing is known or counted here"}
+    }
+
+
 def test_behind_several_sources_stands_the_total(installation: Installation) -> None:
     installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
     installation.put("May-2024/IAM-a.gz", gzip_lines(numbered(7)))
