@@ -57,6 +57,17 @@ class Forwarder:
             self._progress = progress
             self._ship_due(shipper, progress, outset)
 
+    def look(self, start: Start) -> None:
+        """Lists the bucket for `survey`, and ships nothing.
+
+        Raises:
+            ForwarderError: the buckets or the checkpoint can't be used.
+        """
+        backlog = Backlog()
+        for _ in self._due.listed(self._due.outset(start), backlog):
+            pass
+        self.survey = backlog.survey
+
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         backlog = Backlog()
         self.survey = backlog.survey

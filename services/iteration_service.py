@@ -1,6 +1,7 @@
 """Runs one iteration of one source, and reports it in status lines."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec.structs import astuple, replace
 
@@ -54,9 +55,22 @@ class Iteration:
         return self._report(is_good)
 
     def _ship(self, forwarder: Forwarder, start: Start) -> None:
-        forwarder.run(start)
-        self._trail = self._followed(self._latest(forwarder).trail(), forwarder)
+        try:
+            forwarder.run(start)
+        except StoppedError:
+            raise
+        except ForwarderError:
+            # That it failed is told last, also where a gap can't be looked for.
+            with suppress(ForwarderError):
+                self._look_for_gap(forwarder, start)
+            raise
+        self._trail = self._followed(forwarder)
         self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
+
+    def _look_for_gap(self, forwarder: Forwarder, start: Start) -> None:
+        if self.source.gap_hours is not None:
+            forwarder.look(start)
+            self._trail = self._followed(forwarder)
 
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
@@ -73,10 +87,11 @@ class Iteration:
             return False
         return True
 
-    def _followed(self, trail: Trail, forwarder: Forwarder) -> Trail:
+    def _followed(self, forwarder: Forwarder) -> Trail:
         """Reports a gap that has begun or ended, and returns the trail behind the listing."""
         now = self._clock.now()
         log_type, hours = self.source.log_type, self.source.gap_hours
+        trail = self._latest(forwarder).trail()
         followed = trail.listed(forwarder.survey.newest_of_type_ms, now)
         if hours is not None and trail.gap_since and not followed.gap_since:
             text = f"New objects of the type {log_type} are there again, after a gap."

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
-from tests.faults import client_error
+from tests.faults import EXPIRED, Fault, client_error
 from tests.in_memory import World, source_of
 from tests.in_memory_s3 import OUTPUT_BUCKET, StoredObject
 from tests.in_memory_time import HOUR_MS, NOON_MS, moment
@@ -210,6 +210,41 @@ def test_an_iteration_that_fails_does_not_make_a_gap_new() -> None:
     world.buckets[BUCKET] = bucket
     run_at(world, 26, gap_hours=DAY_HOURS)
     assert len(gap_lines(world)) == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "fault"), [("stream 1", client_error("ExpiredTokenException")), ("put 1", EXPIRED)]
+)
+def test_an_iteration_that_fails_tells_a_gap_and_its_end_too(point: str, fault: Fault) -> None:
+    """CloudWatch may be out of order while Lyve Cloud stops writing: each is told."""
+    world = World()
+    put(world, "a")
+    run_at(world, 1, gap_hours=DAY_HOURS)
+    put(world, "late", -1)
+    for hours, reported in [(24, 1), (25, 1), (26, 2), (27, 2)]:
+        if hours == 26:
+            put(world, "b", 26)
+        world.time.now_ms = NOON_MS + hours * HOUR_MS
+        assert not world.run(source_of(gap_hours=DAY_HOURS), {point: fault}).is_good
+        assert len(gap_lines(world)) == reported
+        assert latest(world)["level"] == "ERROR"
+        assert "ExpiredToken" in str(latest(world)["message"])
+    begun, ended = gap_lines(world)
+    assert begun.startswith("2024-03-01T12:00:00Z WARN No new object of the type S3 for 24 hours.")
+    assert ended.startswith("2024-03-01T14:00:00Z WARN New objects of the type S3 are there again")
+
+
+def test_a_stop_looks_for_no_gap() -> None:
+    """It has ten seconds."""
+    world = World()
+    put(world, "a")
+    run_at(world, 1, gap_hours=DAY_HOURS)
+    put(world, "late", -1)
+    world.time.now_ms = NOON_MS + DAY_HOURS * HOUR_MS
+    world.stop.set()
+    world.run(source_of(gap_hours=DAY_HOURS))
+    assert gap_lines(world) == []
+    assert str(latest(world)["message"]).startswith("Stopped before ")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"gap_since": 1}', b"\xff"])
