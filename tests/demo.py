@@ -131,7 +131,8 @@ class Demo:
             raise DemoError(f"engine.py ended with status {status}. It said:\n{said[-2000:]}")
 
     def _new_status_lines(self) -> Iterator[str]:
-        listing = self._s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix="integration-logs/")
+        # By year; beside these stands the last status of each source, which is JSON.
+        listing = self._s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix="integration-logs/2")
         keys = {entry["Key"] for entry in listing.get("Contents", [])} - self._shown
         self._shown |= keys
         for key in sorted(keys):

@@ -45,3 +45,4 @@ def test_without_docker_the_packages_are_installed_and_an_iteration_runs(
 def test_the_demo_shows_that_nothing_is_missing() -> None:
     done = run(commands("documentation/contributing.md", "demo"), dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("  3 status lines, in the bucket audit-logs-integration:\n") == 2
