@@ -200,6 +200,16 @@ def test_price_and_time_follow_from_the_sample() -> None:
     assert plan["time"].startswith(f"about {timedelta(seconds=2_000_000 / EVENTS_PER_SECOND)} at")
 
 
+def test_the_share_past_14_days_is_one_of_events() -> None:
+    """Those of one source may be far smaller than those of another."""
+    previews = []
+    for lines, old_lines in [(100, 100), (300, 0)]:
+        preview = Preview(NOON_MS, sample=Sample(lines, 1000, 1000, old_lines))
+        preview.note(LogObject(NOON_MS, "S3-a", "", 1000))
+        previews.append(preview)
+    assert dict(rows(previews))["past 14 days"].startswith("about 25%")
+
+
 def test_more_lines_shipped_than_the_sample_lets_expect_are_no_events() -> None:
     preview = Preview(NOON_MS)
     preview.note(LogObject(NOON_MS, "S3-a", "", 1000), shipped_lines=101)

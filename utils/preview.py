@@ -81,10 +81,11 @@ class Preview(msgspec.Struct):
         """Returns what CloudWatch counts of them, by the sample."""
         return self.events() * self.sample.content_bytes / max(1, self.sample.lines)
 
-    def past_bytes(self) -> float:
-        """Returns the size of what is past: old objects, and by the sample a share of the rest."""
+    def past_events(self) -> float:
+        """Returns how many are past: all of old objects, and by the sample a share of the rest."""
         share = self.sample.old_lines / max(1, self.sample.lines)
-        return self.old_bytes + share * (self.size_bytes - self.old_bytes)
+        past_bytes = self.old_bytes + share * (self.size_bytes - self.old_bytes)
+        return self.events() * past_bytes / max(1, self.size_bytes)
 
 
 def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
@@ -96,7 +97,7 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     events = sum(one.events() for one in due)
     content_gb = sum(one.content_bytes() for one in due) / _GB
     seconds = timedelta(seconds=round(events / EVENTS_PER_SECOND))
-    old = sum(one.past_bytes() for one in due) / max(1, size_bytes)
+    past = sum(one.past_events() for one in due) / max(1, events)
     oldest_ms = min(one.oldest_ms or 0 for one in due)
     newest_ms = max(one.newest_ms for one in due)
     sampled = sum(one.sample.lines for one in due)
@@ -105,7 +106,7 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
         ("size", f"{size_bytes:,} bytes as stored"),
         ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
         ("events", f"about {events:,}, by a sample of {sampled:,} lines"),
-        ("past 14 days", f"about {old:.0%}: these get the time of their upload"),
+        ("past 14 days", f"about {past:.0%}: these get the time of their upload"),
         ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
         ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
     ]
