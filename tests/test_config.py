@@ -467,6 +467,17 @@ def test_another_endpoint(url: str) -> None:
         ("https://s3.example.com:0", "its port is 0"),
         ("https://[::1", "its host or its port is malformed"),
         ("https://s3.example.com/a b", "it has white space, ? or # in it"),
+        (
+            "https://s3.example.com/audit",
+            "it has a path; allowed: https:// or http://, a host, and",
+        ),
+        ("https://s3.example.com//", "it has a path"),
+        ("https://audit.s3.example.com", 'its host begins with the name of the bucket "audit";'),
+        (
+            "https://STATE.s3.example.com:443/",
+            'its host begins with the name of the bucket "state"',
+        ),
+        ("https://audit", 'its host begins with the name of the bucket "audit"'),
     ],
 )
 def test_what_cannot_be_an_endpoint(url: str, reason: str) -> None:
@@ -666,6 +677,15 @@ def test_a_problem_with_a_plain_variable_is_told_once() -> None:
 )
 def test_a_problem_with_sources_says_where_it_is(content: object, expected: str) -> None:
     assert problem(content).startswith(f"config.json: {expected}")
+
+
+def test_no_endpoint_begins_with_a_bucket_of_any_source_and_the_error_names_the_source() -> None:
+    """By paths a server would take what is for the output bucket into that one."""
+    own = {"OTHER_LYVE_ENDPOINT": "https://acme.s3.example.com"}
+    text = problem(named(ACME, OTHER), environment(**own))
+    assert text.startswith('environment: source "other": OTHER_LYVE_ENDPOINT is "https://acme.s3.')
+    assert text.endswith("Write only what is like https://s3.example.com.")
+    assert parse(DOCUMENT, environment(LYVE_ENDPOINT="https://audits.example.com"))
 
 
 def test_a_bucket_of_the_same_name_behind_another_endpoint_is_another_bucket() -> None:

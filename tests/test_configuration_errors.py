@@ -12,7 +12,7 @@ import pytest
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_client import ACCESS_KEY
 from tests.cloudwatch_process import CloudWatchStandin
-from tests.installation import LOG_GROUP, Installation, Outcome
+from tests.installation import BUCKET, LOG_GROUP, Installation, Outcome, keys_of
 
 EVENTS = [b'{"number": %d}' % number for number in range(5)]
 UNKNOWN_KEY = "AKIAUNKNOWNKEYEXAMPLE"
@@ -103,6 +103,16 @@ def test_a_secret_in_the_wrong_place_is_not_shown(installation: Installation) ->
     }
     installation.environment["LYVE_ENDPOINT"] = f"http://x:{secrets['LYVE_SECRET']}@127.0.0.1"
     assert len(problems(installation.once())) == 4
+
+
+def test_an_endpoint_that_names_a_bucket_writes_nothing_into_the_audit_bucket(
+    installation: Installation,
+) -> None:
+    """Taken as it stands, the status lines would be objects of the audit bucket."""
+    installation.environment["LYVE_ENDPOINT"] += f"/{BUCKET}"
+    (text,) = problems(installation.once())
+    assert "which is not an endpoint (it has a path; allowed: " in text
+    assert list(keys_of(installation.s3, BUCKET)) == []
 
 
 def test_a_secret_can_stand_in_a_file(installation: Installation) -> None:

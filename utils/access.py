@@ -1,6 +1,7 @@
 """The variables of one source to its access to Lyve Cloud and to AWS."""
 
 import re
+from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
 from utils.environment import Variables, looks_like_key
@@ -13,11 +14,16 @@ _LYVE_REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
-def lyve_access(variables: Variables) -> LyveAccess | None:
-    """Returns the access to Lyve Cloud, or None if `variables` found a problem with it."""
+def lyve_access(variables: Variables, buckets: Collection[str]) -> LyveAccess | None:
+    """Returns the access to Lyve Cloud, or None if `variables` found a problem with it.
+
+    Args:
+        variables: those of the source.
+        buckets: the names of all sources' buckets, none of which an endpoint may begin with.
+    """
     access_key, secret_key = variables.pair("LYVE")
     region = _region(variables, "LYVE_REGION", _LYVE_REGION, "letters, digits and hyphens")
-    endpoint_url = _endpoint_url(variables, region)
+    endpoint_url = _endpoint_url(variables, region, buckets)
     if access_key and secret_key and region and endpoint_url:
         return LyveAccess(access_key, secret_key, region, endpoint_url)
     return None
@@ -46,26 +52,29 @@ def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str
     return ""
 
 
-def _endpoint_url(variables: Variables, region: str) -> str:
+def _endpoint_url(variables: Variables, region: str, buckets: Collection[str]) -> str:
     name, value = variables.get("LYVE_ENDPOINT")
     if not value:
         return f"https://s3.{region}.lyvecloud.seagate.com"
-    fault = _endpoint_fault(value)
+    fault = _endpoint_fault(value, buckets)
     if not fault:
         return value
     # A password or a signature in it is a secret.
     hidden = looks_like_key(value) or re.search("[@?#]", value)
     what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
-    variables.report(name, what, fault, "Write it like https://s3.example.com")
+    allowed = "allowed: https:// or http://, a host, and a port where it needs one"
+    hint = "Write only what is like https://s3.example.com"
+    variables.report(name, what, f"{fault}; {allowed}", hint)
     return ""
 
 
-def _endpoint_fault(value: str) -> str:
+def _endpoint_fault(value: str, buckets: Collection[str]) -> str:
     try:
         url = urlsplit(value)
-        return _url_fault(value, url) or ("its port is 0" if url.port == 0 else "")
+        fault = _url_fault(value, url) or ("its port is 0" if url.port == 0 else "")
     except ValueError:
         return "its host or its port is malformed"
+    return fault or _bucket_fault(url, buckets)
 
 
 def _url_fault(value: str, url: SplitResult) -> str:
@@ -81,3 +90,11 @@ def _url_fault(value: str, url: SplitResult) -> str:
     if re.search(r"[?#\s]", value):
         return "it has white space, ? or # in it"
     return ""
+
+
+def _bucket_fault(url: SplitResult, buckets: Collection[str]) -> str:
+    """Tells where a bucket stands in it: what is for another one would land in that bucket."""
+    if url.path not in {"", "/"}:
+        return "it has a path"
+    named = [bucket for bucket in buckets if f"{url.hostname}.".startswith(f"{bucket}.")]
+    return f"its host begins with the name of the bucket {found(named[0])}" if named else ""

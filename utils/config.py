@@ -59,9 +59,10 @@ def parse_sources(
 
     entries, problems = read_entries(document)
     accesses: list[_Access] = []
+    buckets = sorted(_buckets(entries))
     for entry in entries:
         variables = Variables(environment, read_secret, entry.name)
-        accesses.append((lyve_access(variables), aws_access(variables)))
+        accesses.append((lyve_access(variables, buckets), aws_access(variables)))
         variables.report_slips()
         problems += variables.problems
     problems += [*_written_inputs(entries, accesses), *log_format_problems(environment)]
@@ -72,6 +73,11 @@ def parse_sources(
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
+
+
+def _buckets(entries: Iterable[Entry]) -> set[str]:
+    named = (entry.keys.get(key) for entry in entries for key in ("bucket_name", "output_bucket"))
+    return {bucket for bucket in named if isinstance(bucket, str)}
 
 
 def _malformed_shard(written: str) -> ForwarderError:
