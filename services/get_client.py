@@ -31,7 +31,7 @@ class GetClient:
 
     def __init__(self, access: LyveAccess, bucket: str) -> None:
         self._http = http_session(access.endpoint_url)
-        self._bucket_url = f"{access.endpoint_url.rstrip('/')}/{bucket}/"
+        self._bucket_url = f"{access.endpoint_url}/{bucket}/"
         self._credentials = Credentials(access.access_key, access.secret_key)
         self._region = access.region
 

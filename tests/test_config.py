@@ -441,16 +441,20 @@ def test_a_key_in_the_place_of_a_region_is_not_shown(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("written", "url"),
     [
-        "https://s3.site.account.lyve.seagate.com",
-        "http://127.0.0.1:9000",
-        "http://[::1]:9000/",
-        "HTTPS://minio_1:443",
+        ("https://s3.site.account.lyve.seagate.com", "https://s3.site.account.lyve.seagate.com"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("http://[::1]:9000/", "http://[::1]:9000"),
+        ("HTTPS://Minio_1:443", "https://minio_1"),
+        ("http://MINIO:0080/", "http://minio"),
+        ("http://minio:", "http://minio"),
+        ("http://minio:443", "http://minio:443"),
     ],
 )
-def test_another_endpoint(url: str) -> None:
-    assert parse(DOCUMENT, environment(LYVE_ENDPOINT=url))[0].lyve.endpoint_url == url
+def test_another_endpoint_in_its_one_form(written: str, url: str) -> None:
+    (source,) = parse(DOCUMENT, environment(LYVE_ENDPOINT=written))
+    assert source.lyve.endpoint_url == url
 
 
 @pytest.mark.parametrize(
@@ -686,6 +690,20 @@ def test_no_endpoint_begins_with_a_bucket_of_any_source_and_the_error_names_the_
     assert text.startswith('environment: source "other": OTHER_LYVE_ENDPOINT is "https://acme.s3.')
     assert text.endswith("Write only what is like https://s3.example.com.")
     assert parse(DOCUMENT, environment(LYVE_ENDPOINT="https://audits.example.com"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://s3.us-west-1.lyvecloud.seagate.com/",
+        "https://S3.us-west-1.LyveCloud.seagate.com",
+        "HTTPS://s3.us-west-1.lyvecloud.seagate.com:443",
+    ],
+)
+def test_the_same_endpoint_written_otherwise_is_the_same(written: str) -> None:
+    sources = named(ACME, {**OTHER, "output_bucket": "acme"})
+    text = problem(sources, environment(OTHER_LYVE_ENDPOINT=written))
+    assert 'output_bucket "acme" is the bucket_name of the source "acme.eu"' in text
 
 
 def test_a_bucket_of_the_same_name_behind_another_endpoint_is_another_bucket() -> None:

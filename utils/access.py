@@ -13,6 +13,8 @@ _AWS_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 _LYVE_REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def lyve_access(variables: Variables, buckets: Collection[str]) -> LyveAccess | None:
     """Returns the access to Lyve Cloud, or None if `variables` found a problem with it.
@@ -55,10 +57,10 @@ def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str
 def _endpoint_url(variables: Variables, region: str, buckets: Collection[str]) -> str:
     name, value = variables.get("LYVE_ENDPOINT")
     if not value:
-        return f"https://s3.{region}.lyvecloud.seagate.com"
+        return _normalised(f"https://s3.{region}.lyvecloud.seagate.com")
     fault = _endpoint_fault(value, buckets)
     if not fault:
-        return value
+        return _normalised(value)
     # A password or a signature in it is a secret.
     hidden = looks_like_key(value) or re.search("[@?#]", value)
     what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
@@ -66,6 +68,14 @@ def _endpoint_url(variables: Variables, region: str, buckets: Collection[str]) -
     hint = "Write only what is like https://s3.example.com"
     variables.report(name, what, f"{fault}; {allowed}", hint)
     return ""
+
+
+def _normalised(value: str) -> str:
+    """Returns the one form of all that lead to the same server, so that two can be compared."""
+    url = urlsplit(value)
+    host = f"[{url.hostname}]" if "[" in url.netloc else url.hostname
+    is_default = url.port in {None, _DEFAULT_PORTS[url.scheme]}
+    return f"{url.scheme}://{host}" + ("" if is_default else f":{url.port}")
 
 
 def _endpoint_fault(value: str, buckets: Collection[str]) -> str:
