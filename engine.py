@@ -15,7 +15,7 @@ from schedule import Scheduler
 
 from services.allocator import use_one_arena
 from services.background import attend
-from services.command_line import parser
+from services.command_line import read_options
 from services.console_service import print_checks, print_plans
 from services.dashboard_service import install_dashboards, print_dashboard
 from services.health_service import HealthSign
@@ -146,12 +146,12 @@ def main(arguments: Sequence[str]) -> int:
         arguments: of the command line, without the program's name.
     """
     use_one_arena()
-    options = parser(Path(__file__).with_name("config.json")).parse_args(arguments)
     _use_utc()
-    engine = Engine(options.config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: engine.stop.set())
     try:
+        options = read_options(arguments, Path(__file__).with_name("config.json"))
+        engine = Engine(options.config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: engine.stop.set())
         read_sources(options.config)
         if options.dashboard is not None:
             return engine.run_dashboard(options.dashboard)

@@ -1,20 +1,65 @@
 """The options of the command line."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from utils.errors import ConfigurationError, ForwarderError
 from utils.version import VERSION
+from utils.wording import did_you_mean, found, printable
+
+_OPTIONS = ("--once", "--check", "--plan", "--dashboard", "--install-dashboards", "--config")
+_BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name"
 
 
-def parser(config_path: Path) -> ArgumentParser:
-    """Returns what reads the options.
+def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
+    """Returns what is asked for.
 
     Args:
+        arguments: of the command line, without the program's name.
         config_path: of the configuration where no other is named.
+
+    Raises:
+        ConfigurationError: all that is no option, without what may be a secret.
     """
+    reader = _reader(config_path)
+    usage = " ".join(reader.format_usage().split())
+    try:
+        options, unknown = reader.parse_known_args(arguments)
+    except ArgumentError as exc:  # its own words have the value in them
+        message = f"The option {exc.argument_name} is not used as it is meant"
+        raise ConfigurationError([ForwarderError(message, usage)]) from None
+    if unknown:
+        raise ConfigurationError(_problems(unknown, usage))
+    return options
+
+
+def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
+    names = [one.partition("=")[0] for one in unknown if one.startswith("-")]
+    if not names:
+        message = "An argument is no option, so it is not shown"
+        return [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
+    return [
+        ForwarderError(
+            f"There is no option {_shown(name)}",
+            usage,
+            did_you_mean(name, _OPTIONS) or _BEFORE_THE_IMAGE,
+        )
+        for name in names
+    ]
+
+
+def _shown(name: str) -> str:
+    """Returns the name; of a short option one letter, as its value may follow at once."""
+    return printable(found(name if name.startswith("--") else name[:2]))
+
+
+def _reader(config_path: Path) -> ArgumentParser:
     reader = ArgumentParser(
         prog="engine.py",
         description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+        allow_abbrev=False,
+        exit_on_error=False,
     )
     kinds = reader.add_mutually_exclusive_group()
     kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")

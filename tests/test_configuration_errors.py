@@ -126,11 +126,51 @@ def test_a_secret_can_stand_in_a_file(installation: Installation) -> None:
     assert text.startswith("environment: LYVE_SECRET_FILE names a file that can't be used")
 
 
-def test_an_unknown_argument_is_refused(installation: Installation) -> None:
-    outcome = installation.run("--onec")
+BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name."
+SECRET = "hidden/secret+key"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "beginning", "end"),
+    [
+        (["--chekc"], 'There is no option "--chekc"', 'Did you mean "--check"? Then write that.'),
+        (["-check"], 'There is no option "-c"', 'Did you mean "--check"? Then write that.'),
+        (["-e", f"LYVE_SECRET={SECRET}"], 'There is no option "-e"', BEFORE_THE_IMAGE),
+        ([f"-eLYVE_SECRET={SECRET}"], 'There is no option "-e"', BEFORE_THE_IMAGE),
+        ([f"-e{SECRET}"], 'There is no option "-e"', BEFORE_THE_IMAGE),
+        ([f"--env=LYVE_SECRET={SECRET}"], 'There is no option "--env"', BEFORE_THE_IMAGE),
+        ([f"LYVE_SECRET={SECRET}"], "An argument is no option, so it is not", BEFORE_THE_IMAGE),
+        ([f"--once={SECRET}"], "The option --once is not used as it is meant", "--config PATH])."),
+        ([f"-h{SECRET}"], "The option -h/--help is not used as it is", "--config PATH])."),
+        (["--check", "--once"], "The option --once is not used as it is", "--config PATH])."),
+        (["--dashboard", "-e"], "The option --dashboard is not used as", "--config PATH])."),
+        ([f"--conf={SECRET}"], 'There is no option "--conf"', 'Did you mean "--config"? Then'),
+    ],
+)
+def test_an_argument_that_is_wrong_is_named_without_its_value(
+    arguments: list[str], beginning: str, end: str, installation: Installation
+) -> None:
+    installation.secrets.add(SECRET)
+    (text,) = problems(installation.run(*arguments))
+    assert text.startswith(beginning)
+    assert "(usage: engine.py [-h] [--once | --check | " in text
+    assert end in text
+
+
+def test_each_unknown_option_is_a_line_and_a_json_object_if_that_is_asked_for(
+    installation: Installation,
+) -> None:
+    installation.environment["LOG_FORMAT"] = "json"
+    secret = f"AWS_SECRET={SECRET}"
+    outcome = installation.run("-e", secret, "--chekc", "--env-file", "x")
     assert outcome.exit_status == 2
-    assert "--onec" in outcome.stderr
-    assert "usage:" in outcome.stderr
+    said = [json.loads(line)["message"] for line in outcome.stderr.splitlines()]
+    assert [text.partition(" (")[0] for text in said] == [
+        'There is no option "-e"',
+        'There is no option "--chekc"',
+        'There is no option "--env-file"',
+    ]
+    assert SECRET not in outcome.stderr
 
 
 # The services: exit status 1.
