@@ -34,6 +34,9 @@ _AWS_HINTS = {
     "SignatureDoesNotMatch": "Check AWS_SECRET, and this machine's clock",
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",
     "ExpiredTokenException": "Replace the expired AWS credentials",
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
+    "InvalidOperationException": "Create a log group of the class Standard for log_group: a "
+    "group's class can't be changed",
     "OptInRequired": "Check AWS_REGION: it is not enabled for the account",
 }
 THROTTLED = {

@@ -33,6 +33,7 @@ _GROUP = "find the log group"
 _STREAM = "make or find the stream"
 _DENIED = "AccessDeniedException"
 _MISSING = "ResourceNotFoundException"
+_WRONG_CLASS = "InvalidOperationException"
 _VARIABLES = "AWS_REGION and AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"
 # CloudWatch takes the request, answers that the event is too old, and stores nothing:
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_RejectedLogEventsInfo.html
@@ -139,11 +140,12 @@ class CloudWatchCheck:
         if self._group is None:
             return lacking("logs:DescribeLogGroups")
         name = self._group.get("logGroupClass", "STANDARD")
+        if name == "STANDARD":
+            return passed(name)
+        mend = "Create a log group of the class Standard: a group's class can't be changed"
         if name == "DELIVERY":
-            mend = "Create a log group of the class Standard: a group's class can't be changed"
             return failed(f"{name}: it keeps events for a day, and can't be queried", mend)
-        word = "" if name == "STANDARD" else ": the dashboards need a group of the class Standard"
-        return passed(f"{name}{word}")
+        return warning(f"{name}: the dashboards and reading back need the class Standard", mend)
 
     def _make_stream(self) -> Finding:
         known = suppress(self._client.exceptions.ResourceAlreadyExistsException)
@@ -181,9 +183,9 @@ class CloudWatchCheck:
         except ServiceError as exc:
             if exc.detail == _MISSING:
                 return self._missing()
-            if exc.detail != _DENIED:
+            if exc.detail not in {_DENIED, _WRONG_CLASS}:
                 raise
-            return warning(_DENIED, f"{exc.hint}. Without it events in doubt are sent again")
+            return warning(exc.detail, f"{exc.hint}. Without it events in doubt are sent again")
         return passed(self._source.log_stream)
 
     def _missing(self) -> Finding:

@@ -14,9 +14,25 @@ from utils.model import STORED, LogEvent, LogObject, Position
 from utils.planning import is_of_type
 from utils.settling import Doubt, event_key
 
+# What keeps events from being read back for good, by the code of the refusal.
+_NO_READING_BACK = {
+    "AccessDeniedException": "Reading back is not permitted, so events in doubt are sent, some "
+    "perhaps again.",
+    "InvalidOperationException": "Only a log group of the class Standard can be read back, so "
+    "events in doubt are sent, some perhaps again.",
+}
+
 
 class ReadBackDeniedError(Exception):
-    """The credentials do not permit reading back."""
+    """The credentials or the log group's class do not permit reading back.
+
+    Args:
+        refusal: the service's.
+    """
+
+    def __init__(self, refusal: ServiceError) -> None:
+        super().__init__(refusal.detail)
+        self._refusal = refusal
 
     def tell(self, status: StatusLog, events: int) -> None:
         """Says what follows from it.
@@ -25,8 +41,7 @@ class ReadBackDeniedError(Exception):
             status: takes the status line.
             events: how many are in doubt.
         """
-        text = "Reading back is not permitted, so events in doubt are sent, some perhaps again."
-        text += " Allow logs:GetLogEvents in the IAM policy of AWS_ACCESS."
+        text = f"{_NO_READING_BACK[self._refusal.detail]} {self._refusal.hint}."
         status.write("WARN", text, {"possibly_duplicated": events})
 
 
@@ -57,7 +72,7 @@ class Settler:
                 known from the coverage.
 
         Raises:
-            ReadBackDeniedError: the permission to read back is missing.
+            ReadBackDeniedError: it can never be read back.
             ServiceError: it can't be read back now.
         """
         try:
@@ -65,8 +80,8 @@ class Settler:
                 for timestamp_ms, message in self._log_stream.read_back.stored(from_ms, until_ms):
                     doubt.see(timestamp_ms, message)
         except ServiceError as exc:
-            if exc.detail == "AccessDeniedException":
-                raise ReadBackDeniedError from exc
+            if exc.detail in _NO_READING_BACK:
+                raise ReadBackDeniedError(exc) from exc
             if exc.detail != "ResourceNotFoundException":
                 raise
         found = doubt.found_times()

@@ -24,6 +24,7 @@ from tests.cloudwatch_requests import (
 from tests.cloudwatch_rules import (
     MAXIMUM_TIMESTAMP_MS,
     InputLogEvent,
+    RefusalError,
     RejectedLogEventsInfo,
     check_batch,
     invalid_parameter,
@@ -109,7 +110,9 @@ class GetLogEvents(IdentifiedGroupRequest, kw_only=True):
 
     def apply(self, account: Account) -> GetLogEventsAnswer:
         """Returns a page from `start_time`, inclusive, to `end_time`, exclusive."""
-        stream = self.group(account).stream(self.log_stream_name)
+        group = self.group(account)
+        _check_class(group, "GetLogEvents")
+        stream = group.stream(self.log_stream_name)
         events = between(stream.archive.ordered(), self.start_time, self.end_time)
         token = self._token()
         page = read_page(events, token, self.limit, monotonic())
@@ -140,10 +143,12 @@ class FilterLogEvents(IdentifiedGroupRequest):
 
     def apply(self, account: Account) -> FilterLogEventsAnswer:
         """Returns a page from `start_time` to `end_time`, both inclusive."""
+        group = self.group(account)
+        _check_class(group, "FilterLogEvents")
         token = parsed(self.next_token) if self.next_token else HEAD
         runs = [
             after(between(stream.archive.ordered(), self.start_time, self.end_time + 1), token)
-            for stream in self._streams(self.group(account))
+            for stream in self._streams(group)
         ]
         page, more = filled(merge(*runs, key=position_of), self.limit, monotonic())
         if page and account.draws_empty_page():
@@ -158,6 +163,19 @@ class FilterLogEvents(IdentifiedGroupRequest):
             return [group.stream(name) for name in sorted(set(self.log_stream_names))]
         prefix = self.log_stream_name_prefix or ""
         return [stream for stream in group.streams.values() if stream.name.startswith(prefix)]
+
+
+def _check_class(group: LogGroup, operation: str) -> None:
+    """Refuses to read but for the class Standard; the sentence is the service's own.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
+    """
+    if group.log_class != "STANDARD":
+        raise RefusalError(
+            "InvalidOperationException",
+            f"The log group {group.name} is of log-group-class {group.log_class}. {operation} is "
+            "not supported for this log class.",
+        )
 
 
 def _filtered(event: StoredEvent) -> FilteredLogEvent:

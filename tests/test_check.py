@@ -502,17 +502,6 @@ BREAKS = {
         ("7 days", "time of their upload"),
         outcome="passed",
     ),
-    "a class without field discovery": Break(
-        of_class("INFREQUENT_ACCESS"),
-        "know its class",
-        ("INFREQUENT_ACCESS", "dashboards", "Standard"),
-        outcome="passed",
-    ),
-    "a class for delivery": Break(
-        of_class("DELIVERY"),
-        "know its class",
-        ("DELIVERY", "Create a log group of the class Standard"),
-    ),
     "an expired session": Break(
         aws(expired=[ACCESS_KEY]),
         AWS_SIGN_IN,
@@ -571,6 +560,28 @@ BREAKS = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_what_is_broken_is_said_with_its_mend_and_the_rest_is_tried(name: str, here: Here) -> None:
     assert_broken(BREAKS[name], here)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "says"),
+    [
+        ("INFREQUENT_ACCESS", "warning", "the dashboards and reading back need"),
+        ("DELIVERY", "failed", "it keeps events for a day"),
+    ],
+)
+def test_a_class_of_log_groups_that_is_not_standard_is_named(
+    name: str, outcome: str, says: str, here: Here
+) -> None:
+    of_class(name)(here)
+    table = here.table()
+    found, read_back = table["know its class"], table["read events back"]
+    assert (found.outcome, read_back.outcome) == (outcome, "warning")
+    assert f"{name}: {says}" in found.detail
+    assert "mend: Create a log group of the class Standard" in found.detail
+    assert "InvalidOperationException mend: Create a log group of the" in read_back.detail
+    assert "Without it events in doubt are sent again." in read_back.detail
+    assert others(table, "know its class", "read events back") == {"passed"}
+    assert here.is_good == (outcome == "warning")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 
@@ -367,6 +367,55 @@ def test_without_permission_to_read_back_it_sends_again_and_says_so(
     }
     assert {message.encode() for message in installation.messages()} == set(lines)
     assert len(installation.messages()) == 300
+
+
+@pytest.mark.parametrize("log_class", ["INFREQUENT_ACCESS", "DELIVERY"])
+def test_a_log_group_that_can_not_be_read_back_is_sent_again_and_says_so(
+    log_class: Literal["INFREQUENT_ACCESS", "DELIVERY"],
+    installation: Installation,
+    standin: CloudWatchStandin,
+) -> None:
+    """It would stay so in each iteration: a failure without end ships nothing."""
+    group = f"of-class-{log_class}"
+    installation.logs.create_log_group(logGroupName=group, logGroupClass=log_class)
+    installation.configuration["log_group"] = group
+    lines = [b'{"number": %d}' % number for number in range(200)]
+    installation.put("S3-a.gz", gzip_lines(lines))
+    standin.control(fail_next=["failed_after"])
+    outcome = installation.once()
+    assert outcome.exit_status == 0
+    (warning,) = (line for line in outcome.lines if line.level == "WARN")
+    assert warning.text.startswith("Only a log group of the class Standard can be read back, so ")
+    assert "Create a log group of the class Standard for log_group" in warning.text
+    assert outcome.done.figures("accepted", "possibly_duplicated") == {
+        "accepted": 200,
+        "possibly_duplicated": 100,
+    }
+    assert len(list(standin.events(group, "lyve-cloud/audit-logs/S3"))) == 300
+
+
+def test_a_killed_iteration_is_taken_over_though_its_group_can_not_be_read_back(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    group = "infrequent"
+    installation.logs.create_log_group(logGroupName=group, logGroupClass="INFREQUENT_ACCESS")
+    installation.configuration["log_group"] = group
+    lines = [b'{"number": %d}' % number for number in range(200)]
+    installation.put("S3-a.gz", gzip_lines(lines))
+    standin.control(probabilities={"hung_after": 1})
+    with installation.start("--once") as engine:
+        while standin.calls().operations.get("PutLogEvents", 0) < 2:
+            assert engine.process.poll() is None
+    standin.control(probabilities={})
+    outcome = installation.once()
+    assert outcome.exit_status == 0
+    assert [line.level for line in outcome.lines] == ["WARN", "WARN", "INFO"]
+    assert outcome.done.figures("accepted", "possibly_duplicated") == {
+        "accepted": 200,
+        "possibly_duplicated": 200,
+    }
+    stored = standin.events(group, "lyve-cloud/audit-logs/S3")
+    assert {event.message.encode() for event in stored} == set(lines)
 
 
 def test_an_endpoint_that_can_not_be_reached_is_named(
