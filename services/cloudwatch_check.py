@@ -95,7 +95,7 @@ class CloudWatchCheck:
             self._answer = first_answer(self._look_up_group)
         except NO_ANSWER as exc:
             return unanswered(exc, endpoint)
-        return passed(endpoint.url)
+        return passed(endpoint.shown)
 
     def _look_up_group(self) -> Mapping[str, object]:
         """Finds the group of exactly this name among all that begin with it."""

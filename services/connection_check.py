@@ -1,5 +1,6 @@
 """Makes the first request to a service, and says in words why it was not answered."""
 
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -92,10 +93,28 @@ class FirstAnswer(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where a service is, and the variables that say so."""
+    """Where a service is, and the variables that say so.
+
+    Only `url` has all of it: boto3's own variable may have a password in it, before an @.
+    """
 
     url: str
     variables: str
+
+    @property
+    def place(self) -> str:
+        """Its host and port."""
+        return re.split("[/?#]", re.sub(".*@|^[a-z]+://", "", self.url, flags=re.IGNORECASE))[0]
+
+    @property
+    def host(self) -> str:
+        """Its host."""
+        return urlsplit(f"//{self.place}").hostname or ""
+
+    @property
+    def shown(self) -> str:
+        """Its scheme, host and port."""
+        return f"{urlsplit(self.url).scheme}://{self.place}"
 
 
 def first_answer(request: Callable[[], Mapping[str, object]]) -> FirstAnswer:
@@ -126,8 +145,8 @@ def unanswered(error: Exception, endpoint: Endpoint) -> Finding:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate_fault(cause, endpoint)
-    host, place = urlsplit(endpoint.url).hostname, urlsplit(endpoint.url).netloc
-    words = {"host": host, "place": place, "variables": endpoint.variables}
+    place = endpoint.place
+    words = {"host": endpoint.host, "place": place, "variables": endpoint.variables}
     for kind, detail, mend in _FAULTS:
         if any(isinstance(cause, kind) for cause in causes):
             return failed(detail.format(**words), mend.format(**words))
@@ -169,7 +188,7 @@ def _is_for_another_region(refusal: ServiceError) -> bool:
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> Finding:
-    host = urlsplit(endpoint.url).hostname
+    host = endpoint.host
     if error.verify_code in _OUT_OF_TIME:
         mend = f"Have the certificate of {host} renewed, or set this machine's clock"
     else:

@@ -18,6 +18,7 @@ import pytest
 
 from services import check_service, http_session, lyve_check
 from services.checkpoint_service import CheckpointStore
+from services.connection_check import Endpoint
 from services.console_service import print_checks
 from services.put_client import PutClient, StreamMissingError
 from services.settings_service import read_sources
@@ -811,6 +812,32 @@ def test_a_refused_connection_is_named(here: Here, closed_endpoint: str) -> None
         assert f"{place} refuses the connection mend: Check " in table[what].detail
         assert variable in table[what].detail
     assert others(table, LYVE_CONNECT, *CLOUDWATCH[:2]) == {"not tried"}
+
+
+@pytest.mark.parametrize("password", ["S3cret", "S3cret/with/slashes", "S3cret@twice"])
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_password_in_an_endpoint_of_boto3s_own_is_not_shown(
+    answers: bool, password: str, here: Here, closed_endpoint: str
+) -> None:
+    place = (here.standin.endpoint_url if answers else closed_endpoint).removeprefix("http://")
+    here.environment["AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"] = f"http://user:{password}@{place}"
+    table = here.table()
+    assert "S3cret" not in str(table)
+    assert "user" not in table[AWS_CONNECT].detail
+    assert place in table[AWS_CONNECT].detail or "/" in password
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://logs.us-east-1.amazonaws.com", "https://logs.us-east-1.amazonaws.com"),
+        ("HTTP://u:p@[::1]:4566/path@x", "http://x"),
+        ("http://u:p/q@127.0.0.1:4566/", "http://127.0.0.1:4566"),
+        ("http://127.0.0.1:4566?q#f", "http://127.0.0.1:4566"),
+    ],
+)
+def test_of_an_endpoint_scheme_host_and_port_are_shown(url: str, shown: str) -> None:
+    assert Endpoint(url, "").shown == shown
 
 
 def test_a_proxy_that_is_not_there_is_named(here: Here, closed_endpoint: str) -> None:
