@@ -21,7 +21,9 @@ from utils.errors import ServiceError, TransientError
 _LYVE_HINTS = {
     "InvalidAccessKeyId": "Check LYVE_ACCESS",
     "SignatureDoesNotMatch": "Check LYVE_SECRET, and that it belongs to LYVE_ACCESS",
-    "AuthorizationHeaderMalformed": "Check LYVE_REGION",
+    # S3 has one code for the region and for a key with a slash in it.
+    "AuthorizationHeaderMalformed": "Check LYVE_REGION, LYVE_ACCESS and LYVE_SECRET: the "
+    "keys may be exchanged",
     "PermanentRedirect": "Check LYVE_REGION: the bucket is in another one",
     "301": "Check LYVE_REGION: the bucket is in another one",
     "RequestTimeTooSkewed": "Set this machine's clock",
@@ -30,6 +32,8 @@ _LYVE_HINTS = {
 _AWS_HINTS = {
     "UnrecognizedClientException": "Check AWS_ACCESS, and that the key is active",
     "InvalidClientTokenId": "Check AWS_ACCESS, and that the key is active",
+    "IncompleteSignatureException": "Check AWS_ACCESS and AWS_SECRET: they may be exchanged",
+    "IncompleteSignature": "Check AWS_ACCESS and AWS_SECRET: they may be exchanged",
     "InvalidSignatureException": "Check AWS_SECRET, AWS_REGION and this machine's clock",
     "SignatureDoesNotMatch": "Check AWS_SECRET, and this machine's clock",
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",

@@ -32,6 +32,7 @@ _UNKNOWN_SENDER = {
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
+    "IncompleteSignatureException",
     "MissingAuthenticationTokenException",
     "ExpiredTokenException",
     "OptInRequired",
@@ -181,10 +182,10 @@ def _is_of_another_service(error: Exception) -> bool:
 
 
 def _is_for_another_region(refusal: ServiceError) -> bool:
-    """Tells it by the code, or by the service's words: a wrong key has the same code."""
+    """Tells it by the service's words: a wrong key has the same code."""
     answer = refusal.__cause__.response if isinstance(refusal.__cause__, ClientError) else {}
     words = str(answer.get("Error", {}).get("Message", ""))
-    return refusal.detail == "AuthorizationHeaderMalformed" or "valid region" in words
+    return "valid region" in words
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> Finding:

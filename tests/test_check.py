@@ -485,6 +485,12 @@ BREAKS = {
         ("InvalidSignatureException", "AWS_SECRET"),
         CLOUDWATCH[3:],
     ),
+    "AWS keys that are exchanged": Break(
+        environ(AWS_ACCESS="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", AWS_SECRET=ACCESS_KEY),
+        AWS_SIGN_IN,
+        ("IncompleteSignatureException", "Check AWS_ACCESS and AWS_SECRET: they may be exchanged"),
+        CLOUDWATCH[3:],
+    ),
     "no log group": Break(
         configure(log_group="no-such-group"),
         "find the log group",
@@ -725,7 +731,7 @@ EMPTY_LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucket
 @pytest.mark.parametrize(
     ("code", "mend"),
     [
-        ("AuthorizationHeaderMalformed", "signed for another region mend: Check LYVE_REGION."),
+        ("AuthorizationHeaderMalformed", "Check LYVE_REGION, LYVE_ACCESS and LYVE_SECRET: the "),
         ("RequestTimeTooSkewed", "Set this machine's clock"),
     ],
 )
