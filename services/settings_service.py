@@ -24,4 +24,4 @@ def read_sources(config_path: Path) -> tuple[Source, ...]:
         hint = "Put config.json beside engine.py, or name another one with --config"
         problem = ForwarderError(message, exc.strerror or type(exc).__name__, hint)
         raise ConfigurationError([problem]) from exc
-    return parse_sources(document, os.environ, lambda path: Path(path).read_text("utf-8"))
+    return parse_sources(document, os.environ, lambda path: Path(path).read_text("utf-8-sig"))

@@ -121,6 +121,8 @@ def test_a_secret_can_stand_in_a_file(installation: Installation) -> None:
     path.write_text(f"{installation.environment.pop('LYVE_SECRET')}\n")
     installation.environment["LYVE_SECRET_FILE"] = str(path)
     assert installation.once().exit_status == 0
+    path.write_text(path.read_text(), "utf-8-sig")  # as some editors of Windows do
+    assert installation.once().exit_status == 0
     path.write_text("")
     (text,) = problems(installation.once())
     assert text.startswith("environment: LYVE_SECRET_FILE names a file that can't be used")
