@@ -13,6 +13,7 @@ from utils.wording import did_you_mean, found
 _BUCKET = re.compile(
     r"(?![0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\Z)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 )
+_AROUND_A_BUCKET = re.compile("^s3://|/+$", re.IGNORECASE)
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 # A lone half of a surrogate pair, which JSON can escape, has no UTF-8.
@@ -74,8 +75,10 @@ def _text(form: re.Pattern[str]) -> Check:
         if not isinstance(value, str):
             yield Fault(f"is {found(value)}")
         elif not form.fullmatch(value):
-            tidy = value.strip(), value.strip().lower()
-            yield Fault(f"is {found(value)}", did_you_mean(value, filter(form.fullmatch, tidy)))
+            bare = _AROUND_A_BUCKET.sub("", value.strip())
+            tidy = value.strip(), value.strip().lower(), bare, bare.lower()
+            meant = next(filter(form.fullmatch, tidy), None)
+            yield Fault(f"is {found(value)}", did_you_mean(meant, [meant]) if meant else "")
 
     return check
 
