@@ -22,7 +22,7 @@ from services.health_service import HealthSign
 from services.round_service import Round
 from services.settings_service import read_sources
 from services.status_service import Clock, tell
-from utils.errors import ConfigurationError
+from utils.errors import ConfigurationError, OutputError, problems_of
 from utils.model import Start
 from utils.settings import Source
 
@@ -102,7 +102,11 @@ class Engine:
         tell(_now(), "INFO", f"The next iteration begins at {job.next_run:%H:%M} UTC.", {})
 
     def _attend(self, work: Callable[[], bool]) -> bool | None:
-        result = attend(work, self.stop, self._refresh)
+        try:
+            result = attend(work, self.stop, self._refresh)
+        except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
+            print_problems(exc)
+            return False
         if result is None:
             text = "A connection hangs, and this ends without it. The next start goes on there."
             tell(_now(), "ERROR", text, {})
@@ -155,9 +159,9 @@ def main(arguments: Sequence[str]) -> int:
         read_sources(options.config)
         if options.dashboard is not None:
             return engine.run_dashboard(options.dashboard)
-    except ConfigurationError as exc:
+    except (ConfigurationError, OutputError) as exc:
         print_problems(exc)
-        return EXIT_CONFIGURATION
+        return EXIT_FAILED if isinstance(exc, OutputError) else EXIT_CONFIGURATION
     with closing(engine.health):
         if options.check:
             return engine.run_check()
@@ -168,9 +172,9 @@ def main(arguments: Sequence[str]) -> int:
         return engine.run_once() if options.once else engine.run_daemon()
 
 
-def print_problems(error: ConfigurationError) -> None:
-    """Writes all that is wrong with the configuration on standard error, a line each."""
-    for problem in error.problems:
+def print_problems(error: Exception) -> None:
+    """Writes all that an error says on standard error, a line each."""
+    for problem in problems_of(error):
         tell(_now(), "ERROR", str(problem), {})
 
 

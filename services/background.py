@@ -9,19 +9,25 @@ _REFRESH_SECONDS = 0.2
 
 
 def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], None]) -> bool | None:
-    """Returns the work's result, None if it failed or a stop left it behind.
+    """Returns the work's result, None if a stop left it behind.
 
     Args:
         work: what is done.
         stop: set when the process is to end.
         refresh: called now and then meanwhile.
+
+    Raises:
+        Exception: what the work raises.
     """
     results: list[bool] = []
+    errors: list[Exception] = []
     done = Event()
 
     def run() -> None:
         try:
             results.append(work())
+        except Exception as exc:  # noqa: BLE001 - raised where the work is waited for
+            errors.append(exc)
         finally:
             done.set()
 
@@ -29,4 +35,6 @@ def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], None]) -
     while not done.wait(_REFRESH_SECONDS) and not stop.is_set():
         refresh()
     done.wait(_STOP_SECONDS)
+    if errors:
+        raise errors[0]
     return results[0] if results else None

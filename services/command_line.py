@@ -4,6 +4,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from services.terminal_service import show
 from utils.errors import ConfigurationError, ForwarderError
 from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable
@@ -21,6 +22,7 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
 
     Raises:
         ConfigurationError: all that is no option, without what may be a secret.
+        OutputError: the help or the version can't be written.
     """
     reader = _reader(config_path)
     usage = " ".join(reader.format_usage().split())
@@ -29,6 +31,9 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
     except ArgumentError as exc:  # its own words have the value in them
         message = f"The option {exc.argument_name} is not used as it is meant"
         raise ConfigurationError([ForwarderError(message, usage)]) from None
+    except SystemExit:  # the help or the version is printed
+        show()
+        raise
     if unknown:
         raise ConfigurationError(_problems(unknown, usage))
     return options

@@ -6,6 +6,7 @@ from threading import Event
 from services.check_service import check
 from services.plan_service import preview
 from services.status_service import Clock, tell
+from services.terminal_service import show
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.findings import Outcome, lines, summary
 from utils.model import Start
@@ -52,7 +53,7 @@ def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
         tell(clock.now(), "WARN", str(exc), {})
         return False
     if len(sources) > 1:
-        print(f"{len(sources)} sources\n  {summary(outcomes)}\n", flush=True)  # noqa: T201 - likewise
+        show(f"{len(sources)} sources", f"  {summary(outcomes)}", "")
     return "failed" not in outcomes
 
 
@@ -72,18 +73,15 @@ def _print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> Prev
 def _print_check(source: Source, clock: Clock, stop: Event) -> list[Outcome]:
     text = "Trying every access that the daemon needs."
     line = tell(clock.now(), "INFO", text, {"source": source.name})
-    print(source.name, flush=True)  # noqa: T201 - the terminal is where it is asked
+    show(source.name)
     outcomes = []
     for what, finding in check(source, line, clock, stop):
         outcomes.append(finding.outcome)
-        print(*lines(what, finding), sep="\n", flush=True)  # noqa: T201 - likewise
-    print(f"  {summary(outcomes)}\n", flush=True)  # noqa: T201 - likewise
+        show(*lines(what, finding))
+    show(f"  {summary(outcomes)}", "")
     return outcomes
 
 
 def _print_table(title: str, table: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in table)
-    print(title)  # noqa: T201 - the terminal is where it is asked
-    for name, value in table:
-        print(f"  {name:<{width}}  {value}")  # noqa: T201 - likewise
-    print(flush=True)  # noqa: T201 - likewise
+    show(title, *(f"  {name:<{width}}  {value}" for name, value in table), "")

@@ -11,6 +11,7 @@ from services.aws_clients import share_connections
 from services.boto3_session import boto3_session
 from services.client_errors import aws_errors, endpoint_errors, error_code
 from services.status_service import Clock, tell
+from services.terminal_service import show
 from utils.dashboards import (
     Target,
     check_apart,
@@ -52,7 +53,7 @@ def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
     for document, target in documents.items():
         if len(documents) > 1:
             tell(clock.now(), "INFO", f"The dashboard {name} for the log group {target}:", {})
-        print(document, flush=True)  # noqa: T201 - it is asked for
+        show(document)
 
 
 def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
@@ -75,7 +76,7 @@ def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
 
 
 def _install(target: Target, clock: Clock) -> bool:
-    print(target, flush=True)  # noqa: T201 - the terminal is where it is asked
+    show(str(target))
     try:
         client = _client(target.aws)
         for name, template in _templates().items():
@@ -124,5 +125,4 @@ def _templates() -> dict[str, str]:
 
 
 def _print_lines(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(f"  {printable(line)}", flush=True)  # noqa: T201 - the terminal is where it is asked
+    show(*(f"  {printable(line)}" for line in lines))

@@ -56,8 +56,27 @@ class OwnerError(CheckpointError):
     """Another process is at work on the checkpoint."""
 
 
+class OutputError(ForwarderError):
+    """What was asked for can't be written on standard output.
+
+    Args:
+        reason: the system's own word.
+    """
+
+    def __init__(self, reason: str) -> None:
+        hint = "See to where it leads: a pipe that nobody reads, or a disk that is full"
+        super().__init__("Standard output can't be written", reason, hint)
+
+
 class StoppedError(ForwarderError):
     """The process was asked to stop before the iteration was complete."""
+
+
+def problems_of(error: Exception) -> Sequence[ForwarderError]:
+    """Returns what a person is to be told of an error that ended some work."""
+    if isinstance(error, ConfigurationError):
+        return error.problems
+    return [error if isinstance(error, ForwarderError) else unexpected(error)]
 
 
 def unexpected(error: Exception) -> ForwarderError:
