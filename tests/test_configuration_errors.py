@@ -228,7 +228,7 @@ FAILURES = {
         lambda installation: [
             installation.environment.pop(n) for n in ("AWS_ACCESS", "AWS_SECRET")
         ],
-        (LOG_GROUP, "no AWS credentials", "AWS_ACCESS"),
+        ("connection to AWS", "no AWS credentials", "AWS_ACCESS"),
     ),
     "another AWS region": Failure(
         environ(AWS_REGION="eu-central-1"), (LOG_GROUP, "InvalidSignatureException", "Check AWS_")
