@@ -1,7 +1,6 @@
 """Tells what is due for one source, from its checkpoint and its bucket."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import chain
 from threading import Event
 from typing import TYPE_CHECKING
@@ -56,6 +55,8 @@ class DueObjects:
         self.client = client
         self.bucket = AuditBucket(client, source, stop)
         self.store = CheckpointStore(client, source.output_bucket, source.state_name)
+        # No `cached_property`: up to Python 3.11 all sources would wait for the slowest listing.
+        self._top: TopLevel | None = None
 
     def outset(self, start: Start) -> Outset:
         """Returns what an iteration begins with; nothing is written.
@@ -66,7 +67,7 @@ class DueObjects:
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
-        top = self._top
+        self._top = top = self._top or self.bucket.top_level()
         # The store sets LastModified, and this machine's clock may be wrong.
         now_ms = start.now_ms if top.store_ms is None else top.store_ms
         found = self._load(self.source.shard)
@@ -84,10 +85,6 @@ class DueObjects:
         kind = kind_of(self.source.shard)
         predecessors = Predecessors(one for one in others if kind_of(one.shard) != kind)
         return Outset(now_ms, top, checkpoint, is_new, coverage, predecessors)
-
-    @cached_property
-    def _top(self) -> TopLevel:
-        return self.bucket.top_level()
 
     def shards(self) -> list[Shard | None]:
         """Returns all replicas that have a checkpoint of the source, of whatever kind."""
