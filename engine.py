@@ -14,12 +14,12 @@ from uuid import uuid4
 from schedule import Scheduler
 
 from services.allocator import use_one_arena
-from services.background import attend
+from services.background import REFRESH_SECONDS, attend
 from services.command_line import read_options
 from services.console_service import print_checks, print_plans
 from services.dashboard_service import install_dashboards, print_dashboard
 from services.health_service import HealthSign
-from services.round_service import Round
+from services.round_service import Rounds, Starting
 from services.settings_service import read_sources
 from services.status_service import Clock, tell
 from utils.errors import ConfigurationError, OutputError, problems_of
@@ -47,14 +47,15 @@ class Engine:
         self._owner = uuid4().hex
         self._clock = Clock(_now, time.monotonic)
         self._began_seconds = self._clock.elapsed_seconds()
-        self._round: Round | None = None
         self.health = HealthSign(time.monotonic)
         self.stop = Event()
+        self._rounds = Rounds(self._clock, self.stop)
 
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        return self._status(lambda: self._iterate(since_seconds))
+        is_begun = self._begin(self._rounds.run, since_seconds)
+        return self._status(lambda: self._rounds.join() and is_begun)
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
@@ -79,16 +80,21 @@ class Engine:
         started_seconds = self._clock.elapsed_seconds()
         scheduler = Scheduler()
         self.health.wait()
-        is_ended = self._attend(lambda: self._open(started_seconds)) is not None
+        self._schedule(scheduler, started_seconds)
+        self._begin(self._rounds.open, started_seconds)
+        self._rounds.await_open()
+        _announce(scheduler)
         while not self.stop.is_set():
             # A clock that was set back would leave the next slot hours away.
-            if not scheduler.jobs or (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
+            if (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
                 self._schedule(scheduler, started_seconds)
-            self.health.say({})
-            self.stop.wait(min(_LOOK_SECONDS, max(0.0, scheduler.idle_seconds or 0.0)))
+                _announce(scheduler)
+            look_seconds = REFRESH_SECONDS if self._refresh() else _LOOK_SECONDS
+            self.stop.wait(min(look_seconds, max(0.0, scheduler.idle_seconds or 0.0)))
             if not self.stop.is_set() and scheduler.jobs[0].should_run:
-                is_ended = self._attend(lambda: _run_pending(scheduler)) is not None
-        return EXIT_OK if is_ended else EXIT_FAILED
+                scheduler.run_pending()
+                self.health.wait()
+        return EXIT_OK if self._attend(self._rounds.join) is not None else EXIT_FAILED
 
     def _sources(self) -> tuple[Source, ...]:
         return read_sources(self._config_path)
@@ -98,8 +104,7 @@ class Engine:
 
     def _schedule(self, scheduler: Scheduler, started_seconds: float) -> None:
         scheduler.clear()
-        job = scheduler.every().hour.at(":00").do(self._iterate, started_seconds)
-        tell(_now(), "INFO", f"The next iteration begins at {job.next_run:%H:%M} UTC.", {})
+        scheduler.every().hour.at(":00").do(self._begin, self._rounds.run, started_seconds)
 
     def _attend(self, work: Callable[[], bool]) -> bool | None:
         try:
@@ -112,27 +117,24 @@ class Engine:
             tell(_now(), "ERROR", text, {})
         return result
 
-    def _refresh(self) -> None:
-        current = self._round
-        if current:
-            current.refresh()
-        self.health.say(current.working() if current else {})
+    def _refresh(self) -> bool:
+        """Says how far it is, and how the program is; returns if anything is under way."""
+        working = self._rounds.working()
+        self._rounds.refresh()
+        self.health.say(working, self._rounds.failures())
+        return bool(working)
 
-    def _open(self, started_seconds: float) -> bool:
-        """Marks where coverage begins, so that a restart before the first slot loses nothing."""
-        return Round(self._sources(), self._clock, self.stop).open(self._start(started_seconds))
-
-    def _iterate(self, since_seconds: float) -> bool:
-        """Runs an iteration of each source; returns if all went well. It never raises."""
-        is_good = False
+    def _begin(
+        self, work: Callable[[Sequence[Source], Starting], None], since_seconds: float
+    ) -> bool:
+        """Begins work of each source; returns if it could. It never raises."""
         try:
-            self._round = Round(self._sources(), self._clock, self.stop)
-            is_good = self._round.run(self._start(since_seconds))
-        except ConfigurationError as exc:
+            work(self._sources(), lambda: self._start(since_seconds))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next hour comes
             print_problems(exc)
-        self._round = None
-        self.health.end(is_good)
-        return is_good
+            self._rounds.skip()
+            return False
+        return True
 
     def _start(self, since_seconds: float) -> Start:
         """Counts back by a clock that nobody sets."""
@@ -185,9 +187,8 @@ def _use_utc() -> None:
         time.tzset()
 
 
-def _run_pending(scheduler: Scheduler) -> bool:
-    scheduler.run_pending()
-    return True
+def _announce(scheduler: Scheduler) -> None:
+    tell(_now(), "INFO", f"The next iteration begins at {scheduler.next_run:%H:%M} UTC.", {})
 
 
 def _now() -> datetime:

@@ -5,10 +5,10 @@ from threading import Event, Thread
 
 # Docker kills ten seconds after its signal, so a stop leaves the work less than this.
 _STOP_SECONDS = 8.0
-_REFRESH_SECONDS = 0.2
+REFRESH_SECONDS = 0.2
 
 
-def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], None]) -> bool | None:
+def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], object]) -> bool | None:
     """Returns the work's result, None if a stop left it behind.
 
     Args:
@@ -32,7 +32,7 @@ def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], None]) -
             done.set()
 
     Thread(target=run, daemon=True).start()
-    while not done.wait(_REFRESH_SECONDS) and not stop.is_set():
+    while not done.wait(REFRESH_SECONDS) and not stop.is_set():
         refresh()
     done.wait(_STOP_SECONDS)
     if errors:

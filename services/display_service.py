@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+from services.iteration_service import Iteration
 from services.status_service import Clock, has_bar, tell
-from utils.model import Gauge, total
+from utils.model import total
 from utils.status import progress_bar, progress_text
 
 _LINE_EVERY_SECONDS = 30.0
@@ -12,19 +13,22 @@ _BAR_EVERY_SECONDS = 0.5
 
 
 class Display:
-    """Shows the gauges of all sources, summed up, on standard error.
+    """Shows how far iterations are, summed up, on standard error.
 
     Args:
-        sources: their names.
-        gauges: what they show.
+        iterations: of several sources; they need not have begun at the same time.
         clock: how the time is read.
     """
 
-    def __init__(self, sources: Sequence[str], gauges: Sequence[Gauge], clock: Clock) -> None:
-        self._pairs = {"source": sources[0]} if len(sources) == 1 else {"sources": len(sources)}
-        self._gauges = gauges
+    def __init__(self, iterations: Sequence[Iteration], clock: Clock) -> None:
+        names = [one.source.name for one in iterations]
+        self._pairs = {"source": names[0]} if len(names) == 1 else {"sources": len(names)}
+        self._gauges = [one.gauge for one in iterations]
         self._clock = clock
-        self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
+        self._shown_seconds = clock.elapsed_seconds()
+        self._began_seconds = min(
+            (one.began_seconds for one in iterations), default=self._shown_seconds
+        )
 
     def refresh(self) -> None:
         """Shows how far it is, if it is time to."""

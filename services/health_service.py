@@ -25,27 +25,17 @@ class HealthSign:
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
         self._elapsed_seconds = elapsed_seconds
         self._path = sign_path(os.getpid())
-        self._failures = 0
-        self._idle_seconds: float | None = None
+        self._failures: Mapping[str, int] = {}
+        self._hour_seconds: float | None = None
         self._said_seconds = float("-inf")
         self._known: dict[str, tuple[object, float]] = {}
 
     def wait(self) -> None:
-        """Notes that the program waits for its next iteration from now on."""
-        self._idle_seconds = self._elapsed_seconds()
+        """Notes that the program waits for its next round hour from now on."""
+        self._hour_seconds = self._elapsed_seconds()
         self._said_seconds = float("-inf")
 
-    def end(self, is_good: bool) -> None:
-        """Notes the end of an iteration of all sources.
-
-        Args:
-            is_good: whether none failed.
-        """
-        self._failures = 0 if is_good else self._failures + 1
-        if self._idle_seconds is not None:
-            self.wait()
-
-    def say(self, working: Mapping[str, tuple[object, float]]) -> None:
+    def say(self, working: Mapping[str, tuple[object, float]], failures: Mapping[str, int]) -> None:
         """Says how the program is, if it is time to: called at least twice a minute.
 
         Where nothing can be written nothing is said, which the health check tells.
@@ -53,11 +43,13 @@ class HealthSign:
         Args:
             working: for each source under way what is another value whenever it has come further,
                 and for how many seconds it may wait for what is in doubt.
+            failures: for each source how many of its iterations have failed in a row.
         """
         now_seconds = self._elapsed_seconds()
-        if now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
+        is_new = working.keys() != self._known.keys() or failures != self._failures
+        if not is_new and now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
             return
-        self._said_seconds = now_seconds
+        self._said_seconds, self._failures = now_seconds, failures
         works = {
             source: Work(self._progress_seconds(source, progress), settle_seconds)
             for source, (progress, settle_seconds) in working.items()
@@ -65,7 +57,7 @@ class HealthSign:
         self._known = {source: self._known[source] for source in works}
         draft = self._path.with_suffix(".draft")
         with suppress(OSError):
-            sign = Sign(now_seconds, self._idle_seconds, self._failures, works)
+            sign = Sign(now_seconds, self._hour_seconds, dict(failures), works)
             draft.write_bytes(msgspec.json.encode(sign))
             draft.replace(self._path)
 

@@ -32,7 +32,7 @@ class Iteration:
         self._shared = shared
         self._status = StatusLog(source.name, shared.clock)
         self._began = shared.clock.now()
-        self._began_seconds = shared.clock.elapsed_seconds()
+        self.began_seconds = shared.clock.elapsed_seconds()
         self._counts = Counts()
         self._forwarder: Forwarder | None = None
         self._trail: Trail | None = None
@@ -130,7 +130,7 @@ still writes audit logs into {self.source.bucket_name}."
         return LatestStatus(forwarder.client, self.source.output_bucket, self.source.state_name)
 
     def _pairs(self) -> dict[str, object]:
-        seconds = self._clock.elapsed_seconds() - self._began_seconds
+        seconds = self._clock.elapsed_seconds() - self.began_seconds
         took = Seconds(round(seconds, 1))
         shard = {"shard": str(self.source.shard)} if self.source.shard else {}
         return {**shard, **count_pairs(self._counts), "took": took, "version": VERSION}

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from itertools import count
 from threading import Condition, Event, Thread
@@ -12,8 +12,6 @@ from utils.delivery import Delivery
 # A delivery on its way: it yields the seconds that it waits before it goes on.
 Steps = Generator[float, None, Delivery]
 
-# A source leaves one thread of so many free while there are others: a slow one holds its own long.
-_FREE_SHARE = 4
 _LOOK_SECONDS = 0.5
 
 
@@ -54,6 +52,7 @@ class Lane:
         self.paused: list[tuple[float, int, Job]] = []
         self.running = 0
         self.turn = 0
+        self.is_leaving = False
 
     def submit(self, steps: Steps) -> "Future[Delivery]":
         """Returns the future result of a delivery."""
@@ -70,36 +69,46 @@ class Lane:
         while self.paused and self.paused[0][0] <= now_seconds:
             self.ready.append(heapq.heappop(self.paused)[2])
 
-    def is_done(self) -> bool:
-        """Tells if nothing is left to do."""
-        return not (self.ready or self.paused or self.running)
+    def is_gone(self) -> bool:
+        """Tells if it leaves, and nothing is left to do."""
+        return self.is_leaving and not (self.ready or self.paused or self.running)
 
 
 class PutPool:
     """Threads for the deliveries of all sources; while one waits, they go on with others.
 
-    The next one is of the source that has the fewest under way. The threads are daemons: a
-    connection that hangs does not keep the process from ending.
+    The next one is of the source that has the fewest under way. Those that hang hold their threads
+    long, so half of all are kept for the sources in equal parts: what one does not use of its part
+    stays free for it. The threads are daemons: a connection that hangs does not keep the process
+    from ending. They end with the last lane.
 
     Args:
-        workers: the number of threads, which are started as deliveries come in.
         elapsed_seconds: returns a time that nobody sets.
         stop: set when the process is to end: then no wait goes on.
     """
 
-    def __init__(self, workers: int, elapsed_seconds: Callable[[], float], stop: Event) -> None:
-        self._workers = workers
+    def __init__(self, elapsed_seconds: Callable[[], float], stop: Event) -> None:
         self._elapsed_seconds = elapsed_seconds
         self._stop = stop
         self._changed = Condition()
         self._numbers = count(1)
         self._lanes: list[Lane] = []
-        self._leaving: list[Lane] = []
         self._threads = 0
-        self._is_closed = False
+        self._workers = self._sources = 1
+
+    def expect(self, sources: int, workers: int) -> None:
+        """Prepares for what the process ships from now on.
+
+        Args:
+            sources: how many there are, also such as have no lane now.
+            workers: the number of threads, which are started as deliveries come in.
+        """
+        with self._changed:
+            self._sources, self._workers = sources, workers
+            self._changed.notify_all()
 
     def lane(self, most: int) -> Lane:
-        """Returns a lane for one more source.
+        """Returns a lane for a source.
 
         Args:
             most: how many of its deliveries are under way at once, at most.
@@ -121,13 +130,7 @@ class PutPool:
     def leave(self, lane: Lane) -> None:
         """Lets a lane go: what it has left is still carried out."""
         with self._changed:
-            self._lanes.remove(lane)
-            self._leaving.append(lane)
-
-    def close(self) -> None:
-        """Lets the threads end once all is carried out."""
-        with self._changed:
-            self._is_closed = True
+            lane.is_leaving = True
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -150,10 +153,11 @@ class PutPool:
         return True
 
     def _next(self) -> tuple[Lane, Job] | None:
-        """Waits for a delivery to go on with; returns None when there will be none."""
+        """Waits for a delivery to go on with; returns None when no lane is left."""
         with self._changed:
             while not (lane := self._next_lane()):
-                if self._is_closed and self._is_done():
+                if not self._lanes:
+                    self._threads -= 1
                     self._changed.notify_all()
                     return None
                 self._wait()
@@ -163,23 +167,26 @@ class PutPool:
 
     def _next_lane(self) -> Lane | None:
         now_seconds = float("inf") if self._stop.is_set() else self._elapsed_seconds()
-        self._leaving = [lane for lane in self._leaving if not lane.is_done()]
-        lanes = [*self._lanes, *self._leaving]
-        for lane in lanes:
+        self._lanes = [lane for lane in self._lanes if not lane.is_gone()]
+        for lane in self._lanes:
             lane.wake(now_seconds)
-        free = min(len(self._lanes) - 1, self._workers // _FREE_SHARE)
-        waiting = [one for one in lanes if one.ready and one.running < self._most(one, free)]
-        return min(waiting, key=lambda lane: (lane.running, lane.turn), default=None)
+        return min(self._ready(), key=lambda lane: (lane.running, lane.turn), default=None)
 
-    def _most(self, lane: Lane, free: int) -> int:
-        return max(1, min(lane.most, self._workers - free))
-
-    def _is_done(self) -> bool:
-        return all(lane.is_done() for lane in [*self._lanes, *self._leaving])
+    def _ready(self) -> Iterator[Lane]:
+        """Yields the lanes with something to do that may have one more thread."""
+        running = [lane.running for lane in self._lanes]
+        free = self._workers - sum(running)
+        half = self._workers // 2
+        part = max(1, half // self._sources)
+        unused = part * self._sources - sum(min(part, count) for count in running)
+        for lane in self._lanes:
+            kept = 0 if lane.running < part else max(0, min(half, unused))
+            if lane.ready and lane.running < lane.most and free > kept:
+                yield lane
 
     def _wait(self) -> None:
         """Waits until something changes or the next wait of a delivery is over."""
-        due_seconds = [lane.paused[0][0] for lane in [*self._lanes, *self._leaving] if lane.paused]
+        due_seconds = [lane.paused[0][0] for lane in self._lanes if lane.paused]
         if due_seconds:
             self._pause(max(0.0, min(due_seconds) - self._elapsed_seconds()))
         else:

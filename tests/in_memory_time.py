@@ -69,7 +69,8 @@ class NoWaitPool(PutPool):
     """
 
     def __init__(self, workers: int, time: VirtualTime, stop: NoWait) -> None:
-        super().__init__(workers, time.seconds, stop)
+        super().__init__(time.seconds, stop)
+        self.expect(1, workers)
         self._time = time
         stop.pools.append(self)
 
@@ -77,7 +78,7 @@ class NoWaitPool(PutPool):
         """Waits until no put is on its way, unless one is held up."""
         with self._changed:
             for _ in range(_MOST_TURNS):
-                if not any(lane.running for lane in [*self._lanes, *self._leaving]):
+                if not any(lane.running for lane in self._lanes):
                     return
                 self._changed.wait(_TURN_SECONDS)
 

@@ -204,17 +204,24 @@ MUTATIONS = (
     ),
     Mutation(
         "Failed iterations leave the daemon healthy",
-        "services/health_service.py",
-        "0 if is_good else self._failures + 1",
+        "services/round_service.py",
+        "0 if is_good else self._failures[name] + 1",
         "0",
-        "tests/test_health.py::test_failures_in_a_row_are_counted_and_a_good_one_ends_the_row",
+        "tests/test_rounds.py::test_failures_in_a_row_are_counted_for_each_source",
     ),
     Mutation(
-        "A long iteration counts as overdue",
-        "utils/health.py",
-        "sign.idle_seconds is not None and not sign.working",
-        "sign.idle_seconds is not None",
-        "tests/test_health.py::test_an_iteration_that_comes_further_is_well_however_long_it_takes",
+        "A source that is under way keeps the others waiting for their hour",
+        "services/round_service.py",
+        "if source.name in self._under_way:",
+        "if self._under_way:",
+        "tests/test_hours.py::test_a_source_that_is_throttled_for_hours_costs_no_other_an_hour",
+    ),
+    Mutation(
+        "Two iterations of a source overlap",
+        "services/round_service.py",
+        "if source.name in self._under_way:",
+        "if False:",
+        "tests/test_daemon.py::test_iterations_never_overlap_and_a_missed_slot_loses_nothing",
     ),
     Mutation(
         "There is no late window",
@@ -303,9 +310,9 @@ MUTATIONS = (
     Mutation(
         "A source may take all threads that put",
         "services/put_pool.py",
-        "max(1, min(lane.most, self._workers - free))",
-        "lane.most",
-        "tests/test_put_pool.py::test_a_source_that_hangs_leaves_threads_to_the_others",
+        "free > kept",
+        "free > 0",
+        "tests/test_put_pool.py::test_sources_that_hang_leave_threads_to_the_others",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from tests.installation import (
     eventually,
 )
 from tests.s3_proxy import S3Proxy
+from tests.signs import wait_for_hour, wait_for_sign
 
 CLOCKED_ENGINE = Path(__file__).with_name("clocked_engine.py")
 KEY = "May-2024/S3-a.gz"
@@ -67,15 +69,11 @@ class Daemon:
         engine.wait_until_said("The next iteration begins at ")
         return engine
 
-    def fire(self, engine: RunningEngine, moment: str) -> None:
-        """Sets the clock to a round hour, and returns when the iteration is done."""
-        before = self._installation.latest_objects()
+    def fire(self, engine: RunningEngine, moment: str, source: str | None = None) -> None:
+        """Sets the clock to a round hour; returns when its iterations are done, or a source's."""
+        since_seconds = time.monotonic()
         self.set_clock(moment)
-        eventually(
-            lambda: self._installation.latest_objects() != before,
-            f"an iteration at {moment}",
-            engine.process,
-        )
+        wait_for_hour(engine, since_seconds, source)
 
 
 @pytest.fixture
@@ -172,12 +170,15 @@ def test_iterations_never_overlap_and_a_missed_slot_loses_nothing(
         assert s3_proxy.held.wait(30)
         installation.put("May-2024/S3-b.gz", gzip_lines(numbered(10, 10)))
         daemon.set_clock("2026-11-01T08:00:00")
+        engine.wait_until_said("none begins at this hour")
         s3_proxy.release()
-        eventually(lambda: bool(installation.latest_objects()), "the end of the first iteration")
+        wait_for_sign(engine, lambda sign: not sign.working)
         daemon.fire(engine, "2026-11-01T09:00:00")
         outcome = engine.stop()
     assert Counter(installation.messages()) == texts(numbered(0, 20))
-    assert {line.level for line in outcome.lines} == {"INFO"}
+    assert [(line.level, line.time.hour) for line in outcome.lines if line.level != "INFO"] == [
+        ("WARN", 8)
+    ]
     assert len(s3_proxy.asked(f"GET /{BUCKET}/{KEY}")) == 1
     done = [line for line in outcome.lines if line.text.startswith("Done")]
     assert [line.time.hour for line in done] == [8, 9]

@@ -18,7 +18,8 @@ from tests.faults import Fault, Killed, each
 from tests.in_memory import World, source_of
 from tests.in_memory_time import HOUR_MS, NOON_MS
 from tests.in_memory_trial import assert_same, shipped, world_of
-from tests.installation import Installation, RunningEngine, eventually
+from tests.installation import Installation, RunningEngine
+from tests.signs import wait_for_hour
 from utils.config import parse_sources
 
 CLOCKED_ENGINE = Path(__file__).with_name("clocked_engine.py")
@@ -204,11 +205,13 @@ class Credentials:
 
 
 def fire(engine: RunningEngine, clock: Path, hour: int, text: str) -> None:
-    """Sets the clock to a round hour, and waits for a status line."""
+    """Sets the clock to a round hour, and waits for its end and a status line."""
+    since_seconds = time.monotonic()
     draft = clock.with_suffix(".draft")
     draft.write_text(f"2026-11-01T{hour:02}:00:00+00:00")
     draft.replace(clock)
-    eventually(lambda: text in engine.stderr, text, engine.process)
+    wait_for_hour(engine, since_seconds, None)
+    assert text in engine.stderr
 
 
 def test_credentials_in_files_are_seen_by_the_next_iteration_of_the_same_process(

@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from itertools import cycle, islice
 from pathlib import Path
 
-import msgspec
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services import health_check, health_service
-from services.health_service import HealthSign, sign_path, signs
+from services.health_service import HealthSign, signs
 from services.iteration_service import Iteration
 from services.tools import Shared
 from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
 from tests.in_memory import World, source_of
 from tests.in_memory_time import NOON_MS
-from tests.installation import REPOSITORY, Installation, RunningEngine, eventually
+from tests.installation import REPOSITORY, Installation
 from tests.s3_proxy import S3Proxy
+from tests.signs import sign_of, wait_for_sign
 from tests.test_daemon import Daemon, numbered
 from utils.health import (
     MOST_FAILURES,
@@ -44,7 +44,7 @@ SECONDS = st.floats(0, 10**7)
 
 
 def test_a_daemon_that_waits_for_its_first_iteration_is_well() -> None:
-    assert ailments([Sign(HOUR - 30, idle_seconds=0.0)], HOUR) == []
+    assert ailments([Sign(HOUR - 30, hour_seconds=0.0)], HOUR) == []
 
 
 def test_without_a_sign_nothing_is_well() -> None:
@@ -58,15 +58,23 @@ def test_an_iteration_that_comes_further_is_well_however_long_it_takes(
 ) -> None:
     now = began + took
     progress = max(began, now - MOST_STANDSTILL_SECONDS)
-    sign = Sign(now, began, working={"a": Work(progress, 0.0)})
+    last_hour = now - min(took, HOUR)
+    sign = Sign(now, last_hour, working={"a": Work(progress, 0.0)})
     assert ailments([sign], now) == []
+
+
+def test_an_hour_that_does_not_come_is_told_while_a_source_is_under_way() -> None:
+    """The others wait for it."""
+    now = 2 * HOUR
+    sign = Sign(now, 0.0, working={"a": Work(now, 0.0)})
+    assert ailments([sign], now) == ["No iteration has begun for 120 minutes."]
 
 
 @PROPERTY
 @given(settle=st.floats(0, 3600), over=st.floats(1, 10**6))
 def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over: float) -> None:
     now = MOST_STANDSTILL_SECONDS + settle + over
-    sign = Sign(now, 0.0, working={"a": Work(0.0, settle), "b": Work(now, 0.0)})
+    sign = Sign(now, now, working={"a": Work(0.0, settle), "b": Work(now, 0.0)})
     (found,) = ailments([sign], now)
     assert found.startswith("a has come no further for ")
 
@@ -76,11 +84,13 @@ def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over
 def test_an_overdue_iteration_and_three_failures_are_told(
     idle: float, failures: int, silence: float
 ) -> None:
-    found = ailments([Sign(idle - silence, 0.0, failures)], idle)
+    found = ailments([Sign(idle - silence, 0.0, {"a": failures, "b": 0})], idle)
     if silence > idle:
         return
     assert any("No iteration has begun" in one for one in found) == (idle > MOST_IDLE_SECONDS)
-    assert any("iterations failed" in one for one in found) == (failures >= MOST_FAILURES)
+    told = [one for one in found if one.endswith("failed.")]
+    expected = [f"The last {failures} iterations of a failed."]
+    assert told == (expected if failures >= MOST_FAILURES else [])
 
 
 @PROPERTY
@@ -92,7 +102,7 @@ def test_a_sign_counts_only_while_it_is_fresh(said: float, now: float) -> None:
 
 
 def test_a_single_iteration_is_never_overdue() -> None:
-    assert ailments([Sign(9 * HOUR, idle_seconds=None)], 9 * HOUR) == []
+    assert ailments([Sign(9 * HOUR, hour_seconds=None)], 9 * HOUR) == []
 
 
 # What the process says.
@@ -115,26 +125,28 @@ class Told:
     def say(self, working: Mapping[str, tuple[object, float]] | None = None) -> Sign:
         """Says it a while later, and returns what can be read then."""
         self.now += 10
-        self.sign.say(working or {})
+        self.sign.say(working or {}, {})
         (found,) = signs()
         return found
 
 
 @pytest.mark.usefixtures("place")
-def test_failures_in_a_row_are_counted_and_a_good_one_ends_the_row() -> None:
+def test_the_wait_begins_anew_with_each_hour() -> None:
     told = Told()
-    for is_good, failures in [(False, 1), (False, 2), (True, 0), (False, 1)]:
-        told.sign.end(is_good)
-        assert told.say().failures == failures
+    told.sign.wait()
+    assert told.say().hour_seconds == 0.0
+    told.sign.wait()
+    assert told.say().hour_seconds == 10.0
 
 
 @pytest.mark.usefixtures("place")
-def test_the_wait_begins_anew_with_the_end_of_each_iteration() -> None:
+def test_an_end_is_said_at_once() -> None:
     told = Told()
-    told.sign.wait()
-    assert told.say().idle_seconds == 0.0
-    told.sign.end(is_good=True)
-    assert told.say().idle_seconds == 10.0
+    told.say({"a": (1, 0.0)})
+    told.sign.say({}, {})
+    assert next(signs()).working == {}
+    told.sign.say({}, {"a": 1})
+    assert next(signs()).failures == {"a": 1}
 
 
 @pytest.mark.usefixtures("place")
@@ -156,7 +168,7 @@ def test_the_end_takes_the_sign_away(place: Path) -> None:
 def test_a_place_that_can_not_be_written_stops_nothing(place: Path) -> None:
     told = Told()
     place.rmdir()
-    told.sign.say({})
+    told.sign.say({}, {})
     told.sign.close()
     assert list(signs()) == []
 
@@ -201,15 +213,12 @@ def test_it_says_what_is_wrong_and_ends_with_a_status(
     assert health_check.main() == 1
     assert capsys.readouterr().out == "No sign of life for 5 minutes.\n"
     sign = HealthSign(time.monotonic)
-    sign.say({})
+    sign.say({}, {})
     assert health_check.main() == 0
     assert capsys.readouterr().out == "healthy\n"
-    for _ in range(MOST_FAILURES):
-        sign.end(is_good=False)
-    sign.wait()
-    sign.say({})
+    sign.say({}, {"audit-logs-S3": MOST_FAILURES})
     assert health_check.main() == 1
-    assert capsys.readouterr().out == "The last 3 iterations failed.\n"
+    assert capsys.readouterr().out == "The last 3 iterations of audit-logs-S3 failed.\n"
     (path,) = place.glob("*.json")
     path.write_bytes(b"{")
     assert health_check.main() == 1
@@ -234,41 +243,23 @@ def daemon(installation: Installation) -> Daemon:
     return Daemon(installation)
 
 
-def sign_of(engine: RunningEngine) -> Sign | None:
-    """Returns what a running engine says of itself, None before its first word."""
-    path = sign_path(engine.process.pid)
-    return msgspec.json.decode(path.read_bytes(), type=Sign) if path.exists() else None
-
-
-def wait_for_sign(engine: RunningEngine, condition: Callable[[Sign], bool]) -> Sign:
-    """Returns what a running engine says of itself, once a condition holds."""
-    found: list[Sign] = []
-
-    def is_found() -> bool:
-        sign = sign_of(engine)
-        if sign is not None and condition(sign):
-            found.append(sign)
-        return bool(found)
-
-    eventually(is_found, "a sign", engine.process)
-    return found[0]
-
-
 def test_a_daemon_is_well_before_its_first_iteration_and_sick_after_three_failures(
     daemon: Daemon,
 ) -> None:
     with daemon.start("2026-11-01T05:59:59") as engine:
-        first = wait_for_sign(engine, lambda sign: sign.idle_seconds is not None)
+        first = wait_for_sign(engine, lambda sign: sign.hour_seconds is not None)
         assert ailments([first], first.said_seconds) == []
         daemon.explosion.touch()
         for failures, hour in enumerate(("06", "07", "08"), 1):
             daemon.fire(engine, f"2026-11-01T{hour}:00:00")
-            wait_for_sign(engine, lambda sign, count=failures: sign.failures == count)  # type: ignore[misc]
-        sick = wait_for_sign(engine, lambda sign: sign.failures == MOST_FAILURES)
-        assert ailments([sick], sick.said_seconds) == ["The last 3 iterations failed."]
+            wait_for_sign(engine, lambda sign, count=failures: count in sign.failures.values())  # type: ignore[misc]
+        sick = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 3})
+        assert ailments([sick], sick.said_seconds) == [
+            "The last 3 iterations of audit-logs-S3 failed."
+        ]
         daemon.explosion.unlink()
         daemon.fire(engine, "2026-11-01T09:00:00")
-        well = wait_for_sign(engine, lambda sign: sign.failures == 0)
+        well = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
         assert ailments([well], well.said_seconds) == []
         engine.stop()
         assert sign_of(engine) is None
@@ -283,7 +274,7 @@ def test_an_iteration_that_hangs_is_seen_not_to_come_further(
         assert s3_proxy.held.wait(30)
         sign = wait_for_sign(engine, lambda sign: bool(sign.working))
         (work,) = sign.working.values()
-        assert sign.idle_seconds is None
+        assert sign.hour_seconds is None
         assert ailments([sign], sign.said_seconds) == []
         later = work.progress_seconds + MOST_STANDSTILL_SECONDS + work.settle_seconds + 1
         (found,) = ailments([Sign(later, working=sign.working)], later)

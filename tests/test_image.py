@@ -321,9 +321,9 @@ def test_it_is_unhealthy_when_the_last_three_iterations_failed_and_well_after_a_
         for failures, hour in enumerate(("06", "07", "08"), 1):
             assert container.state("{{.State.Health.Status}}") != "unhealthy"
             set_clock(installation, f"{hour}:00:00")
-            container.wait_until_its_sign_has(f'"failures":{failures},')
+            container.wait_until_its_sign_has(f'"failures":{{"audit-logs-S3":{failures}}}')
         container.wait_until_health_is("unhealthy")
-        assert container.health() == "The last 3 iterations failed."
+        assert container.health() == "The last 3 iterations of audit-logs-S3 failed."
         (installation.directory / "explosion").unlink()
         set_clock(installation, "09:00:00")
         container.wait_until_health_is("healthy")

@@ -21,8 +21,10 @@ from tests.installation import (
     Outcome,
     StatusLine,
     empty,
+    eventually,
 )
 from tests.measured_process import measured
+from tests.s3_proxy import S3Proxy
 from tests.seaweedfs import SeaweedFS
 
 MANY = 50
@@ -161,6 +163,27 @@ def test_a_source_in_trouble_does_not_hold_up_another(
             slow = f"lyve-cloud/{BUCKET}/IAM"
             assert messages(two, SLOW_GROUP, slow) == sorted(texts(numbered(0, 2000)))
     assert sorted(two.messages()) == sorted(texts(numbered(5000, 3000)))
+
+
+def test_a_source_that_hangs_before_another_begins_leaves_it_threads(
+    two: Installation, standin: CloudWatchStandin, s3_proxy: S3Proxy
+) -> None:
+    """The other one ships everything before any of the first one's requests has come back."""
+    standin.control(fault_groups=[SLOW_GROUP], probabilities={"hung_before": 1.0})
+    two.configuration["batch_size"] = 10
+    two.put("IAM-a.gz", gzip_lines(numbered(0, 2000)))
+    two.put("S3-a.gz", gzip_lines(numbered(5000, 3000)))
+    s3_proxy.hold(f"GET /{BUCKET}/S3-a.gz")
+    with two.start("--once") as engine:
+        assert s3_proxy.held.wait(30)
+
+        def puts() -> int:
+            return standin.calls().operations.get("PutLogEvents", 0)
+
+        eventually(lambda: puts() >= 24, "three quarters of the threads", engine.process)
+        s3_proxy.release()
+        engine.wait_until_said("INFO Done sending 3000 logs")
+        assert puts() == 24 + 300
 
 
 def test_puts_under_way_stay_within_concurrency(

@@ -23,14 +23,15 @@ class Work(msgspec.Struct, frozen=True):
 class Sign(msgspec.Struct, frozen=True):
     """What a running program says of itself, times in seconds of a clock that nobody sets.
 
-    `said_seconds` is when it said so. `idle_seconds` is when its last iteration ended, or when it
-    began to wait for the first; None if it waits for none. `failures` is how many iterations in a
-    row have failed, the last one included, and `working` has each source under way.
+    `said_seconds` is when it said so. `hour_seconds` is when its last round hour came, or when it
+    began to wait for the first; None if it waits for none. `failures` has for each source how many
+    of its iterations in a row have failed, the last one that ended included, and `working` has each
+    source under way.
     """
 
     said_seconds: float
-    idle_seconds: float | None = None
-    failures: int = 0
+    hour_seconds: float | None = None
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
     working: dict[str, Work] = msgspec.field(default_factory=dict)
 
 
@@ -52,12 +53,13 @@ def _ailments(sign: Sign, now_seconds: float) -> Iterator[str]:
         standstill_seconds = now_seconds - work.progress_seconds
         if standstill_seconds > MOST_STANDSTILL_SECONDS + work.settle_seconds:
             yield f"{source} has come no further for {_minutes(standstill_seconds)}."
-    if sign.idle_seconds is not None and not sign.working:
-        idle_seconds = now_seconds - sign.idle_seconds
+    if sign.hour_seconds is not None:
+        idle_seconds = now_seconds - sign.hour_seconds
         if idle_seconds > MOST_IDLE_SECONDS:
             yield f"No iteration has begun for {_minutes(idle_seconds)}."
-    if sign.failures >= MOST_FAILURES:
-        yield f"The last {sign.failures} iterations failed."
+    for source, failures in sign.failures.items():
+        if failures >= MOST_FAILURES:
+            yield f"The last {failures} iterations of {source} failed."
 
 
 def _minutes(seconds: float) -> str:
