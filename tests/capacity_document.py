@@ -150,7 +150,10 @@ def loads(one: Replica) -> str:
             "requests a second at work, `batch_size` 1,000", lambda _, count: at_work(count, LARGE)
         ),
         row("ingestion, Standard", lambda load, _: price(load, STANDARD_DOLLARS)),
-        row("ingestion, Infrequent Access (no dashboards, delivery at least once)", lambda load, _: price(load, INFREQUENT_DOLLARS)),
+        row(
+            "ingestion, Infrequent Access (no dashboards, delivery at least once)",
+            lambda load, _: price(load, INFREQUENT_DOLLARS),
+        ),
     )
 
 
