@@ -71,6 +71,7 @@ class Forwarder:
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         backlog = Backlog()
         self.survey = backlog.survey
+        progress.plan_from(backlog.survey, outset.now_ms)
         due = self._due.listed(outset, backlog)
         is_complete = False
         while not is_complete:
@@ -78,9 +79,7 @@ class Forwarder:
             positions = [outset.position(one) for one in dict.fromkeys(plan)]
             progress.plan(positions)
             shipper.ship(positions)
-            frontier_ms = backlog.carry_out(plan)
-            # An object from the future must not hide those that are written from now on.
-            if progress.close_plan(backlog.survey, min(frontier_ms, outset.now_ms)):
+            if progress.close_plan(backlog.carry_out(plan)):
                 text = "So many objects are new that late ones are found for less than 24 hours."
                 self._report.status.write("WARN", text, {})
             is_complete = not backlog

@@ -20,6 +20,7 @@ MOST_PARAMETERS = 5
 
 # What a pure module may import; of a module that can do more, the names are given.
 PURE = {
+    "array",
     "bisect",
     "collections",
     "contextlib.contextmanager",

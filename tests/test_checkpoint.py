@@ -22,11 +22,17 @@ from utils.checkpoint import (
     decode_checkpoint,
     encode_checkpoint,
 )
-from utils.coverage import MAX_RECENT_OBJECTS, Coverage
+from utils.coverage import (
+    LATE_WINDOW_MS,
+    MAX_DORMANT_BYTES,
+    MAX_DORMANT_FOLDERS,
+    Coverage,
+)
 from utils.coverage_state import CoverageState, RecentMinute
 from utils.errors import CheckpointError
 from utils.model import LogObject, Position, SourceIdentity
-from utils.planning import MAX_PLAN_OBJECTS
+from utils.planning import Survey
+from utils.progress import Progress
 
 NOW_MS = 1_709_208_000_000
 
@@ -192,18 +198,40 @@ def test_another_layout_of_the_same_content_is_no_change() -> None:
     assert replace(decode_checkpoint(document, NAME), checksum="") == small()
 
 
-def test_the_largest_checkpoint_stays_below_a_mebibyte() -> None:
-    coverage = Coverage(CoverageState(0, covered=[(0, NOW_MS)]))
-    for number in range(MAX_RECENT_OBJECTS + MAX_PLAN_OBJECTS):
-        coverage.ship(position(number), (NOW_MS, NOW_MS + 10**9))
-    assert len(coverage.state.recent) == 1440
-    long_key = "März-2024/" + 1000 * "k"
+def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
+    """All of its parts are as large as they get: nothing more can be added to one of them."""
+    survey = Survey()
+    for number in range(MAX_DORMANT_FOLDERS):
+        survey.note(position(0, f"{number:0900d}/").object)
+    coverage = Coverage(CoverageState(0))
+    coverage.close(survey, NOW_MS + LATE_WINDOW_MS + 1)
+    assert len(coverage.state.dormant) > MAX_DORMANT_BYTES // 1_000
+    number = 0
+    while not coverage.is_full():
+        coverage.ship(position(number), (0, 2**62))
+        number += 20
+    longest = SourceIdentity(63 * "b", "Console", 63 * "r", 512 * "g", 512 * "s")
+    first = Checkpoint(longest, 32 * "f", coverage.state, saves=10**9, upload_ms=NOW_MS)
+    progress = Progress(first, coverage)
+    long_key = "März-2024/" + 160 * "\x01" + 840 * "k"
     stored = "01" * (WINDOW_LINES // WINDOW_OBJECTS // 2)
-    positions = [position(10**6 + number, long_key, stored) for number in range(WINDOW_OBJECTS)]
-    checkpoint = Checkpoint(IDENTITY, 32 * "f", coverage.state, running=True, open=positions)
-    document = encode_checkpoint(checkpoint)
-    assert len(document) <= 1024 * 1024
-    assert replace(decode_checkpoint(document, NAME), checksum="") == checkpoint
+    progress.plan(position(10**6 + number, long_key, stored) for number in range(WINDOW_OBJECTS))
+    document = progress.snapshot().document
+    assert len(document) <= 1_000_000
+    found = decode_checkpoint(document, NAME)
+    assert found.coverage == coverage.state
+    assert len(found.open) == WINDOW_OBJECTS, "what is marked stays open"
+
+
+@pytest.mark.parametrize(("filler", "named"), [("k", WINDOW_OBJECTS), ("\x01", 19)])
+def test_fewer_objects_are_open_where_their_keys_are_long(filler: str, named: int) -> None:
+    coverage = Coverage(CoverageState(0))
+    progress = Progress(Checkpoint(IDENTITY, "owner", coverage.state), coverage)
+    planned = [position(one, 1_000 * filler + "/S3-", "") for one in range(WINDOW_OBJECTS)]
+    progress.plan(Position(one.object) for one in planned)
+    snapshot = progress.snapshot()
+    assert snapshot.objects_named == named
+    assert len(decode_checkpoint(snapshot.document, NAME).open) == named
 
 
 @pytest.mark.parametrize("field", SourceIdentity.__struct_fields__)

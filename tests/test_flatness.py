@@ -2,13 +2,15 @@
 
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import Thread
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, object_key
 from tests.bench_runs import usage_of
@@ -240,26 +242,79 @@ def audit_object(number: int, modified_ms: int) -> LogObject:
     return LogObject(modified_ms, key, f"{number:032x}", 1_000)
 
 
-@pytest.mark.parametrize(
-    ("total", "span_ms"), [(30_000, DAY_MS), (60_000, DAY_MS), (60_000, MINUTE_MS)]
-)
-def test_the_checkpoint_stays_below_a_megabyte(total: int, span_ms: int) -> None:
-    """The objects of a day, or those that a copy of a whole bucket dates alike."""
-    state = CoverageState(BEGIN_MS)
+Plans = Iterable[Sequence[LogObject]]
+
+
+def checkpoint_sizes(plans: Plans, state: CoverageState) -> Iterator[int]:
+    """Ships plans and yields what the checkpoint took now and then."""
     progress = Progress(checkpoint_of(state), Coverage(state))
-    sizes = []
-    for first in range(0, total, MAX_PLAN_OBJECTS):
+    for plan in plans:
         survey = Survey()
-        numbers = range(first, first + MAX_PLAN_OBJECTS)
-        plan = [audit_object(one, BEGIN_MS + one * span_ms // total) for one in numbers]
-        progress.plan(Position(due) for due in plan)
         for due in plan:
             survey.note(due)
+        progress.plan_from(survey, plan[-1].last_modified_ms)
+        progress.plan(Position(due) for due in plan)
+        for number, due in enumerate(plan):
             event = LogEvent(due.last_modified_ms, "{}", 2, 1)
             progress.acknowledge(Position(due, 1), 1, [event], 0)
             progress.complete(Position(due, 1))
-        sizes.append(len(progress.snapshot().document))
-        progress.close_plan(survey, plan[-1].last_modified_ms)
+            if number % 500 == 0:
+                yield len(progress.snapshot().document)
+        yield len(progress.snapshot().document)
+        progress.close_plan(plan[-1].last_modified_ms)
+
+
+def plans_of(total: int, span_ms: int) -> Plans:
+    """Yields plans of objects that are evenly spread over a time."""
+    for first in range(0, total, MAX_PLAN_OBJECTS):
+        numbers = range(first, min(total, first + MAX_PLAN_OBJECTS))
+        yield [audit_object(one, BEGIN_MS + one * span_ms // total) for one in numbers]
+
+
+@pytest.mark.parametrize(
+    ("total", "span_ms"),
+    [
+        (30_000, DAY_MS),
+        (60_000, DAY_MS),
+        (60_000, MINUTE_MS),
+        (40_000, 2 * DAY_MS),
+        (10_000, 7 * DAY_MS),
+        (20_000, 14 * DAY_MS),
+        (10_000, 30 * DAY_MS),
+        (10_000, 3_000 * DAY_MS),
+    ],
+)
+def test_the_checkpoint_stays_below_a_megabyte(total: int, span_ms: int) -> None:
+    """The objects of a day, of years, or those that a copy of a whole bucket dates alike."""
+    sizes = checkpoint_sizes(plans_of(total, span_ms), CoverageState(BEGIN_MS))
+    assert max(sizes) <= MOST_CHECKPOINT_BYTES
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    bursts=st.lists(
+        st.tuples(st.integers(1, 6_000), st.sampled_from([0, 1, 999, MINUTE_MS, 7 * MINUTE_MS])),
+        min_size=1,
+        max_size=5,
+    ),
+    folder=st.sampled_from(["May-2024/", 900 * "\x01" + "/", 450 * "ü" + "/"]),
+)
+def test_the_checkpoint_stays_below_a_megabyte_however_objects_come(
+    bursts: list[tuple[int, int]], folder: str
+) -> None:
+    """Also with keys that JSON has to escape, and the ETag of an upload in parts."""
+
+    def plans() -> Plans:
+        moment_ms, number = BEGIN_MS, 0
+        for count, step_ms in bursts:
+            plan = []
+            for _ in range(count):
+                number, moment_ms = number + 1, moment_ms + step_ms
+                key = f"{folder}S3-{number:08d}"
+                plan.append(LogObject(moment_ms, key, f"{number:032x}-10000", 5 * 10**12))
+            yield plan
+
+    sizes = checkpoint_sizes(plans(), CoverageState(BEGIN_MS))
     assert max(sizes) <= MOST_CHECKPOINT_BYTES
 
 

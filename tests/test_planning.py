@@ -14,7 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import utils.coverage
 import utils.planning
-from utils.coverage import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, SWEEP_EVERY_MS, Coverage
+from utils.coverage import (
+    CLOSE_EVERY_BYTES,
+    LATE_WINDOW_MS,
+    MAX_RECENT_BYTES,
+    MAX_RECENT_OBJECTS,
+    SWEEP_EVERY_MS,
+    Coverage,
+)
 from utils.coverage_state import ENTRY_BYTES, CoverageState
 from utils.model import LogObject, Position
 from utils.planning import MAX_PLAN_OBJECTS, Backlog, Survey, is_of_type, oldest
@@ -110,7 +117,7 @@ class Daemon:
         due = [one for one in seen if self._noted(one, backlog)]
         while True:
             plan = oldest(due)
-            self._ship_all(list(dict.fromkeys(plan)))
+            self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
             frontier_ms = backlog.carry_out(plan)
             self.coverage.close(backlog.survey, min(frontier_ms, now_ms))
             if not backlog:
@@ -137,11 +144,16 @@ class Daemon:
                 if is_in and is_planned and self.coverage.is_due(one):
                     yield one
 
-    def _ship_all(self, plan: list[LogObject]) -> None:
+    def _ship_all(
+        self, plan: list[LogObject], survey: Survey | None = None, now_ms: int = 0
+    ) -> None:
         """Ships the planned objects; the next ones are open in the checkpoint."""
         for index, one in enumerate(plan):
             self._open = [following.key for following in plan[index : index + OPEN_OBJECTS]]
             self._ship(one)
+            following = plan[index + 1 :]
+            if survey and following and self.coverage.is_full():
+                self.coverage.close(survey, min(following[0].last_modified_ms, now_ms))
         self._open = []
 
     def _ship(self, one: LogObject) -> None:
@@ -172,6 +184,7 @@ class Shipments(RuleBasedStateMachine):
     most_planned = 3
     most_recent = MAX_RECENT_OBJECTS
     most_dormant = 1
+    close_every_bytes = CLOSE_EVERY_BYTES
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,6 +193,7 @@ class Shipments(RuleBasedStateMachine):
         self.patch.setattr(utils.planning, "PART_OBJECTS", 2)
         self.patch.setattr(utils.coverage, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.coverage, "MAX_DORMANT_FOLDERS", self.most_dormant)
+        self.patch.setattr(utils.coverage, "CLOSE_EVERY_BYTES", self.close_every_bytes)
         self.bucket = Bucket()
         self.daemon = Daemon(self.bucket)
 
@@ -231,12 +245,31 @@ class CrowdedShipmentsBesideOldFolders(CrowdedShipments):
     most_dormant = 1
 
 
+class ShipmentsThatFillTheCheckpoint(Shipments):
+    """Of a large plan, each object fills the checkpoint."""
+
+    most_planned = MAX_PLAN_OBJECTS
+    close_every_bytes = -MAX_RECENT_BYTES
+
+
+class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
+    """The same, while more are new than are remembered."""
+
+    most_planned = MAX_PLAN_OBJECTS
+    most_dormant = 1
+    close_every_bytes = -MAX_RECENT_BYTES
+
+
 TestShipments = Shipments.TestCase
 TestCrowdedShipments = CrowdedShipments.TestCase
 TestCrowdedShipmentsBesideOldFolders = CrowdedShipmentsBesideOldFolders.TestCase
+TestShipmentsThatFillTheCheckpoint = ShipmentsThatFillTheCheckpoint.TestCase
+TestCrowdedShipmentsThatFillTheCheckpoint = CrowdedShipmentsThatFillTheCheckpoint.TestCase
 TestShipments.settings = STATEFUL
 TestCrowdedShipments.settings = STATEFUL
 TestCrowdedShipmentsBesideOldFolders.settings = STATEFUL
+TestShipmentsThatFillTheCheckpoint.settings = STATEFUL
+TestCrowdedShipmentsThatFillTheCheckpoint.settings = STATEFUL
 
 
 @pytest.fixture

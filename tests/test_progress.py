@@ -197,8 +197,9 @@ def test_a_closed_plan_is_saved() -> None:
     survey.note(listed(0))
     progress = begun()
     list(progress.coverage.folders_to_list([], NOW_MS))
+    progress.plan_from(survey, NOW_MS)
     progress.plan(positions([0]))
     ship(progress, 0, [])
-    assert progress.close_plan(survey, NOW_MS) is False
+    assert progress.close_plan(NOW_MS) is False
     assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
     assert not Coverage(saved(progress).coverage).is_due(listed(0))

@@ -15,6 +15,8 @@ VERSION = 2
 WINDOW_LINES = 40_000
 # Objects behind the saved position of which lines may have been sent already.
 WINDOW_OBJECTS = 64
+# What these take in the checkpoint, but for the marks of what was begun.
+WINDOW_BYTES = 120_000
 
 
 class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,29 +2,25 @@
 
 from collections.abc import Iterable, Iterator
 
-from utils.coverage_state import (
-    ENTRY_BYTES,
-    MINUTE_MS,
-    CoverageState,
-    RecentMinute,
-    Shipped,
-    content_hash,
-    entries,
-    key_hash,
-    minute_of,
-    pack,
-)
+import msgspec
+
+from utils.coverage_state import CoverageState, content_hash
 from utils.intervals import Interval, union
 from utils.model import LogObject, Position
 from utils.planning import Survey
+from utils.recent import Recent
 
 # An object that appears this far behind the newest one is still found.
 LATE_WINDOW_MS = 24 * 60 * 60 * 1000
 # Folders in which nothing is new are listed this often.
 SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
-# What keeps the checkpoint below 1 MB, with the objects of one plan besides.
+# What keeps the checkpoint below 1 MB, with the open objects besides.
 MAX_RECENT_OBJECTS = 15_000
+MAX_RECENT_BYTES = 650_000
 MAX_DORMANT_FOLDERS = 1_000
+MAX_DORMANT_BYTES = 50_000
+# So much more may be remembered before it is looked for what can be forgotten.
+CLOSE_EVERY_BYTES = 100_000
 
 
 class Coverage:
@@ -36,7 +32,8 @@ class Coverage:
 
     def __init__(self, state: CoverageState) -> None:
         self.state = state
-        self._shipped = dict(entries(state))
+        self._recent = Recent(state)
+        self._full_bytes = MAX_RECENT_BYTES + CLOSE_EVERY_BYTES
         self._sweep_ms: int | None = None
         self._swept: set[str] = set()
 
@@ -71,21 +68,21 @@ class Coverage:
 
     def is_due(self, listed: LogObject) -> bool:
         """Tells if the object, or this content of it, is still to be shipped."""
-        shipped = self._shipped.get(key_hash(listed.key))
+        shipped = self._recent.find(listed)
         if shipped:
             return shipped.content != content_hash(listed)
         return listed.last_modified_ms >= self.state.since_ms and not self._is_covered(listed)
 
     def has_shipped(self, listed: LogObject) -> bool:
         """Tells if this content of the object is shipped, wherever coverage begins."""
-        shipped = self._shipped.get(key_hash(listed.key))
+        shipped = self._recent.find(listed)
         if shipped:
             return shipped.content == content_hash(listed)
         return self._is_covered(listed)
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
-        shipped = self._shipped.get(key_hash(due.key))
+        shipped = self._recent.find(due)
         if shipped is None:
             return Position(due)
         return Position(due, shipped.lines, shipped.line_hash, earlier_ms=shipped.last_modified_ms)
@@ -97,19 +94,14 @@ class Coverage:
             position: behind its last line.
             event_times: the first and the last time of its events in ms, None if it has none.
         """
-        shipped = position.object
-        key = key_hash(shipped.key)
-        known = self._shipped.get(key)
-        if known:
-            self.state.recent[minute_of(known.last_modified_ms)].remove(key)
-        self._shipped[key] = Shipped(
-            shipped.last_modified_ms, content_hash(shipped), position.lines, position.line_hash
-        )
-        minute = self.state.recent.setdefault(minute_of(shipped.last_modified_ms), RecentMinute())
-        minute.add(pack(key, self._shipped[key]), event_times)
+        self._recent.add(position, event_times)
+
+    def is_full(self) -> bool:
+        """Tells if so much is remembered that `close` is to be called before a plan ends."""
+        return self._recent.size_bytes > self._full_bytes
 
     def close(self, survey: Survey, frontier_ms: int) -> bool:
-        """Forgets single objects where everything is shipped, once a plan is carried out.
+        """Forgets single objects where everything is shipped, as far as a plan is carried out.
 
         Returns whether there were so many that late ones are found for less than a day.
 
@@ -121,7 +113,7 @@ class Coverage:
         self._note_dormant(survey, frontier_ms)
         self._forget_covered(frontier_ms)
         is_crowded = self._forget_surplus(frontier_ms)
-        self._shipped = dict(entries(self.state))
+        self._full_bytes = max(MAX_RECENT_BYTES, self._recent.size_bytes) + CLOSE_EVERY_BYTES
         return is_crowded
 
     def shipped_lines(self, listed: LogObject, from_ms: int, until_ms: int) -> int:
@@ -132,13 +124,10 @@ class Coverage:
             from_ms: the first event time of interest, in ms since 1970.
             until_ms: the last one.
         """
-        shipped = self._shipped.get(key_hash(listed.key))
+        shipped = self._recent.find(listed)
         if shipped is None or shipped.content != content_hash(listed):
             return 0
-        in_range = self.state.recent[minute_of(shipped.last_modified_ms)].may_hold(
-            from_ms, until_ms
-        )
-        return shipped.lines if in_range else 0
+        return shipped.lines if self._recent.may_hold(shipped, from_ms, until_ms) else 0
 
     def _is_covered(self, listed: LogObject) -> bool:
         dormant_ms = self.state.dormant.get(listed.folder)
@@ -158,7 +147,7 @@ class Coverage:
         for folder, newest_ms in survey.newest_by_folder.items():
             if newest_ms < frontier_ms - LATE_WINDOW_MS:
                 self._swept.add(folder)
-                if folder in self.state.dormant or len(self.state.dormant) < MAX_DORMANT_FOLDERS:
+                if folder in self.state.dormant or self._has_room(folder):
                     self.state.dormant[folder] = newest_ms
             elif is_complete:
                 self.state.dormant.pop(folder, None)
@@ -168,31 +157,27 @@ class Coverage:
         if is_complete and self._sweep_ms is not None:
             self.state.swept_ms, self._sweep_ms = self._sweep_ms, None
 
+    def _has_room(self, folder: str) -> bool:
+        known = self.state.dormant
+        if len(known) >= MAX_DORMANT_FOLDERS:
+            return False
+        return len(msgspec.json.encode({**known, folder: 0})) <= MAX_DORMANT_BYTES
+
     def _forget_covered(self, frontier_ms: int) -> None:
         def is_forgotten(last_modified_ms: int) -> bool:
             # Of those at the frontier itself a part may still be due.
             return last_modified_ms < frontier_ms and self._covers(last_modified_ms)
 
-        for minute_ms, minute in list(self.state.recent.items()):
-            last_ms = minute_ms + MINUTE_MS - 1
-            is_touched = any(
-                start <= last_ms and minute_ms < end for start, end in self.state.covered
-            )
-            if is_touched:
-                minute.forget(minute_ms, is_forgotten)
-            if not minute.objects:
-                del self.state.recent[minute_ms]
+        def is_touched(first_ms: int, last_ms: int) -> bool:
+            return any(start <= last_ms and first_ms < end for start, end in self.state.covered)
+
+        self._recent.forget(is_touched, is_forgotten)
 
     def _forget_surplus(self, frontier_ms: int) -> bool:
-        is_crowded = False
-        while self._recent_objects() > MAX_RECENT_OBJECTS:
-            end_ms = min(min(self.state.recent) + MINUTE_MS, frontier_ms)
-            if end_ms <= self.state.since_ms or self._covers(self.state.since_ms, end_ms - 1):
-                break
-            self._cover_until(end_ms)
-            self._forget_covered(frontier_ms)
-            is_crowded = True
-        return is_crowded
-
-    def _recent_objects(self) -> int:
-        return sum(len(minute.objects) for minute in self.state.recent.values()) // ENTRY_BYTES
+        surplus_ms = self._recent.surplus_until_ms(MAX_RECENT_OBJECTS, MAX_RECENT_BYTES)
+        end_ms = min(surplus_ms, frontier_ms)
+        if end_ms <= self.state.since_ms or self._covers(self.state.since_ms, end_ms - 1):
+            return False
+        self._cover_until(end_ms)
+        self._forget_covered(frontier_ms)
+        return True

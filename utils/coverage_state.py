@@ -14,6 +14,9 @@ from utils.model import LogObject
 _ENTRY = Struct(">QIIIH")
 MINUTE_MS = 60_000
 ENTRY_BYTES = _ENTRY.size
+# The most that a minute takes in the checkpoint beside its objects: names, times of 64 bits, and
+# what base64 fills up.
+_MINUTE_DOCUMENT_BYTES = 120
 
 
 class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,6 +116,16 @@ def entries(state: CoverageState) -> Iterator[tuple[int, Shipped]]:
         for packed in _ENTRY.iter_unpack(state.recent[minute_ms].objects):
             key, content, lines, line_hash, within_ms = packed
             yield key, Shipped(minute_ms + within_ms, content, lines, line_hash)
+
+
+def recent_bytes(objects: int, minutes: int) -> int:
+    """Returns the most that recently shipped objects take in the checkpoint.
+
+    Args:
+        objects: how many.
+        minutes: how many they were last modified in.
+    """
+    return objects * ENTRY_BYTES * 4 // 3 + minutes * _MINUTE_DOCUMENT_BYTES
 
 
 def newest_shipped_ms(state: CoverageState) -> int:

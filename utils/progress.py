@@ -1,13 +1,21 @@
 """Holds how far an iteration has come, and hands out checkpoints of it."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from itertools import accumulate, islice
 from threading import Lock
 
 import msgspec
 from msgspec.structs import replace
 
-from utils.checkpoint import VERSION, WINDOW_OBJECTS, Checkpoint, encode_checkpoint
+from utils.checkpoint import (
+    VERSION,
+    WINDOW_BYTES,
+    WINDOW_OBJECTS,
+    Checkpoint,
+    encode_checkpoint,
+)
 from utils.coverage import Coverage
 from utils.coverage_state import newest_shipped_ms
 from utils.model import LogEvent, Position
@@ -49,6 +57,9 @@ class Progress:
         self._open: deque[Position] = deque()
         self._times: tuple[int, int] | None = None
         self._is_running = True
+        self._survey: Survey | None = None
+        self._now_ms = 0
+        self._is_crowded = False
         self.mark = Mark()
         self.newest_shipped_ms = newest_shipped_ms(checkpoint.coverage)
 
@@ -56,6 +67,16 @@ class Progress:
         """Adds objects that are to be shipped, in their order."""
         with self._lock:
             self._open.extend(positions)
+
+    def plan_from(self, survey: Survey, now_ms: int) -> None:
+        """Says what is planned from now on: the oldest due objects of a listing, oldest first.
+
+        Args:
+            survey: the whole listing.
+            now_ms: when it began, in ms since 1970.
+        """
+        with self._lock:
+            self._survey, self._now_ms = survey, now_ms
 
     def acknowledge(
         self, position: Position, lines: int, events: Iterable[LogEvent], upload_from_ms: int
@@ -93,6 +114,8 @@ class Progress:
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
             newest_ms = position.object.last_modified_ms
             self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
+            if self._open and self.coverage.is_full():
+                self._close(self._open[0].object.last_modified_ms)
 
     def end(self) -> None:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
@@ -116,10 +139,16 @@ class Progress:
         with self._lock:
             return [position for position in self._window() if position.lines]
 
-    def close_plan(self, survey: Survey, frontier_ms: int) -> bool:
-        """Notes that a plan is carried out, as `Coverage.close` does."""
+    def close_plan(self, frontier_ms: int) -> bool:
+        """Notes that a plan is carried out; returns if late objects are found for less than a day.
+
+        Args:
+            frontier_ms: everything listed before this time is shipped, in ms since 1970.
+        """
         with self._lock:
-            return self.coverage.close(survey, frontier_ms)
+            self._close(frontier_ms)
+            is_crowded, self._is_crowded = self._is_crowded, False
+            return is_crowded
 
     def snapshot(self) -> Snapshot:
         """Returns the checkpoint as of now."""
@@ -135,5 +164,16 @@ class Progress:
             document = encode_checkpoint(self._checkpoint)
             return Snapshot(document, self.mark, self.mark.objects + len(window))
 
+    def _close(self, frontier_ms: int) -> None:
+        if self._survey:
+            # An object from the future must not hide those that are written from now on.
+            frontier_ms = min(frontier_ms, self._now_ms)
+            self._is_crowded |= self.coverage.close(self._survey, frontier_ms)
+
     def _window(self) -> list[Position]:
-        return [self._open[index] for index in range(min(WINDOW_OBJECTS, len(self._open)))]
+        nearest = list(islice(self._open, WINDOW_OBJECTS))
+        sizes = accumulate(len(msgspec.json.encode(position)) for position in nearest)
+        count = bisect_right(list(sizes), WINDOW_BYTES)
+        # Of what is begun, the marks must not be lost.
+        begun = [place for place, one in enumerate(nearest, 1) if one.lines or one.stored]
+        return nearest[: max([count, *begun])]
