@@ -38,6 +38,7 @@ PURE = {
     "pathlib.PurePath",
     "re",
     "struct",
+    "sys.getsizeof",
     "textwrap",
     "threading.Lock",
     "traceback",

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate, chain
+from sys import getsizeof
 
 import pytest
 from hypothesis import given, settings
@@ -172,6 +173,13 @@ def test_shipping_can_begin_again_behind_any_chunk(
     assert sum(chunk.counts.objects for chunk in whole) == 1
 
 
+def held_bytes(line: bytes) -> int:
+    """Returns what counts of a line: a text that is not ASCII is held as such and in UTF-8."""
+    text = line.decode(errors="ignore")
+    is_wide = line.strip() and len(text) < len(line) and text.encode() == line
+    return len(line) + 26 + (getsizeof(text) if is_wide else 0)
+
+
 @PROPERTY
 @given(begun=begun_objects(), batch_size=BATCH_SIZES)
 def test_chunks_are_bounded_and_end_behind_whole_batches_where_they_can(
@@ -181,7 +189,7 @@ def test_chunks_are_bounded_and_end_behind_whole_batches_where_they_can(
     starts = begin.lines
     for chunk in cut(begin, lines, batch_size):
         chunk_lines = lines[starts : chunk.position.lines]
-        sizes = list(accumulate((len(line) + 26 for line in chunk_lines), initial=0))
+        sizes = list(accumulate(map(held_bytes, chunk_lines), initial=0))
         assert len(chunk_lines) <= SMALL_CHUNK_LINES
         assert chunk.size_bytes == sizes[-1]
         assert not chunk_lines or sizes[-2] < 2 * SMALL_CHUNK_BYTES
@@ -332,6 +340,14 @@ def test_chunks_of_long_lines_fill_two_of_the_largest_requests(batch_size: int) 
     requests = [len(list(batches(one.events, always, batch_size))) for one in whole]
     assert set(requests) == {2}
     assert min(one.size_bytes for one in whole) > 1.9 * MAX_BATCH_BYTES
+
+
+@pytest.mark.parametrize(("sign", "times"), [("x", 1), ("é", 2), ("€", 3), ("🙂", 5)])
+def test_a_chunk_holds_so_many_times_less_of_wide_texts(sign: str, times: int) -> None:
+    lines = 9_000 * [(1_400 * "x" + sign).encode()]
+    first = next(chunks(BEGINNING, lines, 10_000, large))
+    held = sum(len(one.message.encode()) * times for one in first.events)
+    assert held == pytest.approx(FULL_CHUNK_BYTES, rel=0.1)
 
 
 def test_an_empty_object_is_one_empty_last_chunk() -> None:

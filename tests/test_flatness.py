@@ -16,7 +16,7 @@ from tests.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, obj
 from tests.bench_runs import usage_of
 from tests.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.cloudwatch_process import CloudWatchStandin
-from tests.installation import BUCKET, LOG_GROUP, OUTPUT_BUCKET, Installation, eventually
+from tests.installation import BUCKET, LOG_GROUP, OUTPUT_BUCKET, Installation, empty, eventually
 from tests.listing_server import KEYS_A_PAGE, ListingServer, OldObjects, Page
 from tests.measured_process import memory_bytes
 from tests.s3_proxy import S3Proxy
@@ -345,10 +345,10 @@ def packed(content: bytes) -> bytes:
     return pack.compress(content) + pack.flush()
 
 
-def dense_lines(size: int) -> bytes:
+def dense_lines(size: int, sign: str = "") -> bytes:
     """Returns events that gzip can't make much smaller, so that few of them are a large object."""
     rng = Random(4)
-    line = b'{"auditEntry": {"time": "%s", "nonce": "%s"}}\n'
+    line = b'{"auditEntry": {"time": "%s", "nonce": "%s", "sign": "' + sign.encode() + b'"}}\n'
     time = (START - HOUR).isoformat().encode()
     count = size // 1_500
     return b"".join(line % (time, b64encode(rng.randbytes(1_050))) for _ in range(count))
@@ -369,6 +369,18 @@ def test_peak_memory_is_that_of_an_object_a_fifth_as_large(untraced: Installatio
     large = peak_bytes(untraced, *[member] * 5)
     assert large <= MOST_PEAK_BYTES
     assert large <= small * 1.1
+
+
+@pytest.mark.parametrize("sign", ["é", "€", "🙂"])
+def test_peak_memory_is_the_same_whatever_signs_lines_hold(
+    untraced: Installation, sign: str
+) -> None:
+    """One sign can make Python hold four bytes for each of a line."""
+    untraced.configuration |= {"settle_seconds": 30, "batch_size": 10_000}
+    ascii_only = peak_bytes(untraced, *[packed(dense_lines(17 * MB))] * 5)
+    empty(untraced.s3, OUTPUT_BUCKET)
+    with_sign = peak_bytes(untraced, *[packed(dense_lines(17 * MB, sign))] * 5)
+    assert with_sign <= min(ascii_only + NOISE_BYTES, MOST_PEAK_BYTES)
 
 
 @pytest.mark.parametrize(

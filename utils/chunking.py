@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from sys import getsizeof
 
 import msgspec
 from msgspec.structs import replace
@@ -19,8 +20,6 @@ from utils.model import (
 )
 
 MAX_CHUNK_LINES = 10_000
-# Stands for a last line that none is equal to.
-_NO_LINE_HASH = 0xFFFFFFFF
 
 
 class ContentChangedError(Exception):
@@ -31,7 +30,8 @@ class Chunk(msgspec.Struct):
     """Consecutive lines of one object that are acknowledged together.
 
     `position` is behind the last line; `is_last` that the object ends there, `damage` why it does
-    before its end; `stored` are events that CloudWatch holds already.
+    before its end; `stored` are events that CloudWatch holds already. `size_bytes` is what it takes
+    in memory, `request_bytes` in requests.
     """
 
     position: Position
@@ -40,6 +40,7 @@ class Chunk(msgspec.Struct):
     quarantined: list[QuarantinedLine] = msgspec.field(default_factory=list)
     counts: Counts = msgspec.field(default_factory=Counts)
     size_bytes: int = 0
+    request_bytes: int = 0
     is_last: bool = False
     damage: str = ""
     is_deleted: bool = False
@@ -49,13 +50,13 @@ class Chunk(msgspec.Struct):
 
         Args:
             batch_size: events in a batch.
-            full_bytes: the size to reach; twice as much is never exceeded by more than a line.
+            full_bytes: the memory to reach; twice as much is never exceeded by more than a line.
         """
         if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * full_bytes:
             return True
         if self.size_bytes < full_bytes:
             return False
-        are_cut_by_bytes = batch_size * self.size_bytes > MAX_BATCH_BYTES * self.counts.read
+        are_cut_by_bytes = batch_size * self.request_bytes > MAX_BATCH_BYTES * self.counts.read
         return are_cut_by_bytes or len(self.events) % batch_size == 0
 
     def add(self, number: int, line: bytes, mark: str) -> None:
@@ -67,6 +68,7 @@ class Chunk(msgspec.Struct):
             mark: tells if CloudWatch holds it already.
         """
         self.counts.read += 1
+        self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
         self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
         if not line.strip():
             self.counts.blank += 1
@@ -99,6 +101,9 @@ class Chunk(msgspec.Struct):
         except UnicodeDecodeError as exc:
             self.quarantine(number, line, f"not UTF-8 at byte {exc.start}")
             return None
+        if len(message) != len(line):
+            # Held in up to four bytes a character, and once it is sent in UTF-8 too.
+            self.size_bytes += getsizeof(message)
         try:
             own_ms = event_time_ms(line)
         except NotJsonError:
@@ -145,7 +150,7 @@ def chunks(
     chunk.is_last = True
     chunk.position = _behind(begin, number, last_line)
     if chunk.is_deleted:
-        chunk.position = _forgotten(chunk.position)
+        chunk.position = chunk.position.forgotten()
     yield chunk
 
 
@@ -189,12 +194,3 @@ def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
     line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
     stored = begin.stored[number - begin.lines :]
     return replace(begin, lines=number, line_hash=line_hash, stored=stored)
-
-
-def _forgotten(position: Position) -> Position:
-    """Returns a position that is due when the object comes back, whatever it holds, and doubtful.
-
-    What was sent of it before may be in doubt for ever: its lines can't be read again now.
-    """
-    gone = replace(position.object, etag="")
-    return Position(gone, max(1, position.lines), _NO_LINE_HASH)

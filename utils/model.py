@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 # Marks of a line: CloudWatch does not hold it, holds it at its own time, or at an upload time.
 NOT_STORED, STORED, STORED_AT_UPLOAD = "0", "1", "2"
+# Stands for a last line that none is equal to.
+_NO_LINE_HASH = 0xFFFFFFFF
 
 
 class LogObject(msgspec.Struct, frozen=True):
@@ -49,6 +52,14 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Returns the mark of the line behind the position with this number, from 1."""
         place = number - self.lines - 1
         return self.stored[place] if 0 <= place < len(self.stored) else NOT_STORED
+
+    def forgotten(self) -> "Position":
+        """Returns one that is due and doubtful when the object comes back, whatever it holds.
+
+        What was sent of it before may be in doubt for ever: its lines can't be read again now.
+        """
+        gone = replace(self.object, etag="")
+        return Position(gone, max(1, self.lines), _NO_LINE_HASH)
 
 
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
