@@ -25,6 +25,7 @@ class Forwarder:
 
     def __init__(self, source: Source, report: Report, shared: Shared) -> None:
         self._report = report
+        self._memory = shared.memory
         self.client = s3_client(source.lyve)
         self._due = DueObjects(source, self.client, shared.stop)
         self._resumption = Resumption(self._due, report, shared)
@@ -75,11 +76,12 @@ class Forwarder:
         due = self._due.listed(outset, backlog)
         is_complete = False
         while not is_complete:
-            plan = oldest(due)
+            most = self._memory.plan_objects()
+            plan = oldest(due, most)
             positions = [outset.position(one) for one in dict.fromkeys(plan)]
             progress.plan(positions)
             shipper.ship(positions)
-            if progress.close_plan(backlog.carry_out(plan)):
+            if progress.close_plan(backlog.carry_out(plan, most)):
                 text = "So many objects are new that late ones are found for less than 24 hours."
                 self._report.status.write("WARN", text, {})
             is_complete = not backlog

@@ -22,7 +22,8 @@ MINUTE_MS = 60_000
 
 @pytest.fixture(autouse=True)
 def _small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.planning.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
+    monkeypatch.setattr("utils.memory_share.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
+    monkeypatch.setattr("utils.memory_share.LEAST_PLAN_OBJECTS", 1)
     monkeypatch.setattr("utils.planning.PART_OBJECTS", PART_OBJECTS)
 
 

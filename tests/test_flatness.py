@@ -23,8 +23,9 @@ from tests.s3_proxy import S3Proxy
 from utils.checkpoint import Checkpoint
 from utils.coverage import Coverage
 from utils.coverage_state import ENTRY_BYTES, CoverageState
+from utils.memory_share import MAX_PLAN_OBJECTS
 from utils.model import LogEvent, LogObject, Position, SourceIdentity
-from utils.planning import MAX_PLAN_OBJECTS, Survey
+from utils.planning import Survey
 from utils.progress import Progress
 
 MB = 1_000_000

@@ -23,8 +23,9 @@ from utils.coverage import (
     Coverage,
 )
 from utils.coverage_state import ENTRY_BYTES, CoverageState
+from utils.memory_share import MAX_PLAN_OBJECTS
 from utils.model import LogObject, Position
-from utils.planning import MAX_PLAN_OBJECTS, Backlog, Survey, is_of_type, oldest
+from utils.planning import Backlog, Survey, is_of_type, oldest
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -89,6 +90,7 @@ class Daemon:
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.since_ms = NOON_MS + HOUR_MS
+        self.most_planned = MAX_PLAN_OBJECTS
         self.coverage = Coverage(CoverageState(self.since_ms))
         self._shipped: set[tuple[str, str]] = set()
         self._open: list[str] = []
@@ -116,9 +118,9 @@ class Daemon:
         seen = self._listed(now_ms)
         due = [one for one in seen if self._noted(one, backlog)]
         while True:
-            plan = oldest(due)
+            plan = oldest(due, self.most_planned)
             self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
-            frontier_ms = backlog.carry_out(plan)
+            frontier_ms = backlog.carry_out(plan, self.most_planned)
             self.coverage.close(backlog.survey, min(frontier_ms, now_ms))
             if not backlog:
                 self._check_none_is_missed(seen)
@@ -189,13 +191,13 @@ class Shipments(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(utils.planning, "MAX_PLAN_OBJECTS", self.most_planned)
         self.patch.setattr(utils.planning, "PART_OBJECTS", 2)
         self.patch.setattr(utils.coverage, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.coverage, "MAX_DORMANT_FOLDERS", self.most_dormant)
         self.patch.setattr(utils.coverage, "CLOSE_EVERY_BYTES", self.close_every_bytes)
         self.bucket = Bucket()
         self.daemon = Daemon(self.bucket)
+        self.daemon.most_planned = self.most_planned
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -367,10 +369,10 @@ def test_what_a_killed_iteration_found_in_an_old_folder_is_shipped_once(
 
 @pytest.mark.parametrize("most_planned", [1, 2, MAX_PLAN_OBJECTS])
 def test_an_earlier_start_hides_no_late_object_of_an_old_folder(
-    bucket: Bucket, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, most_planned: int
+    bucket: Bucket, daemon: Daemon, most_planned: int
 ) -> None:
     """The objects before the first start may be too many for one plan."""
-    monkeypatch.setattr(utils.planning, "MAX_PLAN_OBJECTS", most_planned)
+    daemon.most_planned = most_planned
     for number in range(3):
         bucket.put(f"{FOLDER}S3-before-{number}")
     make_dormant(bucket, daemon)
@@ -516,9 +518,7 @@ def test_no_object_with_an_event_in_the_range_is_overlooked(
 @given(times=st.lists(st.integers(0, 5), max_size=12), most=st.integers(1, 8))
 def test_a_plan_is_the_oldest_objects_oldest_first(times: list[int], most: int) -> None:
     due = [listed(f"{number % 3}/S3-{number}", time) for number, time in enumerate(times)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils.planning, "MAX_PLAN_OBJECTS", most)
-        plan = oldest(iter(due))
+    plan = oldest(iter(due), most)
     assert plan == sorted(due, key=lambda one: (one.last_modified_ms, one.key))[:most]
 
 

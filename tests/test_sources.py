@@ -3,8 +3,10 @@
 import json
 import re
 import sys
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +28,18 @@ from tests.installation import (
 from tests.measured_process import measured
 from tests.s3_proxy import S3Proxy
 from tests.seaweedfs import SeaweedFS
+from utils.coverage import Coverage
+from utils.coverage_state import CoverageState
+from utils.memory_share import MAX_PLAN_OBJECTS, MemoryShare
+from utils.model import LogObject, Position
+from utils.planning import oldest
 
 MANY = 50
 MB = 1_000_000
 MOST_BYTES_WITH_MANY_SOURCES = 150 * MB
+# What is left of these beside the process and the events under way.
+MOST_BYTES_OF_BACKLOGS = 60 * MB
+DUE_MS = 1_793_491_200_000
 SLOW_GROUP = "slow-tenant"
 
 
@@ -242,6 +252,38 @@ def test_fifty_sources_in_little_memory_and_the_smallest_first(
         for name in names:
             empty(installation.s3, f"audit-{name}")
             installation.s3.delete_bucket(Bucket=f"audit-{name}")
+
+
+def test_fifty_backlogs_are_planned_in_little_memory() -> None:
+    """Each source has 10,000 objects to ship, plans some of these, and remembers as many."""
+    memory, measured_ones = MemoryShare(), 5
+    with ExitStack() as stack:
+        assert memory.plan_objects() == MAX_PLAN_OBJECTS
+        stack.enter_context(memory.joined())
+        assert memory.plan_objects() == MAX_PLAN_OBJECTS
+        for _ in range(MANY - 1):
+            stack.enter_context(memory.joined())
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        held = [backlog(memory) for _ in range(measured_ones)]
+        taken, _ = tracemalloc.get_traced_memory()
+    assert len(held) == measured_ones
+    assert taken * MANY / measured_ones <= MOST_BYTES_OF_BACKLOGS
+
+
+def due_objects() -> Iterator[LogObject]:
+    for number in range(MAX_PLAN_OBJECTS):
+        key = f"May-2024/S3-audited-bucket-2024-05-01-{number:06d}.gz"
+        yield LogObject(DUE_MS + number * 8_000, key, f"{number:032x}", 1_234)
+
+
+def backlog(memory: MemoryShare) -> tuple[list[Position], Coverage]:
+    """Returns the plan of a source, and what it knows once all is shipped."""
+    plan = [Position(one) for one in oldest(due_objects(), memory.plan_objects())]
+    coverage = Coverage(CoverageState(0))
+    for one in due_objects():
+        coverage.ship(Position(one, 100, 5), (one.last_modified_ms, one.last_modified_ms + 9))
+    return plan, coverage
 
 
 def give_keys(installation: Installation, names: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Shares the memory for events under way among the sources that ship at the same time."""
+"""Shares the memory for planned objects and events under way among the sources at work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,10 @@ from utils.batching import MAX_BATCH_BYTES
 FULL_CHUNK_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
 LEAST_CHUNK_BYTES = 80 * 1024
 MOST_IN_FLIGHT_BYTES = 4 * FULL_CHUNK_BYTES
+# What keeps planning flat in memory; the rest is planned once these are shipped.
+MAX_PLAN_OBJECTS = 10_000
+# Half a page of the listing: for less, pages would be listed again and again.
+LEAST_PLAN_OBJECTS = 500
 
 
 class MemoryShare:
@@ -41,6 +45,11 @@ class MemoryShare:
         """
         with self._lock:
             return MOST_IN_FLIGHT_BYTES // max(1, 2 * self._sources - 1)
+
+    def plan_objects(self) -> int:
+        """Returns how many objects a source plans at once."""
+        with self._lock:
+            return max(LEAST_PLAN_OBJECTS, MAX_PLAN_OBJECTS // max(1, self._sources))
 
     def _add(self, sources: int) -> None:
         with self._lock:

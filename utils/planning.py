@@ -7,8 +7,6 @@ import msgspec
 
 from utils.model import LogObject
 
-# What keeps planning flat in memory; the rest is planned once these are shipped.
-MAX_PLAN_OBJECTS = 10_000
 # A page of the listing.
 PART_OBJECTS = 1_000
 
@@ -29,9 +27,14 @@ class Survey(msgspec.Struct):
         self.newest_by_folder[listed.folder] = max(newest_ms, listed.last_modified_ms)
 
 
-def oldest(due: Iterable[LogObject]) -> list[LogObject]:
-    """Returns the oldest `MAX_PLAN_OBJECTS` of the due objects, oldest first."""
-    return heapq.nsmallest(MAX_PLAN_OBJECTS, due, key=lambda one: (one.last_modified_ms, one.key))
+def oldest(due: Iterable[LogObject], most: int) -> list[LogObject]:
+    """Returns the oldest of the due objects, oldest first.
+
+    Args:
+        due: in any order.
+        most: how many are wanted.
+    """
+    return heapq.nsmallest(most, due, key=lambda one: (one.last_modified_ms, one.key))
 
 
 class Part(msgspec.Struct):
@@ -82,16 +85,17 @@ class Backlog:
             part.newest_ms = max(part.newest_ms, moment_ms)
             part.due += 1
 
-    def carry_out(self, plan: Sequence[LogObject]) -> int:
+    def carry_out(self, plan: Sequence[LogObject], most: int) -> int:
         """Notes that a plan is carried out; everything listed before the time returned is shipped.
 
         Args:
             plan: of `oldest`, from the due objects of `parts` up to `until_ms`.
+            most: how many objects were wanted.
         """
-        is_cut = len(plan) == MAX_PLAN_OBJECTS
+        is_cut = len(plan) == most
         frontier_ms = plan[-1].last_modified_ms if is_cut else self.until_ms + 1
         self._parts = [one for one in self._parts if one.due and one.newest_ms >= frontier_ms]
-        self._until_ms = self._reach()
+        self._until_ms = self._reach(most)
         return min(frontier_ms, self.survey.newest_ms) if self._parts else self.survey.newest_ms
 
     def parts(self) -> list[Part]:
@@ -108,12 +112,12 @@ class Backlog:
         self._parts.append(Part(listed.folder, current.last if current and is_same_folder else ""))
         return self._parts[-1]
 
-    def _reach(self) -> int:
+    def _reach(self, most: int) -> int:
         """Returns up to which time enough is due for a plan, or everything."""
         due = 0
         for part in sorted(self._parts, key=lambda one: one.newest_ms):
             due += part.due
-            if due >= MAX_PLAN_OBJECTS:
+            if due >= most:
                 return part.newest_ms
         return self.survey.newest_ms
 
