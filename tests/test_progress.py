@@ -5,11 +5,12 @@ It is saved while the pipeline goes on: whenever a process dies, the last one sa
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
-from utils.coverage import LATE_WINDOW_MS, Coverage
+from utils.coverage import LATE_WINDOW_MS, MAX_RECENT_BYTES, Coverage
 from utils.coverage_state import CoverageState
 from utils.model import LogEvent, LogObject, Position, SourceIdentity
 from utils.planning import Survey
@@ -203,3 +204,36 @@ def test_a_closed_plan_is_saved() -> None:
     assert progress.close_plan(NOW_MS) is False
     assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
     assert not Coverage(saved(progress).coverage).is_due(listed(0))
+
+
+@PROPERTY
+@given(
+    times=st.lists(st.integers(0, 9), min_size=1, max_size=12).map(sorted),
+    now=st.integers(0, 9),
+)
+def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
+    times: list[int], now: int
+) -> None:
+    """What is covered is shipped, and does not lie ahead of the store's time; in half days."""
+    plan = [
+        LogObject(NOW_MS + time * LATE_WINDOW_MS // 2, f"March-2024/S3-{number:02}", "etag", 1)
+        for number, time in enumerate(times)
+    ]
+    survey = Survey()
+    for one in plan:
+        survey.note(one)
+    now_ms = NOW_MS + now * LATE_WINDOW_MS // 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.coverage.CLOSE_EVERY_BYTES", -MAX_RECENT_BYTES)
+        patch.setattr("utils.coverage.MAX_RECENT_OBJECTS", 2)
+        progress = begun()
+        progress.plan_from(survey, now_ms)
+        progress.plan(Position(one) for one in plan)
+        for place, shipped in enumerate(plan, 1):
+            progress.acknowledge(Position(shipped, 1), 1, [], UPLOAD_MS)
+            progress.complete(Position(shipped, 1))
+            restarted = Coverage(saved(progress).coverage)
+            assert [restarted.is_due(one) for one in plan] == [
+                index >= place for index in range(len(plan))
+            ]
+            assert all(end_ms <= now_ms for _, end_ms in restarted.state.covered)
