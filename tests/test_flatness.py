@@ -35,6 +35,7 @@ START = datetime.now(UTC).replace(microsecond=0) - 26 * HOUR
 STREAM = f"lyve-cloud/{BUCKET}/S3"
 STATE = f"/{OUTPUT_BUCKET}/integration-state/"
 MONTHS = 48
+PEAK_RUNS = 3
 MOST_PEAK_BYTES = 120 * MB
 # What the interpreter's allocator makes of the same work, from run to run.
 NOISE_BYTES = 6 * MB
@@ -357,7 +358,7 @@ def dense_lines(size: int, sign: str = "") -> bytes:
 
 def peak_bytes(installed: Installation, *members: bytes) -> int:
     """Ships an object of gzip members and returns the daemon's peak memory."""
-    installed.s3.delete_object(Bucket=BUCKET, Key="November-2026/S3-large.gz")
+    empty(installed.s3, OUTPUT_BUCKET)
     installed.put("November-2026/S3-large.gz", b"".join(members))
     return usage_of(installed, "daemon").peak_bytes
 
@@ -366,8 +367,9 @@ def test_peak_memory_is_that_of_an_object_a_fifth_as_large(untraced: Installatio
     untraced.configuration["settle_seconds"] = 30
     member = packed(dense_lines(17 * MB))
     assert len(member) > 12 * MB
-    small = peak_bytes(untraced, member)
-    large = peak_bytes(untraced, *[member] * 5)
+    # On a busy machine more piles up by chance: the least of some runs is what it takes.
+    small = min(peak_bytes(untraced, member) for _ in range(PEAK_RUNS))
+    large = min(peak_bytes(untraced, *[member] * 5) for _ in range(PEAK_RUNS))
     assert large <= MOST_PEAK_BYTES
     assert large <= small * 1.1
 
@@ -379,7 +381,6 @@ def test_peak_memory_is_the_same_whatever_signs_lines_hold(
     """One sign can make Python hold four bytes for each of a line."""
     untraced.configuration |= {"settle_seconds": 30, "batch_size": 10_000}
     ascii_only = peak_bytes(untraced, *[packed(dense_lines(17 * MB))] * 5)
-    empty(untraced.s3, OUTPUT_BUCKET)
     with_sign = peak_bytes(untraced, *[packed(dense_lines(17 * MB, sign))] * 5)
     assert with_sign <= min(ascii_only + NOISE_BYTES, MOST_PEAK_BYTES)
 
