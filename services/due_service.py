@@ -37,8 +37,7 @@ class Outset(msgspec.Struct, frozen=True):
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
-        own = self.coverage.position(due)
-        return own if own.lines else self.predecessors.position(due)
+        return self.predecessors.position(due, self.coverage)
 
 
 class DueObjects:

@@ -12,7 +12,7 @@ from utils.batching import batches, restamped
 from utils.chunking import Chunk
 from utils.delivery import Delivery, Parcel
 from utils.errors import StoppedError
-from utils.model import LogEvent
+from utils.model import LogEvent, doubtful_keys
 from utils.settling import Doubt, event_key, split_stored
 
 _LOOK_SECONDS = 0.5
@@ -155,7 +155,9 @@ class InFlight:
         doubt = Doubt()
         doubt.want(event_key(event) for event in self._in_doubt())
         try:
-            self._tools.settler.look(doubt, self._tools.progress.started())
+            positions = [pending.chunk.position for pending in self._pending]
+            started = self._tools.progress.started()
+            self._tools.settler.look(doubt, started, doubtful_keys(positions))
         except ReadBackDeniedError as exc:
             exc.tell(self._tools.status, doubt.size)
             self._tools.counts.possibly_duplicated += doubt.size

@@ -9,6 +9,7 @@ from services.client_errors import aws_errors
 from utils.errors import StoppedError, TransientError
 from utils.model import Gauge
 from utils.settings import Source
+from utils.sharding import Shard
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -35,6 +36,11 @@ class ReadBack:
         self._source = source
         self._gauge = gauge
         self._stop = stop
+
+    def of_shard(self, shard: Shard | None) -> "ReadBack":
+        """Returns the same for the log stream of another replica."""
+        source = self._source.of_shard(shard)
+        return ReadBack(self._client, source, self._gauge, self._stop)
 
     def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
         """Yields time and message of the events that the stream holds in a range of time.

@@ -64,7 +64,7 @@ class Resumption:
         """
         log_stream = self.log_stream()
         accepted = acceptance(outset.now_ms, log_stream.prepare())
-        settler = Settler(self._due.bucket, log_stream, outset.coverage, self._source.log_type)
+        settler = self._settler(log_stream, outset)
         takeover = Takeover(
             self._due.bucket, self._due.store, settler, self._report.status, self._shared.stop
         )
@@ -86,6 +86,10 @@ class Resumption:
         with _shipping(tools, rules) as shipper:
             shipper.ship(positions)
             yield shipper, progress
+
+    def _settler(self, log_stream: LogStream, outset: Outset) -> Settler:
+        bucket, log_type = self._due.bucket, self._source.log_type
+        return Settler(bucket, log_stream, outset.coverage, log_type, outset.predecessors)
 
     def _tools(self, progress: Progress, log_stream: LogStream, settler: Settler) -> Tools:
         source = self._source

@@ -1,9 +1,10 @@
 """Finds out which events of unknown outcome the log stream holds."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from services.pull_logs_service import AuditBucket
+from services.read_back_service import ReadBack
 from services.status_service import StatusLog
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.chunking import Chunk, ContentChangedError, lines_behind
@@ -12,6 +13,7 @@ from utils.decompression import DamagedError
 from utils.errors import ServiceError
 from utils.model import STORED, LogEvent, LogObject, Position
 from utils.planning import is_of_type
+from utils.predecessors import Predecessors
 from utils.settling import Doubt, event_key
 
 # What keeps events from being read back for good, by the code of the refusal.
@@ -53,45 +55,53 @@ class Settler:
         log_stream: the log stream.
         coverage: what is shipped.
         log_type: the source's type.
+        predecessors: the replicas of other kinds, which have log streams of their own.
     """
 
     def __init__(
-        self, bucket: AuditBucket, log_stream: LogStream, coverage: Coverage, log_type: str
+        self,
+        bucket: AuditBucket,
+        log_stream: LogStream,
+        coverage: Coverage,
+        log_type: str,
+        predecessors: Predecessors,
     ) -> None:
         self._bucket = bucket
         self._log_stream = log_stream
         self._coverage = coverage
         self._log_type = log_type
+        self._predecessors = predecessors
 
-    def look(self, doubt: Doubt, started: Iterable[Position]) -> None:
+    def look(self, doubt: Doubt, started: Iterable[Position], doubtful: set[str]) -> None:
         """Tells the doubt what is stored.
 
         Args:
             doubt: the events in question.
             started: objects shipped in part, up to their position; those shipped in whole are
                 known from the coverage.
+            doubtful: the keys of doubtful objects, of which the predecessors' log streams, too,
+                can hold any line.
 
         Raises:
             ReadBackDeniedError: it can never be read back.
             ServiceError: it can't be read back now.
         """
-        try:
-            for from_ms, until_ms in doubt.ranges():
-                for timestamp_ms, message in self._log_stream.read_back.stored(from_ms, until_ms):
-                    doubt.see(timestamp_ms, message)
-        except ServiceError as exc:
-            if exc.detail in _NO_READING_BACK:
-                raise ReadBackDeniedError(exc) from exc
-            if exc.detail != "ResourceNotFoundException":
-                raise
+        read_back = self._log_stream.read_back
+        others = {one.shard: one.coverage for key in doubtful for one in self._predecessors.of(key)}
+        for stream in [read_back, *(read_back.of_shard(shard) for shard in others)]:
+            _read(stream, doubt)
         found = doubt.found_times()
         if found:
-            doubt.discount(event_key(event) for event in self._shipped_events(found, started))
+            shipped = self._shipped_objects([self._coverage, *others.values()], found)
+            # What was shipped of a doubtful object is what is looked for.
+            besides = (one for one in shipped if one.object.key not in doubtful)
+            begun = (position for position in started if self._begins_as_shipped(position))
+            known = self._events_at(found, chain(begun, besides))
+            doubt.discount(event_key(event) for event in known)
 
-    def _shipped_events(self, times: set[int], started: Iterable[Position]) -> Iterator[LogEvent]:
+    def _events_at(self, times: set[int], shipped: Iterable[Position]) -> Iterator[LogEvent]:
         """Yields the events with one of the times that were acknowledged before."""
-        begun = [position for position in started if self._begins_as_shipped(position)]
-        for position in [*begun, *self._shipped_objects(min(times), max(times))]:
+        for position in shipped:
             for event in self._events(position):
                 if event.timestamp_ms in times:
                     yield event
@@ -106,10 +116,14 @@ class Settler:
             return True
         return True
 
-    def _shipped_objects(self, from_ms: int, until_ms: int) -> Iterator[Position]:
+    def _shipped_objects(
+        self, coverages: Sequence[Coverage], times: set[int]
+    ) -> Iterator[Position]:
+        from_ms, until_ms = min(times), max(times)
         top = self._bucket.top_level()
         for listed in self._listed(top.folders, top.objects):
-            lines = self._coverage.shipped_lines(listed, from_ms, until_ms)
+            known = (one.shipped_lines(listed, from_ms, until_ms) for one in coverages)
+            lines = max(known)
             if lines:
                 yield Position(listed, lines)
 
@@ -128,3 +142,16 @@ class Settler:
                 yield from chunk.stored
         except DamagedError:
             return
+
+
+def _read(stream: ReadBack, doubt: Doubt) -> None:
+    """Tells the doubt what a log stream holds; nothing, if it was never made."""
+    try:
+        for from_ms, until_ms in doubt.ranges():
+            for timestamp_ms, message in stream.stored(from_ms, until_ms):
+                doubt.see(timestamp_ms, message)
+    except ServiceError as exc:
+        if exc.detail in _NO_READING_BACK:
+            raise ReadBackDeniedError(exc) from exc
+        if exc.detail != "ResourceNotFoundException":
+            raise

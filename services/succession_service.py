@@ -12,7 +12,7 @@ from utils.checkpoint import VERSION, Checkpoint, Succession, encode_checkpoint
 from utils.coverage import Coverage
 from utils.errors import CheckpointError, OwnerError, StoppedError
 from utils.model import Start
-from utils.predecessors import Predecessor, Predecessors, kind_of
+from utils.predecessors import Predecessor, kind_of
 from utils.progress import Progress
 from utils.sharding import Shard
 
@@ -110,13 +110,11 @@ class Handover:
             return
         progress = Progress(found, Coverage(found.coverage))
         if found.running or found.open:
-            progress = self._ship_begun(due, found, outset, start)
+            progress = self._ship_begun(due, found, start)
         progress.hand_over(outset.now_ms)
         due.store.save(progress.snapshot().document)
 
-    def _ship_begun(
-        self, due: DueObjects, found: Checkpoint, outset: Outset, start: Start
-    ) -> Progress:
+    def _ship_begun(self, due: DueObjects, found: Checkpoint, start: Start) -> Progress:
         if found.running:
             # Twice as long as one that has just claimed it takes to go on.
             wait_seconds = 2 * self._source.settle_seconds
@@ -124,9 +122,7 @@ class Handover:
         claim = replace(found, owner=start.owner, running=True, saves=found.saves + 1)
         due.store.save(_of_kind(claim, found.history))
         # If others claim it too, all wait for it to settle, and only the last one goes on.
-        claimed = due.store.load() or claim
-        coverage = Coverage(claimed.coverage)
-        begun = Outset(outset.now_ms, outset.top, claimed, False, coverage, Predecessors([]))
+        begun = due.outset(start)
         resumption = Resumption(due, self._report, self._shared)
         with resumption.under_way(begun, start.owner) as (_, progress):
             return progress

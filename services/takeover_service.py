@@ -14,7 +14,7 @@ from utils.checkpoint import WINDOW_LINES, Checkpoint
 from utils.chunking import Chunk, ContentChangedError, doubtful, lines_behind
 from utils.decompression import DamagedError
 from utils.errors import OwnerError, StoppedError
-from utils.model import NOT_STORED, STORED, Position
+from utils.model import NOT_STORED, STORED, LogObject, Position, doubtful_keys
 from utils.settling import Doubt, Key, event_key
 
 # A batch takes one upload time, and one more if its events are rejected.
@@ -65,7 +65,8 @@ class Takeover:
         text = "An iteration was not finished; reading back what it sent."
         self._status.write("WARN", text, {"settle_seconds": settle_seconds})
         await_owner(self._store, found, settle_seconds, self._stop)
-        return self._settled(self._current(found.open), found.upload_ms)
+        known = {position.object for position in found.open}
+        return self._settled(self._current(found.open), known, found.upload_ms)
 
     def _current(self, positions: list[Position]) -> list[Position]:
         """Returns the open objects as they are now; what is marked is of one content only."""
@@ -73,27 +74,33 @@ class Takeover:
         return [
             position
             if position.object == current
-            else Position(
-                current,
-                position.lines,
-                position.line_hash,
+            else replace(
+                position,
+                object=current,
+                stored="",
                 earlier_ms=position.object.last_modified_ms,
             )
             for position, current in now
         ]
 
-    def _settled(self, positions: list[Position], upload_from_ms: int) -> list[Position]:
+    def _settled(
+        self, positions: list[Position], known: set[LogObject], upload_from_ms: int
+    ) -> list[Position]:
         doubt = Doubt((upload_from_ms, upload_from_ms + _UPLOAD_RANGE_MS))
         begins: list[Position] = []
         keys: list[list[Key | None]] = []
+        lines_left = WINDOW_LINES
         for position in positions:
-            lines_left = WINDOW_LINES - sum(len(part) for part in keys)
-            begin, part = self._keys_behind(position, lines_left)
+            # An object that has grown since must not push others out of the window.
+            is_known = position.object in known
+            begin, part = self._keys_behind(position, lines_left if is_known else WINDOW_LINES)
+            lines_left -= len(part) if is_known else 0
             begins.append(begin)
             keys.append(part)
             doubt.want(_open_keys(begin, part))
         try:
-            self._settler.look(doubt, [begin for begin in begins if begin.lines])
+            started = [begin for begin in begins if begin.lines]
+            self._settler.look(doubt, started, doubtful_keys(begins))
         except ReadBackDeniedError as exc:
             exc.tell(self._status, doubt.size)
             self.possibly_duplicated = doubt.size
@@ -170,4 +177,5 @@ def _marked(position: Position, keys: list[Key | None], doubt: Doubt) -> Positio
     for number, key in enumerate(keys, start=position.lines + 1):
         mark = position.mark(number)
         marks.append(doubt.take(key) if key and mark == NOT_STORED else mark)
+    marks.append(position.stored[len(keys) :])
     return replace(position, stored="".join(marks).rstrip(NOT_STORED))

@@ -108,6 +108,21 @@ def test_equal_old_lines_count_each_over_two_kills(first: str, second: str) -> N
     assert_same(world.messages(), Counter({OLD_TWIN: 20}))
 
 
+def test_an_object_that_grows_after_a_kill_hides_no_other() -> None:
+    """Its new lines are none that the dead process can have sent: the others were."""
+    world = World(**STANDIN)
+    lines = [audit_event(number, NOON_MS - HOUR_MS) for number in range(50)]
+    first, second = lines[:40], lines[40:]
+    world.put("S3-1.gz", packed(first[:3]), NOON_MS)
+    world.put("S3-2.gz", packed(second), NOON_MS + 1)
+    assert world.run(source_of(concurrency=1), {"put 4 done": Killed()}).is_killed
+    assert world.messages().total() == 10
+    world.put("S3-1.gz", packed(first), world.time.now_ms)
+    assert world.run(source_of(), {"put 1": Killed()}).is_killed
+    assert world.run(source_of()).is_good
+    assert_same(world.messages(), Counter(lines))
+
+
 def test_equal_lines_that_are_rejected_for_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first get a time of upload after the second were made ready, then comes the kill."""
     monkeypatch.setattr("services.checkpoint_saver._SAVE_EVERY_LINES", 1)

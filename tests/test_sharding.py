@@ -13,6 +13,7 @@ from msgspec.json import decode
 from tests.audit_objects import DAY_MS, event, everything, messages_of, quarantine_of, whole
 from tests.faults import Fault, Killed, Life, each
 from tests.in_memory import World, source_of
+from tests.in_memory_s3 import BUCKET
 from tests.in_memory_time import HOUR_MS, NOON_MS
 from tests.in_memory_trial import STANDIN, assert_same, shipped, take_small_steps, world_of
 from utils.checkpoint import decode_checkpoint
@@ -34,6 +35,19 @@ KILLED_AT = [
 DEADLINE_SECONDS = 20.0
 SEEDS = 240
 BLOCKS = 8
+SUCCESSIONS = [(0, 0, 0), (3, 5, 2), (3, 5, 3), (0, 2, 3), (2, 0, 2), (0, 3, 0), (2, 3, 5, 2)]
+# Numbers of the lines that an object has at first, then, and so on.
+VERSIONS = {
+    "grown": [range(2), range(4), range(6), range(8)],
+    "grown by one kind only": [range(2), range(2), range(4), range(6)],
+    "replaced and grown": [range(6), range(10, 14), range(10, 16), range(10, 18)],
+    "replaced and back": [range(4), range(10, 16), range(4), range(6)],
+    "replaced and grown back": [range(4), range(10, 16), range(6), range(8)],
+    "replaced by as many": [range(4), range(10, 14), range(20, 24), range(22, 26)],
+    "replaced by fewer": [range(6), range(10, 12), range(10, 14), range(10, 18)],
+    "cut and grown back": [range(6), range(2), range(3), range(8)],
+    "emptied and back": [range(6), range(0), range(8), range(9)],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -285,6 +299,54 @@ def test_two_that_claim_the_same_dead_replica(point: str) -> None:
     assert_same(world.messages(), all_of(objects))
 
 
+# Objects that change while the number does.
+
+
+def numbered(key_number: int, numbers: range) -> list[str]:
+    return [recent(100 * key_number + number, 1)[0] for number in numbers]
+
+
+@pytest.mark.parametrize("gap_ms", [HOUR_MS, 20 * HOUR_MS])
+@pytest.mark.parametrize("kinds", SUCCESSIONS)
+@pytest.mark.parametrize("change", VERSIONS)
+def test_only_new_lines_of_a_changed_object_are_shipped(
+    change: str, kinds: Sequence[int], gap_ms: int
+) -> None:
+    """It goes on behind the newest content, whichever kind of replica has shipped that."""
+    world = world_of([])
+    written: set[str] = set()
+    for kind, numbers in zip(kinds, VERSIONS[change], strict=False):
+        objects = {f"May-2024/S3-{one}.gz": numbered(one, numbers) for one in range(12)}
+        put_all(world, objects, world.time.now_ms)
+        written |= set(all_of(objects))
+        for one in replicas(kind, source_of()):
+            shipped(world, one)
+        world.time.now_ms += gap_ms
+    assert_same(world.messages(), Counter(written))
+
+
+@pytest.mark.parametrize("kinds", [(3, 5, 2), (3, 5, 3), (0, 2, 0), (2, 0, 3)])
+def test_what_was_sent_of_a_deleted_object_is_found_in_the_stream_of_another(
+    kinds: Sequence[int],
+) -> None:
+    """It can't be read when its replica's end is settled, and comes back later."""
+    world = world_of([])
+    objects = many(12)
+    put_all(world, objects)
+    first, second, third = kinds
+    for one in replicas(first, source_of()):
+        assert world.run(one, {"put 2 done": Killed()}).is_killed
+    assert world.messages()
+    world.buckets[BUCKET].clear()
+    for one in replicas(second, source_of()):
+        shipped(world, one)
+    world.time.now_ms += HOUR_MS
+    put_all(world, objects, world.time.now_ms)
+    for one in replicas(third, source_of()):
+        shipped(world, one)
+    assert_same(world.messages(), all_of(objects))
+
+
 # Any order of kills.
 
 
@@ -318,6 +380,98 @@ def test_killed_in_any_order_while_the_number_changes(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
         try:
             run_schedule(seed)
+        except AssertionError as error:
+            error.add_note(f"by the schedule {seed}")
+            raise
+
+
+class Changing:
+    """Objects that grow, are replaced, deleted and put back, in any order; each line is unique.
+
+    Args:
+        world: holds them.
+        random: draws what happens to them.
+    """
+
+    def __init__(self, world: World, random: Random) -> None:
+        self._world = world
+        self._random = random
+        self._contents: dict[str, list[list[str]]] = {f"S3-{one}.gz": [] for one in range(6)}
+        self._count = 0
+        self.written: set[str] = set()
+        for key in self._contents:
+            self._replace(key)
+
+    def change(self) -> None:
+        """Lets something happen to one of them."""
+        key = self._random.choice(list(self._contents))
+        happens = self._random.choice([self._delete, self._replace, self._put_back, self._grow])
+        happens(key)
+
+    def present(self) -> set[str]:
+        """Returns the lines that the bucket holds."""
+        keys = self._world.buckets[BUCKET].keys() & self._contents.keys()
+        return {line for key in keys for line in self._contents[key][-1]}
+
+    def _delete(self, key: str) -> None:
+        self._world.buckets[BUCKET].pop(key, None)
+
+    def _replace(self, key: str) -> None:
+        self._put(key, self._new_lines())
+
+    def _put_back(self, key: str) -> None:
+        contents = self._contents[key]
+        self._put(key, contents.pop(self._random.randrange(len(contents))))
+
+    def _grow(self, key: str) -> None:
+        self._put(key, self._contents[key].pop() + self._new_lines())
+
+    def _new_lines(self) -> list[str]:
+        self._count += 10
+        return recent(self._count, self._random.randint(1, 9))
+
+    def _put(self, key: str, lines: list[str]) -> None:
+        self._contents[key].append(lines)
+        self.written |= set(lines)
+        put_all(self._world, {key: lines}, self._world.time.now_ms)
+
+
+def changes(objects: Changing, random: Random) -> dict[str, Fault]:
+    """Returns faults: a change in the middle of a process, or none."""
+    return {random.choice(KILLED_AT): objects.change} if random.random() < 0.4 else {}
+
+
+def run_changing_schedule(seed: int) -> None:
+    random = Random(seed)
+    world = world_of([])
+    objects = Changing(world, random)
+    source = source_of(concurrency=random.choice([1, 2]), batch_size=random.choice([1, 3]))
+    due: set[str] = set()
+    own = [source]
+    for kind in random.choices([0, 1, 2, 3, 5], k=random.randint(3, 5)):
+        own = replicas(kind, source)
+        for number, fault in lives(random):
+            world.run(own[number % len(own)], {**fault, **changes(objects, random)})
+            world.time.now_ms += random.choice([0, 700, 30_000, HOUR_MS // 4])
+            objects.change()
+        if random.random() < 0.7:
+            for one in own:
+                assert world.run(one).is_good, world.statuses()
+            due |= objects.present()
+            world.time.now_ms += 1000
+            objects.change()
+    for one in own:
+        assert world.run(one).is_good, world.statuses()
+    due |= objects.present()
+    stored = world.messages()
+    assert_same(stored, Counter(due | (objects.written & set(stored))))
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_objects_change_in_any_order_while_the_number_does(block: int) -> None:
+    for seed in range(block, SEEDS, BLOCKS):
+        try:
+            run_changing_schedule(seed)
         except AssertionError as error:
             error.add_note(f"by the schedule {seed}")
             raise

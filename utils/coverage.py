@@ -6,7 +6,7 @@ import msgspec
 
 from utils.coverage_state import CoverageState, content_hash
 from utils.intervals import Interval, union
-from utils.model import LogObject, Position
+from utils.model import LogObject, Position, furthest
 from utils.planning import Survey
 from utils.recent import Recent
 
@@ -94,7 +94,8 @@ class Coverage:
             position: behind its last line.
             event_times: the first and the last time of its events in ms, None if it has none.
         """
-        self._recent.add(position, event_times)
+        known_as = furthest([self.position(position.object), position])
+        self._recent.add(known_as, event_times)
 
     def is_full(self) -> bool:
         """Tells if so much is remembered that `close` is to be called before a plan ends."""

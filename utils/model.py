@@ -62,6 +62,27 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Position(gone, max(1, self.lines), _NO_LINE_HASH)
 
 
+def furthest(positions: Iterable[Position]) -> Position:
+    """Returns where an object goes on of which several contents were shipped.
+
+    That is behind the newest one's lines. Where an earlier one had more, no line is known to stand
+    there: if the object is to grow back to those, they must not be taken for new.
+
+    Args:
+        positions: behind the lines of each content, the newest one last.
+    """
+    *_, newest = known = list(positions)
+    lines = max(position.lines for position in known)
+    if newest.lines == lines:
+        return newest
+    return replace(newest, lines=lines, line_hash=_NO_LINE_HASH)
+
+
+def doubtful_keys(positions: Iterable[Position]) -> set[str]:
+    """Returns the keys of the objects that are doubtful."""
+    return {position.object.key for position in positions if position.is_doubtful}
+
+
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as CloudWatch takes it. `size_bytes` counts the message's UTF-8 bytes alone."""
 

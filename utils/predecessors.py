@@ -6,7 +6,7 @@ import msgspec
 
 from utils.checkpoint import Checkpoint
 from utils.coverage import Coverage
-from utils.model import LogObject, Position
+from utils.model import LogObject, Position, furthest
 from utils.sharding import Shard, shard_of
 
 
@@ -45,15 +45,28 @@ class Predecessors:
 
     def have_shipped(self, listed: LogObject) -> bool:
         """Tells if one of them has shipped this content of the object."""
-        return any(coverage.has_shipped(listed) for coverage in self._coverages(listed.key))
+        return any(one.coverage.has_shipped(listed) for one in self.of(listed.key))
 
-    def position(self, due: LogObject) -> Position:
-        """Returns where shipping of the object begins: behind what they have shipped of it."""
-        positions = (coverage.position(due) for coverage in self._coverages(due.key))
-        return next((position for position in positions if position.lines), Position(due))
+    def position(self, due: LogObject, own: Coverage) -> Position:
+        """Returns where shipping of the object begins: behind what is shipped of it already.
 
-    def _coverages(self, key: str) -> Iterator[Coverage]:
+        Args:
+            due: the object.
+            own: what the replica has shipped itself, which may be older than what they have.
+        """
+        coverages = [own, *(one.coverage for one in self.of(due.key))]
+        positions = [coverage.position(due) for coverage in coverages]
+        return furthest(sorted(positions, key=_age))
+
+    def of(self, key: str) -> Iterator[Predecessor]:
+        """Yields those that an object with the key fell to, one of each kind."""
         for kind in self._kinds:
             one = self._known.get(shard_of(key, kind) if kind else None)
             if one:
-                yield one.coverage
+                yield one
+
+
+def _age(position: Position) -> tuple[int, int]:
+    """Returns what is greater the later the content behind the position was written."""
+    earlier_ms = -1 if position.earlier_ms is None else position.earlier_ms
+    return earlier_ms, position.lines
