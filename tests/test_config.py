@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.config import parse_sources
-from utils.environment import SECRETS, VARIABLES
 from utils.errors import ConfigurationError
+from utils.lookalikes import SECRETS, VARIABLES
 from utils.rules import RULES
 from utils.settings import AwsAccess, LyveAccess, Source
 
@@ -562,6 +562,27 @@ def test_a_misspelt_variable_beside_the_right_one_is_no_problem() -> None:
     assert parse(DOCUMENT, environment(LYVE_ACCESS_KEY="SOMEVALUE"))
 
 
+@pytest.mark.parametrize("shard", ["1/9", "9/9", "1-of-9"])
+def test_a_log_stream_has_room_for_what_a_shard_adds(shard: str) -> None:
+    """Each replica of a number says the same, so that none of them begins without the others."""
+    (source,) = parse(with_keys(log_stream="s" * 505), environment(SHARD=shard))
+    assert len(source.log_stream) == 512
+    text = problem(with_keys(log_stream="s" * 506), environment(SHARD=shard))
+    assert text.startswith('config.json: log_stream is "sss')
+    assert "a text of 506 characters (allowed: 1 to 505 characters, because SHARD adds" in text
+    assert parse(with_keys(log_stream="s" * 506))
+
+
+def test_a_longer_number_of_replicas_leaves_less_room_to_all_of_them() -> None:
+    document = named(ACME, {**OTHER, "log_stream": "t" * 504}, log_stream="s" * 503)
+    text = problem(document, environment(SHARD="1/10"))
+    assert text.startswith('config.json: source "other": log_stream is "ttt')
+    long, broken = problems(with_keys(log_stream="s" * 512, mode="never"), environment(SHARD="1/2"))
+    assert ("mode is" in long, "adds /2-of-2 to it" in broken) == (True, True)
+    too_long = problems(with_keys(log_stream="s" * 513), environment(SHARD="1/2"))
+    assert len(too_long) == 1
+
+
 # Several sources.
 
 ACME = {"name": "acme.eu", "bucket_name": "acme"}
@@ -640,9 +661,63 @@ def test_a_slip_in_a_plain_variable_that_a_source_does_not_need_is_no_problem() 
     assert parse(named(ACME), environment(*missing, LYVE_ACESS="SOMEVALUE", **own))
 
 
-def test_variables_of_a_source_that_is_gone_are_no_problem() -> None:
-    variables = environment(OTHEQ_LYVE_ACCESS="KEY", A_LYVE_ENDPONT="http://127.0.0.1:9000")
-    assert parse(named(OTHER), variables)
+MISSPELT = {
+    "ACME-EU_LYVE_ACCESS": "ACME_EU_LYVE_ACCESS",
+    "acme.eu_LYVE_SECRET": "ACME_EU_LYVE_SECRET",
+    "acme_eu_lyve_region": "ACME_EU_LYVE_REGION",
+    "ACMEEU_LYVE_ENDPOINT": "ACME_EU_LYVE_ENDPOINT",
+    "AMCE_EU_AWS_ACCESS_FILE": "ACME_EU_AWS_ACCESS_FILE",
+    "ACNE_EU_AWS_SECRET": "ACME_EU_AWS_SECRET",
+    "ACMME_EU_AWS_REGION": "ACME_EU_AWS_REGION",
+    "ACM_EU_LYVE_SECRET_FILE": "ACME_EU_LYVE_SECRET_FILE",
+    "OTHEQ_LYVE_ACCESS": "OTHER_LYVE_ACCESS",
+    "Other_LYVE_ACCESS_FILE": "OTHER_LYVE_ACCESS_FILE",
+    "OTER_LYVE_ACCESS": "OTHER_LYVE_ACCESS",
+}
+
+
+@pytest.mark.parametrize("written", MISSPELT)
+def test_a_slip_in_the_prefix_of_a_source_is_a_problem(written: str) -> None:
+    """Unnoticed, the plain credentials would be used, which are another tenant's."""
+    value = "HUNTER2HUNTER2HUNTER2"
+    text = problem(named(ACME, OTHER), environment(**{written: value}))
+    assert text == (
+        f"environment: {written} is set, but it is not a known variable. "
+        f"Did you mean {MISSPELT[written]}? Then rename it."
+    )
+    assert value not in text
+
+
+def test_all_slips_in_prefixes_are_told_at_once() -> None:
+    texts = problems(named(ACME, OTHER), environment(**dict.fromkeys(MISSPELT, "SOMEVALUE")))
+    assert sorted(text.split()[1] for text in texts) == sorted(MISSPELT)
+
+
+def test_a_slip_in_the_prefix_is_named_where_the_other_half_of_a_pair_is_set() -> None:
+    own = {"ACME_EU_LYVE_ACCESS": "KEYOFACME", "Acme-EU_LYVE_SECRET": "SECRETOFACME"}
+    text = problem(named(ACME), environment(**own))
+    assert text.startswith('environment: source "acme.eu": ACME_EU_LYVE_SECRET is missing, but')
+    assert text.endswith(
+        "Acme-EU_LYVE_SECRET is set. Did you mean ACME_EU_LYVE_SECRET? Then rename it."
+    )
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"RETIRED_LYVE_ACCESS": "KEY", "A_LYVE_ENDPONT": "http://127.0.0.1:9000"},
+        {"TENANT_2_LYVE_ACCESS": "KEY", "TENANT2_LYVE_SECRET": "KEY"},
+        {"TEAM_B_LYVE_ACCESS": "KEY", "PROD_US_AWS_REGION": "us-east-1"},
+        {"TF_VAR_AWS_REGION": "us-east-1", "EAST_AWS_ACCESS": "KEY"},
+        {"TENANT_1_LYVE_ENDPOINT": "http://127.0.0.1:9000", "tenant-1_LYVE_ENDPOINT": "other"},
+    ],
+)
+def test_variables_of_others_that_resemble_no_source_are_no_problem(
+    variables: dict[str, str],
+) -> None:
+    """One environment for several daemons, of which each ships some of the tenants."""
+    names = ("tenant-1", "team-a", "prod-eu", "west")
+    assert parse(named(*({**ACME, "name": name} for name in names)), environment(**variables))
 
 
 def test_a_problem_with_a_plain_variable_is_told_once() -> None:

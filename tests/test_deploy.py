@@ -15,8 +15,8 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape
 from botocore.validate import ParamValidator
 
 from tests.installation import REPOSITORY
-from utils.environment import SECRETS, VARIABLES
 from utils.log_format import LOG_FORMAT
+from utils.lookalikes import SECRETS, VARIABLES
 from utils.sharding import Shard, parse_shard
 from utils.version import VERSION
 

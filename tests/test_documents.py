@@ -16,11 +16,11 @@ from typing import NamedTuple
 import pytest
 
 from utils.config import parse_sources
-from utils.environment import SECRETS, VARIABLES
 from utils.errors import ConfigurationError
 from utils.health import Sign, Work, ailments
 from utils.latest import Outcome, decode_trail, encode_latest
 from utils.log_format import JSON, LOG_FORMAT, TEXT
+from utils.lookalikes import SECRETS, VARIABLES
 from utils.model import Counts
 from utils.rules import REQUIRED, RULES
 from utils.settings import Source

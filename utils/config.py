@@ -7,12 +7,13 @@ import msgspec
 
 from utils.access import aws_access, lyve_access
 from utils.document import Entry, read_entries
-from utils.environment import SECRETS, Variables
+from utils.environment import Variables, prefix_of
 from utils.errors import ConfigurationError, ForwarderError
 from utils.log_format import log_format_problems
-from utils.rules import since_ms
+from utils.lookalikes import SECRETS, unread
+from utils.rules import MOST_STREAM_CHARACTERS, since_ms
 from utils.settings import AwsAccess, LogType, LyveAccess, Source
-from utils.sharding import MOST_REPLICAS, parse_shard
+from utils.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.wording import found, printable
 
 # A shorter value guards nothing, and might be part of any word.
@@ -58,10 +59,11 @@ def parse_sources(
         return text
 
     entries, problems = read_entries(document)
+    strays = unread(environment, [prefix_of(entry.name) for entry in entries])
     accesses: list[_Access] = []
     buckets = sorted(_buckets(entries))
     for entry in entries:
-        variables = Variables(environment, read_secret, entry.name)
+        variables = Variables(environment, read_secret, entry.name, strays)
         accesses.append((lyve_access(variables, buckets), aws_access(variables)))
         variables.report_slips()
         problems += variables.problems
@@ -70,6 +72,7 @@ def parse_sources(
     shard = parse_shard(written_shard)
     if written_shard and not shard:
         problems.append(_malformed_shard(written_shard))
+    problems += _long_streams(entries, shard)
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
@@ -83,6 +86,18 @@ def _buckets(entries: Iterable[Entry]) -> set[str]:
 def _malformed_shard(written: str) -> ForwarderError:
     allowed = f"allowed: i/N with i from 1 to N, and N at most {MOST_REPLICAS}, such as 1/3"
     return ForwarderError(f"environment: SHARD is {found(written)}", allowed)
+
+
+def _long_streams(entries: Iterable[Entry], shard: Shard | None) -> Iterator[ForwarderError]:
+    """Yields each log stream whose name is too long with what stands behind it for a replica."""
+    # Of the replica with the longest name: what one of them may have, all may have.
+    suffix = Shard(shard.count, shard.count).suffix if shard else ""
+    most = MOST_STREAM_CHARACTERS - len(suffix)
+    for entry in entries:
+        stream = entry.keys.get("log_stream")
+        if isinstance(stream, str) and most < len(stream) <= MOST_STREAM_CHARACTERS:
+            allowed = f"allowed: 1 to {most} characters, because SHARD adds {suffix} to it"
+            yield ForwarderError(f"{entry.where}: log_stream is {found(stream)}", allowed)
 
 
 def _sources(entries: Iterable[Entry], accesses: Iterable[_Access]) -> Iterator[Source]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from utils.environment import VARIABLES, prefix_of
+from utils.environment import prefix_of
 from utils.errors import ForwarderError
+from utils.lookalikes import VARIABLES
 from utils.rules import NAME, REQUIRED, RULES, value_problems
 from utils.wording import did_you_mean, found
 

@@ -1,46 +1,17 @@
 """The environment as one source sees it: its own variables first, then the plain ones."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from difflib import SequenceMatcher
-from functools import lru_cache
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from utils.errors import ForwarderError
+from utils.lookalikes import SECRETS, VARIABLES, lookalikes
 from utils.wording import found
-
-SECRETS = ("LYVE_ACCESS", "LYVE_SECRET", "AWS_ACCESS", "AWS_SECRET")
-_FILES = tuple(f"{secret}_FILE" for secret in SECRETS)
-VARIABLES = (*SECRETS, *_FILES, "LYVE_REGION", "LYVE_ENDPOINT", "AWS_REGION")
 
 # Visible ASCII, because an access key stands in a request's header; and no quotation mark first,
 # because Docker keeps those of an --env-file as part of the value.
 _KEY = re.compile(r"(?![\"'])[!-~]+")
 # A key in the place of another value must not be shown. A path begins with a slash.
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}")
-
-# How much a variable that nobody reads resembles one that is missing, from 0 to 1: enough for a
-# hint, as a longer form of it (AWS_SECRET_ACCESS_KEY), and enough to be called a slip. Variables
-# for AWS may be another program's.
-_NEAR = 0.66
-_LONGER = 0.79
-_SLIP = {"LYVE": 0.8, "AWS_": 0.9}
-
-
-class _Lookalike(NamedTuple):
-    name: str
-    prefix: str
-    known: str
-    likeness: float
-
-    @property
-    def base(self) -> str:
-        return self.known.removesuffix("_FILE")
-
-    @property
-    def question(self) -> str:
-        return f"Did you mean {self.prefix}{self.known}? Then rename it"
 
 
 def prefix_of(source: str) -> str:
@@ -60,15 +31,21 @@ class Variables:
         values: the environment.
         read_file: returns the text of a file; may raise OSError or ValueError.
         source: the name of the source, empty without one.
+        strays: the names of variables that no source reads.
     """
 
     def __init__(
-        self, values: Mapping[str, str], read_file: Callable[[str], str], source: str
+        self,
+        values: Mapping[str, str],
+        read_file: Callable[[str], str],
+        source: str,
+        strays: Sequence[str],
     ) -> None:
         self._values = values
         self._read_file = read_file
         self._source = source
         self._prefix = prefix_of(source)
+        self._strays = strays
         self._missing: set[str] = set()
         self.problems: list[ForwarderError] = []
 
@@ -102,13 +79,13 @@ class Variables:
 
     def report_slips(self) -> None:
         """Adds each variable that is a slip away from one that this source lacks."""
-        for near in self._lookalikes():
+        for near in lookalikes(self._strays, self._prefix):
             lacking = not (
                 near.base in self._missing
                 or self._is_set(near.prefix + near.base)
                 or self._is_set(self._prefix + near.base)
             )
-            if lacking and near.likeness >= _SLIP[near.known[:4]]:
+            if lacking and near.is_slip:
                 self.report(near.name, "is set, but it is not a known variable", hint=near.question)
 
     def _value(self, name: str) -> str:
@@ -172,29 +149,7 @@ class Variables:
 
     def _missing_hint(self, base: str) -> str:
         self._missing.add(base)
-        near = [near for near in self._lookalikes() if near.base == base]
+        every = lookalikes(self._strays, self._prefix)
+        near = [near for near in every if near.base == base]
         best = max(near, key=lambda near: near.likeness, default=None)
         return f"{best.name} is set. {best.question}" if best else ""
-
-    def _lookalikes(self) -> Iterator[_Lookalike]:
-        """Yields the set variables that nobody reads, with the known one that each resembles."""
-        for name in self._values:
-            if self._value(name) and not name.endswith(VARIABLES):
-                near = [*_resembled(name, ""), *_resembled(name, self._prefix)]
-                near.sort(key=attrgetter("likeness"))
-                yield from near[-1:]
-
-
-def _resembled(name: str, prefix: str) -> Iterator[_Lookalike]:
-    rest = name.upper().removeprefix(prefix) if name.upper().startswith(prefix) else ""
-    for known in VARIABLES:
-        # Slips at the first letter are rare, and another source's prefix would look like one.
-        likeness = _likeness(rest, known) if rest[:1] == known[0] else 0
-        if likeness >= _NEAR:
-            yield _Lookalike(name, prefix, known, likeness)
-
-
-@lru_cache(maxsize=4096)  # every source compares the same plain names
-def _likeness(name: str, known: str) -> float:
-    ratio = SequenceMatcher(None, name, known).ratio()
-    return max(ratio, _LONGER) if name.startswith(f"{known}_") else ratio

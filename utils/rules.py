@@ -18,7 +18,8 @@ _AROUND_A_BUCKET = re.compile("^s3://|/+$", re.IGNORECASE)
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 # A lone half of a surrogate pair, which JSON can escape, has no UTF-8.
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogStream.html
-_LOG_STREAM = re.compile(r"[^:*\ud800-\udfff]{1,512}")
+MOST_STREAM_CHARACTERS = 512
+_LOG_STREAM = re.compile(rf"[^:*\ud800-\udfff]{{1,{MOST_STREAM_CHARACTERS}}}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 LOG_TYPES: tuple[str, ...] = get_args(LogType)

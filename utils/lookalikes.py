@@ -1,0 +1,122 @@
+"""Finds variables that nobody reads, and those that were perhaps meant."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
+from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
+
+SECRETS = ("LYVE_ACCESS", "LYVE_SECRET", "AWS_ACCESS", "AWS_SECRET")
+_FILES = tuple(f"{secret}_FILE" for secret in SECRETS)
+VARIABLES = (*SECRETS, *_FILES, "LYVE_REGION", "LYVE_ENDPOINT", "AWS_REGION")
+
+# How much a variable that nobody reads resembles one that is missing, from 0 to 1: enough for a
+# hint, as a longer form of it (AWS_SECRET_ACCESS_KEY), and enough to be called a slip. Variables
+# for AWS may be another program's.
+_NEAR = 0.66
+_LONGER = 0.79
+_SLIP = {"LYVE": 0.8, "AWS_": 0.9}
+# In a shorter word, such as EU or TEAM_A, another letter is another tenant.
+_SHORTEST_WORD = 4
+
+
+class Lookalike(NamedTuple):
+    """A variable that nobody reads, and the one that it resembles: `prefix` and `known`."""
+
+    name: str
+    prefix: str
+    known: str
+    likeness: float
+
+    @property
+    def base(self) -> str:
+        """The known variable, whether it names a file or not."""
+        return self.known.removesuffix("_FILE")
+
+    @property
+    def is_slip(self) -> bool:
+        """Tells if it is so near that nothing else can have been meant."""
+        return self.likeness >= _SLIP[self.known[:4]]
+
+    @property
+    def question(self) -> str:
+        """A hint for an error."""
+        return f"Did you mean {self.prefix}{self.known}? Then rename it"
+
+
+def unread(values: Mapping[str, str], prefixes: Collection[str]) -> list[str]:
+    """Returns the names of the variables that are set and that no source reads.
+
+    Args:
+        values: the environment.
+        prefixes: what the variables of each source begin with.
+    """
+    read = {prefix + known for prefix in ("", *prefixes) for known in VARIABLES}
+    return [name for name, value in values.items() if value.strip() and name not in read]
+
+
+def lookalikes(names: Iterable[str], prefix: str) -> Iterator[Lookalike]:
+    """Yields the variables that resemble one of a source, each with the nearest one.
+
+    Args:
+        names: of the variables that nobody reads.
+        prefix: what the source's own variables begin with.
+    """
+    for name in names:
+        near = [*_resembled(name, ""), *_resembled(name, prefix), *_of_other_prefix(name, prefix)]
+        near.sort(key=attrgetter("likeness"))
+        yield from near[-1:]
+
+
+def _resembled(name: str, prefix: str) -> Iterator[Lookalike]:
+    if name.endswith(VARIABLES):
+        return
+    rest = name.upper().removeprefix(prefix) if name.upper().startswith(prefix) else ""
+    for known in VARIABLES:
+        # Slips at the first letter are rare, and another source's prefix would look like one.
+        likeness = _likeness(rest, known) if rest[:1] == known[0] else 0
+        if likeness >= _NEAR:
+            yield Lookalike(name, prefix, known, likeness)
+
+
+def _of_other_prefix(name: str, prefix: str) -> Iterator[Lookalike]:
+    for known in VARIABLES:
+        if name.upper().endswith(f"_{known}") and _is_slip(name[: -len(known)], prefix):
+            yield Lookalike(name, prefix, known, 1)
+
+
+def _is_slip(written: str, prefix: str) -> bool:
+    """Tells if a prefix is the other but for upper case, what stands between words, or a typo."""
+    found, meant = _words(written), _words(prefix)
+    if "".join(found) == "".join(meant):
+        return bool(meant)
+    different = [pair for pair in zip(found, meant, strict=False) if pair[0] != pair[1]]
+    return len(found) == len(meant) and len(different) == 1 and _is_typo(*different[0])
+
+
+def _words(prefix: str) -> list[str]:
+    return re.findall(r"[A-Z0-9]+", prefix.upper())
+
+
+def _is_typo(word: str, meant: str) -> bool:
+    """Tells if one letter is another, missing or too much, or two letters have changed places."""
+    begin = _equal_letters(word, meant)
+    end = _equal_letters(word[begin:][::-1], meant[begin:][::-1])
+    here, there = word[begin : len(word) - end], meant[begin : len(meant) - end]
+    most = 2 if here == there[::-1] else 1
+    is_small = max(len(here), len(there)) <= most
+    # Numbers tell tenants apart.
+    return is_small and len(meant) >= _SHORTEST_WORD and not re.search("[0-9]", here + there)
+
+
+def _equal_letters(word: str, other: str) -> int:
+    """Returns with how many letters both begin."""
+    shorter = min(len(word), len(other))
+    return next((at for at in range(shorter) if word[at] != other[at]), shorter)
+
+
+@lru_cache(maxsize=4096)  # every source compares the same plain names
+def _likeness(name: str, known: str) -> float:
+    ratio = SequenceMatcher(None, name, known).ratio()
+    return max(ratio, _LONGER) if name.startswith(f"{known}_") else ratio
