@@ -9,7 +9,7 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 from services.client_errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.get_client import GetClient
 from services.worker_pool import WorkerPool
-from utils.decompression import DamagedError, DeletedError
+from utils.decompression import DeletedError, ReplacedError
 from utils.errors import ServiceError, StoppedError, TransientError
 from utils.model import LogObject
 
@@ -102,6 +102,6 @@ class ObjectReader:
 def _raise_if_ended(error: ServiceError) -> None:
     """Tells an object that changed from one that can't be read."""
     if error.detail in {"PreconditionFailed", "412"}:
-        raise DamagedError("it was replaced while being read") from error
+        raise ReplacedError("it was replaced while being read") from error
     if error.detail in MISSING_OBJECT:
         raise DeletedError("it was deleted before it was read") from error

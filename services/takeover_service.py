@@ -12,7 +12,7 @@ from services.settle_service import ReadBackDeniedError, Settler
 from services.status_service import StatusLog
 from utils.checkpoint import WINDOW_LINES, Checkpoint
 from utils.chunking import Chunk, ContentChangedError, doubtful, lines_behind
-from utils.decompression import DamagedError
+from utils.decompression import DamagedError, ReplacedError
 from utils.errors import OwnerError, StoppedError
 from utils.model import NOT_STORED, STORED, LogObject, Position, doubtful_keys
 from utils.settling import Doubt, Key, event_key
@@ -119,8 +119,10 @@ class Takeover:
         try:
             return position, list(islice(self._keys(position), most_lines))
         except ContentChangedError:
-            begin = doubtful(position)
-            return begin, list(islice(self._keys(begin), most_lines))
+            return self._keys_behind(doubtful(position), most_lines)
+        except ReplacedError:
+            # If it is back before it is shipped, any of its lines can be stored.
+            return replace(position, is_doubtful=True), []
 
     def _keys(self, position: Position) -> Iterator[Key | None]:
         chunk = Chunk(position)
@@ -130,6 +132,8 @@ class Takeover:
                 chunk.add(number, line, STORED)
                 yield event_key(chunk.stored.pop()) if chunk.stored else None
                 chunk.quarantined.clear()
+        except ReplacedError:
+            raise
         except DamagedError:
             return
 

@@ -142,6 +142,18 @@ def test_an_object_that_is_replaced_while_it_is_read_is_shipped_anew(number: int
 
 
 @pytest.mark.parametrize("number", [1, 4, 12])
+def test_an_object_that_is_replaced_while_it_is_read_and_put_back(number: int) -> None:
+    before = recent(30)
+    world = world_of([plain(before)])
+    kept = world.buckets[BUCKET][KEY]
+    shipped(world, source_of(), {f"read {number}": replace(world, recent(30, first=100))})
+    assert "replaced" in errors_of(world)[0]
+    world.buckets[BUCKET][KEY] = kept
+    shipped(world, source_of())
+    assert_same(world.messages(), Counter(before))
+
+
+@pytest.mark.parametrize("number", [1, 4, 12])
 def test_an_object_that_is_deleted_while_it_is_read_and_put_back(number: int) -> None:
     lines = recent(40)
     world = world_of([plain(lines)])

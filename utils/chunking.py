@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from utils.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
-from utils.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError
+from utils.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.model import (
     NOT_STORED,
@@ -43,7 +43,6 @@ class Chunk(msgspec.Struct):
     request_bytes: int = 0
     is_last: bool = False
     damage: str = ""
-    is_deleted: bool = False
 
     def is_full(self, batch_size: int, full_bytes: int) -> bool:
         """Tells if the next line belongs to the next chunk; whole batches are preferred.
@@ -129,7 +128,7 @@ def chunks(
     """
     number = begin.lines
     chunk, most_bytes = Chunk(begin), full_bytes()
-    last_line = None
+    last_line, damage = None, None
     try:
         for line in lines_behind(begin, lines):
             if chunk.is_full(batch_size, most_bytes):
@@ -140,8 +139,7 @@ def chunks(
             last_line = line
             chunk.add(number, line, begin.mark(number))
     except DamagedError as exc:
-        chunk.damage = exc.reason
-        chunk.is_deleted = isinstance(exc, DeletedError)
+        damage, chunk.damage = exc, exc.reason
         chunk.counts.damaged = 1
         if exc.rest:
             chunk.counts.read += 1
@@ -149,8 +147,8 @@ def chunks(
     chunk.counts.objects = 1
     chunk.is_last = True
     chunk.position = _behind(begin, number, last_line)
-    if chunk.is_deleted:
-        chunk.position = chunk.position.forgotten()
+    if isinstance(damage, ReplacedError):
+        chunk.position = chunk.position.forgotten(is_gone=isinstance(damage, DeletedError))
     yield chunk
 
 

@@ -27,8 +27,12 @@ class DamagedError(ValueError):
         self.rest = b""
 
 
-class DeletedError(DamagedError):
-    """The object is gone, and may come back as it was."""
+class ReplacedError(DamagedError):
+    """The object is no longer what it was, and may become so again."""
+
+
+class DeletedError(ReplacedError):
+    """The object is gone."""
 
 
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:

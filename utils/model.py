@@ -53,13 +53,19 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         place = number - self.lines - 1
         return self.stored[place] if 0 <= place < len(self.stored) else NOT_STORED
 
-    def forgotten(self) -> "Position":
-        """Returns one that is due and doubtful when the object comes back, whatever it holds.
+    def forgotten(self, *, is_gone: bool) -> "Position":
+        """Returns one that is due when the object comes back, whatever it holds.
 
-        What was sent of it before may be in doubt for ever: its lines can't be read again now.
+        It is doubtful then if more of it may have been sent than is known: that can't be found out
+        without its lines.
+
+        Args:
+            is_gone: whether the object was deleted, and not replaced.
         """
-        gone = replace(self.object, etag="")
-        return Position(gone, max(1, self.lines), _NO_LINE_HASH)
+        before = replace(self.object, etag="")
+        if is_gone or self.stored or self.is_doubtful:
+            return Position(before, max(1, self.lines), _NO_LINE_HASH)
+        return replace(self, object=before)
 
 
 def furthest(positions: Iterable[Position]) -> Position:
