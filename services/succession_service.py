@@ -52,11 +52,15 @@ class Handover:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
         outset = self._due.outset(start)
-        over_ms = outset.checkpoint.history.over_ms
-        began_ms = outset.now_ms + _STORE_STEP_MS - start.process_ago_ms
-        if over_ms is not None and over_ms > began_ms:
+        history = outset.checkpoint.history
+        ahead = (_from_ms(one) for one in outset.predecessors if not one.is_over)
+        # One that has claimed the source since may have died before it ended this kind.
+        claimed_ms = 0 if outset.is_new else max(ahead, default=0)
+        is_passed = claimed_ms > history.from_ms
+        ended_ms = max(history.over_ms or 0, claimed_ms if is_passed else 0)
+        if ended_ms > outset.now_ms + _STORE_STEP_MS - start.process_ago_ms:
             raise self._superseded()
-        if not outset.is_new:
+        if not outset.is_new and not is_passed:
             return outset
         self._begin(outset, start)
         return self._due.outset(start)

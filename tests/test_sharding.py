@@ -256,6 +256,22 @@ def test_a_replica_at_work_is_waited_for() -> None:
     assert_same(world.messages(), all_of(objects))
 
 
+def test_a_number_that_is_taken_back_goes_on() -> None:
+    """The other one had claimed the source again, and died before it ended this one."""
+    world = world_of([])
+    objects = many(12)
+    put_all(world, objects)
+    five, three = replicas(5, source_of()), replicas(3, source_of())
+    for one in (*five, *three):
+        shipped(world, one)
+    put_all(world, many(6, first=12), world.time.now_ms)
+    assert world.run(five[0], {"save 1 done": Killed()}).is_killed
+    world.time.now_ms += HOUR_MS
+    for one in three:
+        shipped(world, one)
+    assert_same(world.messages(), all_of({**objects, **many(6, first=12)}))
+
+
 def test_an_object_that_was_cut_off_goes_on_with_another_number() -> None:
     """Its first lines are in the stream of a replica before: only the rest is new."""
     world = world_of([])
