@@ -77,8 +77,8 @@ MUTATIONS = (
     Mutation(
         "Nothing is read back",
         "services/settle_service.py",
-        "                    doubt.see(timestamp_ms, message)",
-        "                    pass",
+        "                doubt.see(timestamp_ms, message)",
+        "                pass",
         f"{FAULTS}::test_only_batches_that_are_missing_are_sent_again",
     ),
     Mutation(
@@ -105,8 +105,7 @@ MUTATIONS = (
     Mutation(
         "Twins of earlier objects are not discounted",
         "services/settle_service.py",
-        "            doubt.discount(event_key(event) for event in self._shipped_events("
-        "found, started))",
+        "            doubt.discount(event_key(event) for event in known)",
         "            pass",
         f"{FAULTS}::test_an_equal_line_of_an_object_that_was_shipped_before_is_not_the_one_in_doubt",
     ),
@@ -296,7 +295,7 @@ MUTATIONS = (
     Mutation(
         "A daemon goes on after another kind has taken over",
         "services/succession_service.py",
-        "if over_ms is not None and over_ms > began_ms:",
+        "if ended_ms > outset.now_ms + _STORE_STEP_MS - start.process_ago_ms:",
         "if False:",
         f"{SHARDS}::test_a_daemon_of_the_number_before_stops",
     ),
