@@ -4,14 +4,24 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from socket import socket
 
 import boto3
 import pytest
+from urllib3.util import connection
 
 from services.round_service import forget_clients
 from tests.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.cloudwatch_process import CloudWatchStandin, Event
-from tests.installation import AWS_REGION, BUCKET, LOG_GROUP, OUTPUT_BUCKET, Installation, empty
+from tests.installation import (
+    AWS_REGION,
+    BUCKET,
+    LOG_GROUP,
+    OUTPUT_BUCKET,
+    SLOW_GROUP,
+    Installation,
+    empty,
+)
 from tests.moto_process import MotoServer
 from tests.s3_proxy import S3Proxy
 from tests.seaweedfs import SeaweedFS
@@ -127,3 +137,28 @@ def s3_proxy(installation: Installation, buckets: SeaweedFS) -> Iterator[S3Proxy
     with S3Proxy(buckets.endpoint_url) as proxy:
         installation.environment["LYVE_ENDPOINT"] = proxy.endpoint_url
         yield proxy
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[socket]:
+    """The connections that this process opens from now on."""
+    sockets: list[socket] = []
+    create_connection = connection.create_connection
+
+    def record(*args: object, **options: object) -> socket:
+        sockets.append(create_connection(*args, **options))  # type: ignore[arg-type]
+        return sockets[-1]
+
+    monkeypatch.setattr(connection, "create_connection", record)
+    return sockets
+
+
+@pytest.fixture
+def two(installation: Installation) -> Installation:
+    """Two sources on one bucket each, with a log group each."""
+    installation.logs.create_log_group(logGroupName=SLOW_GROUP)
+    installation.configuration["sources"] = [
+        {"name": "slow", "log_group": SLOW_GROUP, "log_type": "IAM"},
+        {"name": "other"},
+    ]
+    return installation

@@ -29,6 +29,8 @@ ENGINE = REPOSITORY / "engine.py"
 BUCKET = "audit-logs"
 OUTPUT_BUCKET = "audit-logs-integration"
 LOG_GROUP = "lyve-cloud-audit-logs"
+# Of a source beside another one.
+SLOW_GROUP = "slow-tenant"
 AWS_REGION = "us-east-1"
 # A run that takes longer hangs: no test waits for the end of this.
 DEADLINE_SECONDS = 60.0

@@ -6,7 +6,6 @@ from socket import socket
 import pytest
 from botocore.loaders import JSONFileLoader
 from botocore.utils import parse_timestamp
-from urllib3.util import connection
 
 from services.aws_clients import aws_credentials, logs_client, s3_client
 from services.boto3_session import moment
@@ -45,16 +44,8 @@ def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded == []
 
 
-def test_tenants_of_one_endpoint_share_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tenants_of_one_endpoint_share_its_connections(opened: list[socket]) -> None:
     """With TLS, each client of its own has 0.7 MB of certificates, which each connection reads."""
-    opened: list[socket] = []
-    create_connection = connection.create_connection
-
-    def record(*args: object, **options: object) -> socket:
-        opened.append(create_connection(*args, **options))  # type: ignore[arg-type]
-        return opened[-1]
-
-    monkeypatch.setattr(connection, "create_connection", record)
     with FakeServer(always(Reply(200, b"<ListBucketResult/>"))) as server:
         for tenant in ("europe", "america"):
             access = LyveAccess(tenant, tenant, "us-east-1", server.url)

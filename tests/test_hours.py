@@ -9,6 +9,7 @@ from tests.audit_events import gzip_lines
 from tests.cloudwatch_process import CloudWatchStandin
 from tests.installation import (
     BUCKET,
+    SLOW_GROUP,
     Installation,
     Outcome,
     RunningEngine,
@@ -18,7 +19,7 @@ from tests.s3_proxy import S3Proxy
 from tests.seaweedfs import SeaweedFS
 from tests.signs import wait_for_sign
 from tests.test_daemon import Daemon
-from tests.test_sources import SLOW_GROUP, lines_of, messages, numbered, texts
+from tests.test_sources import lines_of, messages, numbered, texts
 from utils.health import ailments
 
 DAY = "2026-11-01"
@@ -27,14 +28,9 @@ LATE = "none begins at this hour"
 
 
 @pytest.fixture
-def daemon(installation: Installation) -> Daemon:
+def daemon(two: Installation) -> Daemon:
     """The daemon of two sources, not yet started."""
-    installation.logs.create_log_group(logGroupName=SLOW_GROUP)
-    installation.configuration["sources"] = [
-        {"name": "slow", "log_group": SLOW_GROUP, "log_type": "IAM"},
-        {"name": "other"},
-    ]
-    return Daemon(installation)
+    return Daemon(two)
 
 
 def ship(installation: Installation, daemon: Daemon, engine: RunningEngine, hour: int) -> None:

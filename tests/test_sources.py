@@ -19,6 +19,7 @@ from tests.installation import (
     ENGINE,
     LOG_GROUP,
     OUTPUT_BUCKET,
+    SLOW_GROUP,
     Installation,
     Outcome,
     StatusLine,
@@ -40,7 +41,6 @@ MOST_BYTES_WITH_MANY_SOURCES = 150 * MB
 # What is left of these beside the process and the events under way.
 MOST_BYTES_OF_BACKLOGS = 60 * MB
 DUE_MS = 1_793_491_200_000
-SLOW_GROUP = "slow-tenant"
 
 
 class OtherTenant(SeaweedFS):
@@ -63,17 +63,6 @@ def others_bucket(other_tenant: SeaweedFS) -> Iterator[SeaweedFS]:
     yield other_tenant
     for bucket in (BUCKET, OUTPUT_BUCKET):
         empty(other_tenant.client(), bucket)
-
-
-@pytest.fixture
-def two(installation: Installation) -> Installation:
-    """Two sources on one bucket each, with a log group each."""
-    installation.logs.create_log_group(logGroupName=SLOW_GROUP)
-    installation.configuration["sources"] = [
-        {"name": "slow", "log_group": SLOW_GROUP, "log_type": "IAM"},
-        {"name": "other"},
-    ]
-    return installation
 
 
 def numbered(first: int, count: int) -> list[bytes]:
