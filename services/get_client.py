@@ -7,7 +7,7 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.response import StreamingBody
 
 from services.http_session import http_session
@@ -49,7 +49,18 @@ class GetClient:
         answer = self._http.send(request.prepare())
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise _refusal(answer)
+        if not _begins_at(answer, offset):
+            answer.raw.close()
+            raise ResponseStreamingError(error="the answer is not the part that was asked for")
         return _body(answer)
+
+
+def _begins_at(answer: AWSResponse, offset: int) -> bool:
+    """Tells if the body is the asked part: a store or a proxy may ignore Range, or take another."""
+    if answer.status_code == HTTPStatus.OK:
+        return offset == 0
+    written = answer.headers.get("Content-Range", "")
+    return bool(re.match(rf"bytes {offset}-", written))
 
 
 def _body(answer: AWSResponse) -> StreamingBody:

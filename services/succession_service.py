@@ -63,7 +63,9 @@ class Handover:
         if not outset.is_new and not is_passed:
             return outset
         self._begin(outset, start)
-        return self._due.outset(start)
+        begun = self._due.outset(start)
+        _check_owner(begun, start, self._due.store.name)
+        return begun
 
     def complete(self, outset: Outset, start: Start) -> Outset:
         """Returns the same once no other kind ships the source any more.
@@ -125,8 +127,9 @@ class Handover:
             await_owner(due.store, found, wait_seconds, self._shared.stop)
         claim = replace(found, owner=start.owner, running=True, saves=found.saves + 1)
         due.store.save(_of_kind(claim, found.history))
-        # If others claim it too, all wait for it to settle, and only the last one goes on.
+        # Of several that claim it at once, only the last one finds its own claim.
         begun = due.outset(start)
+        _check_owner(begun, start, due.store.name)
         resumption = Resumption(due, self._report, self._shared)
         with resumption.under_way(begun, start.owner) as (_, progress):
             return progress
@@ -146,6 +149,16 @@ class Handover:
             f"Replicas of another number ship this source now, instead of {name}",
             self._due.store.name,
             "Stop this one, or start it again with the SHARD that is meant",
+        )
+
+
+def _check_owner(claimed: Outset, start: Start, name: str) -> None:
+    """Makes sure that what was loaded after a claim is that claim: two may pass the look before."""
+    if claimed.checkpoint.owner != start.owner:
+        raise OwnerError(
+            f"Another process claimed the checkpoint {name} at the same time",
+            f"owner {claimed.checkpoint.owner}",
+            "Nothing is to be done if it is another replica; stop one of two daemons",
         )
 
 

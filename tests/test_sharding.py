@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.json import decode
+from msgspec.structs import replace
 
 from tests.audit_objects import DAY_MS, event, everything, messages_of, quarantine_of, whole
 from tests.faults import Fault, Killed, Life, each
 from tests.in_memory import World, source_of
-from tests.in_memory_s3 import BUCKET
+from tests.in_memory_s3 import BUCKET, OUTPUT_BUCKET, StoredObject
 from tests.in_memory_time import HOUR_MS, NOON_MS
 from tests.in_memory_trial import STANDIN, assert_same, shipped, take_small_steps, world_of
-from utils.checkpoint import decode_checkpoint
+from utils.checkpoint import decode_checkpoint, encode_checkpoint
 from utils.settings import Source
 from utils.sharding import Shard, parse_shard, shard_of
 
@@ -312,6 +313,32 @@ def test_two_that_claim_the_same_dead_replica(point: str) -> None:
     assert world.run(old, {"put 3 done": Killed()}).is_killed
     first, second = replicas(2, source_of())
     shipped(world, first, {point: lambda: shipped(world, second)})
+    assert_same(world.messages(), all_of(objects))
+
+
+def test_two_claims_that_cross() -> None:
+    """Both look before either has written: the one that finds the other claim must not take it for its own.
+
+    The other's claim stays as it is for `settle_seconds`, so nothing else would tell.
+    """
+    world = world_of([])
+    objects = many(12)
+    put_all(world, objects)
+    (old,) = replicas(1, source_of())
+    assert world.run(old, {"put 3 done": Killed()}).is_killed
+    first, second = replicas(2, source_of())
+    key = f"integration-state/{old.state_name}.json"
+
+    def claim_too() -> None:
+        claimed = decode_checkpoint(world.output(key), key)
+        document = encode_checkpoint(replace(claimed, owner="another"))
+        world.buckets[OUTPUT_BUCKET][key] = StoredObject(document, world.time.now_ms)
+
+    life = Life({"save 2 done": claim_too, "load 9": Killed()})
+    assert not world.iterate(life, first)
+    assert (life.is_killed, life.called("put")) == (True, 0)
+    for one in (first, second):
+        shipped(world, one)
     assert_same(world.messages(), all_of(objects))
 
 
