@@ -28,5 +28,5 @@ RUN chmod -R a+rX . && python -m compileall -q services utils
 USER 65532:65532
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=2 \
-    CMD ["python", "-m", "services.health_check"]
+    CMD ["python", "-m", "services.daemon.health_check"]
 ENTRYPOINT ["python", "/app/engine.py"]

@@ -13,18 +13,18 @@ from uuid import uuid4
 
 from schedule import Scheduler
 
-from services.allocator import use_one_arena
-from services.background import REFRESH_SECONDS, attend
-from services.command_line import read_options
-from services.console_service import print_checks, print_plans
-from services.dashboard_service import install_dashboards, print_dashboard
-from services.health_service import HealthSign
-from services.round_service import Rounds, Starting
-from services.settings_service import read_sources
-from services.status_service import Clock, tell
+from services.commands.console import print_checks, print_plans
+from services.commands.dashboards import install_dashboards, print_dashboard
+from services.commands.options import read_options
+from services.commands.settings import read_sources
+from services.daemon.allocator import use_one_arena
+from services.daemon.health import HealthSign
+from services.daemon.rounds import Rounds, Starting
+from services.output.status import Clock, tell
+from services.threads.background import REFRESH_SECONDS, attend
+from utils.config.settings import Source
 from utils.errors import ConfigurationError, OutputError, problems_of
 from utils.model import Start
-from utils.settings import Source
 
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -1,0 +1,1 @@
+"""The I/O shell: it alone speaks to Lyve Cloud and AWS."""

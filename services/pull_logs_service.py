@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from services.client_errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
-from services.get_client import GetClient
-from services.object_reader import ObjectReader
-from utils.decompression import DamagedError, LineSplitter, decompressed
+from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
+from services.aws.get_request import GetClient
+from services.shipping.object_reader import ObjectReader
+from utils.config.settings import Source
 from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
+from utils.lines.decompression import DamagedError, LineSplitter, decompressed
 from utils.model import LogObject
-from utils.settings import Source
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

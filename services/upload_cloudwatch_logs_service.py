@@ -4,10 +4,9 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from threading import Event
 
-from services.aws_clients import logs_client
-from services.backoff import pauses
-from services.client_errors import aws_errors
-from services.put_client import (
+from services.aws.clients import logs_client
+from services.aws.errors import aws_errors
+from services.aws.put_request import (
     NotStoredError,
     PutClient,
     RefusedError,
@@ -15,13 +14,14 @@ from services.put_client import (
     StreamMissingError,
     UnknownOutcomeError,
 )
-from services.put_pool import Steps
-from services.read_back_service import ReadBack
-from utils.batching import restamped, split_rejected
-from utils.delivery import Delivery, Parcel
+from services.shipping.read_back import ReadBack
+from services.threads.backoff import pauses
+from services.threads.put_pool import Steps
+from utils.config.settings import Source
 from utils.errors import ForwarderError, ServiceError, StoppedError
+from utils.lines.batching import restamped, split_rejected
+from utils.lines.delivery import Delivery, Parcel
 from utils.model import Batch, Gauge
-from utils.settings import Source
 
 
 class LogStream:

@@ -10,10 +10,8 @@ import boto3
 import pytest
 from urllib3.util import connection
 
-from services.round_service import forget_clients
-from tests.cloudwatch_client import ACCESS_KEY, SECRET_KEY
-from tests.cloudwatch_process import CloudWatchStandin, Event
-from tests.installation import (
+from services.daemon.rounds import forget_clients
+from tests.servers.installation import (
     AWS_REGION,
     BUCKET,
     LOG_GROUP,
@@ -22,9 +20,11 @@ from tests.installation import (
     Installation,
     empty,
 )
-from tests.moto_process import MotoServer
-from tests.s3_proxy import S3Proxy
-from tests.seaweedfs import SeaweedFS
+from tests.servers.s3_proxy import S3Proxy
+from tests.servers.seaweedfs import SeaweedFS
+from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
+from tests.standin.cloudwatch_process import CloudWatchStandin, Event
+from tests.standin.moto_process import MotoServer
 
 # https://github.com/seaweedfs/seaweedfs/wiki/Amazon-S3-API#authentication-with-s3
 LIMITED = {

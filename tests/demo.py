@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import boto3
 
-from tests.audit_events import Period, audit_lines, gzip_lines, object_key
-from tests.moto_process import LOOPBACK, MotoServer
-from tests.seaweedfs import SeaweedFS
+from tests.servers.seaweedfs import SeaweedFS
+from tests.standin.moto_process import LOOPBACK, MotoServer
+from tests.world.audit_events import Period, audit_lines, gzip_lines, object_key
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from tests.audit_events import Period, audit_lines, gzip_lines
-from tests.cloudwatch_client import ACCESS_KEY, SECRET_KEY
-from tests.cloudwatch_process import CloudWatchStandin
-from tests.installation import LOG_GROUP, Installation, empty, keys_of
-from tests.kill_instants import Watch
-from tests.seaweedfs import SeaweedFS
+from tests.servers.installation import LOG_GROUP, Installation, empty, keys_of
+from tests.servers.seaweedfs import SeaweedFS
+from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
+from tests.standin.cloudwatch_process import CloudWatchStandin
+from tests.world.audit_events import Period, audit_lines, gzip_lines
+from tests.world.kill_instants import Watch
 
-# Of all puts, what befalls which share of them; see `tests.cloudwatch_settings`.
+# Of all puts, what befalls which share of them; see `tests.standin.cloudwatch_settings`.
 PROBABILITIES = {
     "throttled": 0.3,
     "unavailable_before": 0.1,

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.kill_rounds import PROBABILITIES, KillRound, Plan, Result
-from tests.seaweedfs import SeaweedFS
+from tests.servers.seaweedfs import SeaweedFS
 
 # Most of a round is waiting, so that several take hardly longer than one.
 SIDE_BY_SIDE = 3

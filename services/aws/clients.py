@@ -1,0 +1,110 @@
+"""Builds the boto3 clients, in one place."""
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
+
+from services.aws.boto3_session import boto3_session
+from services.aws.errors import aws_errors, endpoint_errors, lyve_errors
+from services.aws.http_session import http_session
+from services.threads.made_once import MadeOnce
+from utils.config.settings import AwsAccess, LyveAccess
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from botocore.client import BaseClient
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
+
+_ATTEMPTS = 5
+# A session makes no two clients at the same time:
+# https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
+_making = Lock()
+
+
+@MadeOnce
+def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
+    """Returns the client for Lyve Cloud's S3.
+
+    The checksums that boto3 adds by itself are off: S3-compatible stores may refuse them
+    (https://docs.aws.amazon.com/sdkref/latest/guide/feature-dataintegrity.html).
+
+    Args:
+        access: keys, region and endpoint.
+        attempts: how often a request is tried, at most.
+    """
+    config = Config(
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        s3={"addressing_style": "path"},
+    )
+    doing = "set up the connection to Lyve Cloud"
+    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
+        client = boto3_session().client(
+            "s3",
+            region_name=access.region,
+            endpoint_url=access.endpoint_url,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            config=config,
+        )
+        share_connections(client)
+        return client
+
+
+@MadeOnce
+def aws_credentials(access: AwsAccess) -> Credentials | None:
+    """Returns the given keys, or what boto3's own credential chain finds, if anything.
+
+    Args:
+        access: keys and region.
+    """
+    if access.access_key and access.secret_key:
+        return Credentials(access.access_key, access.secret_key)
+    with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
+        return boto3_session(access.region).get_credentials()
+
+
+@MadeOnce
+def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
+    """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
+
+    Args:
+        access: keys and region.
+        attempts: how often a request is tried, at most.
+    """
+    doing = "set up the connection to AWS"
+    variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
+    with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable):
+        if aws_credentials(access) is None:
+            raise NoCredentialsError
+        with _making:
+            client = boto3_session(access.region).client(
+                "logs",
+                region_name=access.region,
+                aws_access_key_id=access.access_key,
+                aws_secret_access_key=access.secret_key,
+                config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
+            )
+        share_connections(client)
+        return client
+
+
+def share_connections(client: "BaseClient") -> None:
+    """Lets a client use the connections that all have to its service.
+
+    By itself each has its own, and certificates of 0.7 MB.
+
+    Args:
+        client: one of boto3's.
+    """
+    http = http_session(client.meta.endpoint_url)
+
+    def send(request: "AWSPreparedRequest", **_: object) -> "AWSResponse":
+        return http.send(request)
+
+    client.meta.events.register("before-send", send)  # type: ignore[arg-type] # its result counts

@@ -1,0 +1,1 @@
+"""What the command line asks for beside the daemon: check, plan, dashboards."""

@@ -1,0 +1,128 @@
+"""Prints the dashboards for the configured log groups, and stores them in CloudWatch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from services.aws.boto3_session import boto3_session
+from services.aws.clients import share_connections
+from services.aws.errors import aws_errors, endpoint_errors, error_code
+from services.commands.terminal import show
+from services.output.status import Clock, tell
+from utils.config.settings import AwsAccess, Source
+from utils.errors import ConfigurationError, ForwarderError, unexpected
+from utils.report.dashboards import (
+    Target,
+    check_apart,
+    console_address,
+    filled,
+    stored_name,
+    targets,
+)
+from utils.wording import did_you_mean, found, printable
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+
+_FOLDER = Path(__file__).parents[2] / "dashboards"
+_PERMISSION = "cloudwatch:PutDashboard"
+_HINTS = {"InvalidParameterInput": "CloudWatch's own words on standard output say what is wrong"}
+
+
+def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
+    """Prints a dashboard's JSON for each log group of the sources.
+
+    Args:
+        name: of the dashboard, as its file is called.
+        sources: what to ship where.
+        clock: how the time is read.
+
+    Raises:
+        ConfigurationError: there is no such dashboard.
+    """
+    templates = _templates()
+    if name not in templates:
+        message = f"There is no dashboard {found(name)}"
+        allowed = f"allowed: {', '.join(templates)}"
+        hint = did_you_mean(name, templates)
+        raise ConfigurationError([ForwarderError(message, allowed, hint)])
+    documents = {filled(templates[name], target): target for target in targets(sources)}
+    for document, target in documents.items():
+        if len(documents) > 1:
+            tell(clock.now(), "INFO", f"The dashboard {name} for the log group {target}:", {})
+        show(document)
+
+
+def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
+    """Stores every dashboard for each log group of the sources; returns if all are stored.
+
+    Prints the address of each in the console, and what CloudWatch says of it.
+
+    Args:
+        sources: what to ship where.
+        clock: how the time is read.
+    """
+    several = targets(sources)
+    try:
+        check_apart(several)
+    except ForwarderError as exc:
+        tell(clock.now(), "ERROR", str(exc), {})
+        return False
+    results = [_install(target, clock) for target in several]
+    return all(results)
+
+
+def _install(target: Target, clock: Clock) -> bool:
+    show(str(target))
+    try:
+        client = _client(target.aws)
+        for name, template in _templates().items():
+            stored = stored_name(name, target)
+            said = _put(client, stored, filled(template, target))
+            _print_lines([f"{name}: {console_address(target.aws.region, stored)}", *said])
+    except ForwarderError as exc:
+        tell(clock.now(), "ERROR", str(exc), {})
+        return False
+    except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
+        tell(clock.now(), "ERROR", str(unexpected(exc)), {})
+        return False
+    return True
+
+
+def _put(client: "CloudWatchClient", name: str, body: str) -> list[str]:
+    """Stores a dashboard; returns what CloudWatch says of it."""
+    with aws_errors(f"store the dashboard {name}", _PERMISSION, _HINTS):
+        try:
+            answer = client.put_dashboard(DashboardName=name, DashboardBody=body)
+        except ClientError as exc:
+            if error_code(exc) in _HINTS:
+                _print_lines([exc.response["Error"].get("Message", "")])
+            raise
+    messages = answer.get("DashboardValidationMessages", [])
+    return [f"  {one.get('DataPath', '')}: {one.get('Message', '')}" for one in messages]
+
+
+def _client(access: AwsAccess) -> "CloudWatchClient":
+    doing = "set up the connection to AWS"
+    variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
+    with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
+        client = boto3_session(access.region).client(
+            "cloudwatch",
+            region_name=access.region,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            config=Config(retries={"mode": "standard"}),
+        )
+        share_connections(client)
+        return client
+
+
+def _templates() -> dict[str, str]:
+    return {path.stem: path.read_text("utf-8") for path in sorted(_FOLDER.glob("*.json"))}
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    show(*(f"  {printable(line)}" for line in lines))

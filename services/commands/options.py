@@ -1,0 +1,85 @@
+"""The options of the command line."""
+
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from services.commands.terminal import show
+from utils.errors import ConfigurationError, ForwarderError
+from utils.version import VERSION
+from utils.wording import did_you_mean, found, printable
+
+_OPTIONS = ("--once", "--check", "--plan", "--dashboard", "--install-dashboards", "--config")
+_BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name"
+
+
+def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
+    """Returns what is asked for.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        config_path: of the configuration where no other is named.
+
+    Raises:
+        ConfigurationError: all that is no option, without what may be a secret.
+        OutputError: the help or the version can't be written.
+    """
+    reader = _reader(config_path)
+    usage = " ".join(reader.format_usage().split())
+    try:
+        options, unknown = reader.parse_known_args(arguments)
+    except ArgumentError as exc:  # its own words have the value in them
+        message = f"The option {exc.argument_name} is not used as it is meant"
+        raise ConfigurationError([ForwarderError(message, usage)]) from None
+    except SystemExit:  # the help or the version is printed
+        show()
+        raise
+    if unknown:
+        raise ConfigurationError(_problems(unknown, usage))
+    return options
+
+
+def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
+    names = [one.partition("=")[0] for one in unknown if one.startswith("-")]
+    if not names:
+        message = "An argument is no option, so it is not shown"
+        return [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
+    return [
+        ForwarderError(
+            f"There is no option {_shown(name)}",
+            usage,
+            did_you_mean(name, _OPTIONS) or _BEFORE_THE_IMAGE,
+        )
+        for name in names
+    ]
+
+
+def _shown(name: str) -> str:
+    """Returns the name; of a short option one letter, as its value may follow at once."""
+    return printable(found(name if name.startswith("--") else name[:2]))
+
+
+def _reader(config_path: Path) -> ArgumentParser:
+    reader = ArgumentParser(
+        prog="engine.py",
+        description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    kinds = reader.add_mutually_exclusive_group()
+    kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
+    kinds.add_argument("--check", action="store_true", help="try each access, and end")
+    kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
+    kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
+    kinds.add_argument(
+        "--install-dashboards", action="store_true", help="store all dashboards, and end"
+    )
+    kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
+    reader.add_argument(
+        "--config",
+        type=Path,
+        default=config_path,
+        metavar="PATH",
+        help="another configuration than the config.json beside engine.py",
+    )
+    return reader

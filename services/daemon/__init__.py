@@ -1,0 +1,1 @@
+"""The process over its hours: rounds of iterations, the display, its health."""

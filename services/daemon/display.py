@@ -1,0 +1,48 @@
+"""Shows a person how far an iteration is: a bar on a terminal, a line now and then otherwise."""
+
+import sys
+from collections.abc import Sequence
+
+from services.output.status import Clock, has_bar, tell
+from services.shipping.iteration import Iteration
+from utils.model import total
+from utils.report.status import progress_bar, progress_text
+
+_LINE_EVERY_SECONDS = 30.0
+_BAR_EVERY_SECONDS = 0.5
+
+
+class Display:
+    """Shows how far iterations are, summed up, on standard error.
+
+    Args:
+        iterations: of several sources; they need not have begun at the same time.
+        clock: how the time is read.
+    """
+
+    def __init__(self, iterations: Sequence[Iteration], clock: Clock) -> None:
+        names = [one.source.name for one in iterations]
+        self._pairs = {"source": names[0]} if len(names) == 1 else {"sources": len(names)}
+        self._gauges = [one.gauge for one in iterations]
+        self._clock = clock
+        self._shown_seconds = clock.elapsed_seconds()
+        self._began_seconds = min(
+            (one.began_seconds for one in iterations), default=self._shown_seconds
+        )
+
+    def refresh(self) -> None:
+        """Shows how far it is, if it is time to."""
+        now_seconds = self._clock.elapsed_seconds()
+        is_bar = has_bar()
+        every_seconds = _BAR_EVERY_SECONDS if is_bar else _LINE_EVERY_SECONDS
+        if now_seconds - self._shown_seconds < every_seconds:
+            return
+        self._shown_seconds = now_seconds
+        elapsed_seconds = now_seconds - self._began_seconds
+        gauge = total(self._gauges)
+        if is_bar:
+            sys.stderr.write(f"{progress_bar(gauge, elapsed_seconds)}\r")
+            sys.stderr.flush()
+        else:
+            text = f"Shipping: {progress_text(gauge, elapsed_seconds)}."
+            tell(self._clock.now(), "INFO", text, self._pairs)

@@ -1,0 +1,101 @@
+"""Keeps what the running program says of itself where the image's health check finds it."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from utils.report.health import Sign, Work
+
+# In memory, and there to be written also where a container's root is read-only.
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
+_ELSEWHERE = Path("/tmp")  # noqa: S108 - likewise
+_SAY_EVERY_SECONDS = 5.0
+
+
+class HealthSign:
+    """What this process says of itself, said again and again by its main thread.
+
+    Args:
+        elapsed_seconds: a clock that nobody sets.
+    """
+
+    def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
+        self._elapsed_seconds = elapsed_seconds
+        self._path = sign_path(os.getpid())
+        self._failures: Mapping[str, int] = {}
+        self._hour_seconds: float | None = None
+        self._said_seconds = float("-inf")
+        self._known: dict[str, tuple[object, float]] = {}
+
+    def wait(self) -> None:
+        """Notes that the program waits for its next round hour from now on."""
+        self._hour_seconds = self._elapsed_seconds()
+        self._said_seconds = float("-inf")
+
+    def say(self, working: Mapping[str, tuple[object, float]], failures: Mapping[str, int]) -> None:
+        """Says how the program is, if it is time to: called at least twice a minute.
+
+        Where nothing can be written nothing is said, which the health check tells.
+
+        Args:
+            working: for each source under way what is another value whenever it has come further,
+                and for how many seconds it may wait for what is in doubt.
+            failures: for each source how many of its iterations have failed in a row.
+        """
+        now_seconds = self._elapsed_seconds()
+        is_new = working.keys() != self._known.keys() or failures != self._failures
+        if not is_new and now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
+            return
+        self._said_seconds, self._failures = now_seconds, failures
+        works = {
+            source: Work(self._progress_seconds(source, progress), settle_seconds)
+            for source, (progress, settle_seconds) in working.items()
+        }
+        self._known = {source: self._known[source] for source in works}
+        draft = self._path.with_suffix(".draft")
+        with suppress(OSError):
+            sign = Sign(now_seconds, self._hour_seconds, dict(failures), works)
+            draft.write_bytes(msgspec.json.encode(sign))
+            draft.replace(self._path)
+
+    def close(self) -> None:
+        """Takes the sign away: the program ends."""
+        with suppress(OSError):
+            self._path.unlink()
+
+    def _progress_seconds(self, source: str, progress: object) -> float:
+        """Returns when the source came to where it is now."""
+        known, _ = self._known.get(source, (None, 0.0))
+        if known != progress:
+            self._known[source] = progress, self._said_seconds
+        return self._known[source][1]
+
+
+def sign_path(pid: int) -> Path:
+    """Returns where a program says how it is.
+
+    Args:
+        pid: of its process.
+    """
+    return _place() / f"{_prefix()}{pid}.json"
+
+
+def signs() -> Iterator[Sign]:
+    """Yields what each program in this container says of itself."""
+    for path in _place().glob(f"{_prefix()}*.json"):
+        with suppress(OSError, msgspec.DecodeError):
+            yield msgspec.json.decode(path.read_bytes(), type=Sign)
+
+
+def _place() -> Path:
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else _ELSEWHERE
+
+
+def _prefix() -> str:
+    """Returns what this container's names begin with: those of a pod share one memory."""
+    with suppress(OSError):
+        return f"logscollector-{Path('/proc/self/ns/mnt').stat().st_ino}-"
+    return "logscollector-"

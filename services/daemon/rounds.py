@@ -1,0 +1,143 @@
+"""Runs the iterations of all sources side by side, and of each source one at a time."""
+
+from collections.abc import Callable, Sequence
+from threading import Condition, Event, Thread
+
+from services.aws.boto3_session import boto3_session
+from services.aws.clients import aws_credentials, logs_client, s3_client
+from services.aws.http_session import http_session
+from services.daemon.display import Display
+from services.output.status import Clock, tell
+from services.shipping.iteration import Iteration
+from services.shipping.tools import Shared
+from services.threads.put_pool import PutPool
+from utils.config.settings import Source
+from utils.model import Start
+from utils.state.memory_share import MemoryShare
+
+# The others are open within this time, where one hangs.
+_LONGEST_OPEN_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+
+# What an iteration begins with is found out when it does: it may wait for its source.
+Starting = Callable[[], Start]
+
+
+class Rounds:
+    """The iterations of all sources: one that is slow or broken keeps no other waiting.
+
+    Args:
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, clock: Clock, stop: Event) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._puts = PutPool(clock.elapsed_seconds, stop)
+        self._shared = Shared(clock, stop, self._puts, MemoryShare())
+        self._changed = Condition()
+        self._opening: dict[str, Thread] = {}
+        self._under_way: dict[str, Iteration] = {}
+        self._failures: dict[str, int] = {}
+        self._display = Display([], clock)
+
+    def open(self, sources: Sequence[Source], start: Starting) -> None:
+        """Begins to mark where coverage begins; a source's first iteration waits for that."""
+        with self._changed:
+            self._expect(sources)
+        for source in sources:
+            arguments = (Iteration(source, self._shared), start)
+            self._opening[source.name] = Thread(target=_open, args=arguments, daemon=True)
+            self._opening[source.name].start()
+
+    def await_open(self) -> None:
+        """Waits until that is done for all, or for all but those that hang."""
+        give_up_at = self._clock.elapsed_seconds() + _LONGEST_OPEN_SECONDS
+        while any(one.is_alive() for one in self._opening.values()):
+            if self._stop.wait(_LOOK_SECONDS) or self._clock.elapsed_seconds() > give_up_at:
+                return
+
+    def run(self, sources: Sequence[Source], start: Starting) -> None:
+        """Begins an iteration of each source that has none under way."""
+        forget_clients()
+        with self._changed:
+            self._expect(sources)
+            for source in sources:
+                if source.name in self._under_way:
+                    self._tell_late(source)
+                else:
+                    self._begin(Iteration(source, self._shared), start)
+            self._display = Display(list(self._under_way.values()), self._clock)
+
+    def skip(self) -> None:
+        """Notes that no iteration could begin: that of each source has failed."""
+        with self._changed:
+            for name in self._failures.keys() - self._under_way.keys():
+                self._failures[name] += 1
+
+    def join(self) -> bool:
+        """Waits for all that is under way; returns if the last iteration of no source failed."""
+        for thread in list(self._opening.values()):
+            thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way)
+            return not any(self._failures.values())
+
+    def refresh(self) -> None:
+        """Shows a person how far it is."""
+        if self._under_way:
+            self._display.refresh()
+
+    def working(self) -> dict[str, tuple[object, float]]:
+        """Returns the sources under way, as `HealthSign.say` takes them."""
+        with self._changed:
+            under_way = self._under_way.items()
+            return {name: (one.progress, one.source.settle_seconds) for name, one in under_way}
+
+    def failures(self) -> dict[str, int]:
+        """Returns for each source how many of its iterations have failed in a row."""
+        with self._changed:
+            return dict(self._failures)
+
+    def _expect(self, sources: Sequence[Source]) -> None:
+        names = {*(source.name for source in sources), *self._under_way}
+        self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
+        self._puts.expect(len(names), max(source.concurrency for source in sources))
+
+    def _begin(self, iteration: Iteration, start: Starting) -> None:
+        opening = self._opening.pop(iteration.source.name, None)
+        Thread(target=self._run, args=(iteration, start, opening), daemon=True).start()
+        self._under_way[iteration.source.name] = iteration
+
+    def _run(self, iteration: Iteration, start: Starting, opening: Thread | None) -> None:
+        is_good = False
+        try:
+            if opening:
+                opening.join()
+            is_good = self._stop.is_set() or iteration.run(start())
+        finally:
+            with self._changed:
+                name = iteration.source.name
+                del self._under_way[name]
+                self._failures[name] = 0 if is_good else self._failures[name] + 1
+                self._changed.notify_all()
+
+    def _tell_late(self, source: Source) -> None:
+        text = "The last iteration is still under way, so none begins at this hour. It goes on; \
+the lines of its progress say whether it comes further."
+        tell(self._clock.now(), "WARN", text, {"source": source.name})
+
+
+def forget_clients() -> None:
+    """Makes new clients from now on, with the credentials and the connections as they are then.
+
+    What was idle for an hour may have been cut on the way, and a put that breaks is in doubt. What
+    is under way keeps its own.
+    """
+    for made in (boto3_session, http_session, s3_client, logs_client, aws_credentials):
+        made.forget()
+
+
+def _open(iteration: Iteration, start: Starting) -> None:
+    iteration.open(start())

@@ -1,0 +1,145 @@
+"""Saves the checkpoint behind the pipeline, on a thread of its own."""
+
+from collections.abc import Callable
+from threading import Condition, Thread
+
+from services.output.checkpoints import CheckpointStore
+from utils.state.checkpoint import WINDOW_LINES, WINDOW_OBJECTS
+from utils.state.progress import Mark, Snapshot
+
+_SAVE_EVERY_LINES = 10_000
+_SAVE_EVERY_SECONDS = 5.0
+_SHORTEST_INTERVAL_SECONDS = 0.2
+# A daemon that begins looks what is stored `settle_seconds` after the last save at the earliest.
+# What was sent before this part of it is stored by then.
+_ALIVE_PART = 0.75
+
+
+class CheckpointSaver:
+    """Saves the checkpoint behind the pipeline, which stops only when it is too far ahead.
+
+    It saves at least every 5 seconds or half of `settle_seconds`, so that a living daemon can be
+    told from a dead one, and every 10,000 lines.
+
+    Args:
+        store: where to save.
+        snapshot: returns the checkpoint as of now.
+        settle_seconds: of the source.
+        elapsed_seconds: returns a time that nobody sets.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        snapshot: Callable[[], Snapshot],
+        settle_seconds: float,
+        elapsed_seconds: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._elapsed_seconds = elapsed_seconds
+        self._alive_seconds = max(2 * _SHORTEST_INTERVAL_SECONDS, _ALIVE_PART * settle_seconds)
+        self._alive_until_seconds = elapsed_seconds()
+        interval = min(_SAVE_EVERY_SECONDS, settle_seconds / 2)
+        self._interval_seconds = max(_SHORTEST_INTERVAL_SECONDS, interval)
+        self._changed = Condition()
+        self._mark = Mark()
+        self._objects_named = 0
+        self._saves = 0
+        self._is_wanted = False
+        self._is_closed = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Begins to save in turn."""
+        self._thread.start()
+
+    def advance(self, mark: Mark) -> None:
+        """Asks for a save when enough is acknowledged.
+
+        Args:
+            mark: how far the iteration has come.
+        """
+        with self._changed:
+            far = mark.lines - self._mark.lines >= _SAVE_EVERY_LINES
+            if far or mark.objects - self._mark.objects >= WINDOW_OBJECTS // 2:
+                self._is_wanted = True
+                self._changed.notify_all()
+
+    def has_room(self, mark: Mark) -> bool:
+        """Tells if lines up to the mark may be sent; raises what a save has failed with.
+
+        Args:
+            mark: the lines up to and with those, and the objects before theirs.
+        """
+        with self._changed:
+            if self._error:
+                raise self._error
+            is_near = mark.lines - self._mark.lines <= WINDOW_LINES
+            return is_near and mark.objects < self._objects_named
+
+    def may_send(self) -> bool:
+        """Tells if no other daemon can have taken this one for dead; else asks for a save.
+
+        Raises:
+            ForwarderError: a save has failed, as with another owner.
+        """
+        with self._changed:
+            if self._error:
+                raise self._error
+            is_alive = self._elapsed_seconds() < self._alive_until_seconds
+            if not is_alive:
+                self._is_wanted = True
+                self._changed.notify_all()
+            return is_alive
+
+    def wait_for_save(self, timeout_seconds: float) -> None:
+        """Waits until a save is done, or the time is over."""
+        with self._changed:
+            saves = self._saves
+            self._is_wanted = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._saves > saves or self._error, timeout_seconds)
+
+    def close(self) -> None:
+        """Ends the thread; the last save is the caller's, with `save_last`."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def save_last(self) -> None:
+        """Saves once more after `close`, unless a save has failed before."""
+        if self._error:
+            raise self._error
+        self._save()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._is_due, self._interval_seconds)
+                if self._is_closed:
+                    return
+            try:
+                self._save()
+            except BaseException as exc:  # noqa: BLE001 - it is raised in `has_room`
+                with self._changed:
+                    self._error = exc
+                    self._changed.notify_all()
+                return
+
+    def _is_due(self) -> bool:
+        return self._is_wanted or self._is_closed
+
+    def _save(self) -> None:
+        began_seconds = self._elapsed_seconds()
+        snapshot = self._snapshot()
+        self._store.save(snapshot.document)
+        with self._changed:
+            self._mark = snapshot.mark
+            self._objects_named = snapshot.objects_named
+            self._alive_until_seconds = began_seconds + self._alive_seconds
+            self._saves += 1
+            self._is_wanted = False
+            self._changed.notify_all()

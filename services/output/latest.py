@@ -1,0 +1,65 @@
+"""Keeps the last status of a source in the one object of the output bucket that is overwritten."""
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
+from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+
+class LatestStatus:
+    """Keeps the last status of one source.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        source: the source's name, and that of its replica where it is shared.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._source = source
+        self._key = latest_key(source)
+        self._name = f"{bucket}/{self._key}"
+
+    def trail(self) -> Trail:
+        """Returns what the last iteration handed on, an empty one if there was none.
+
+        Raises:
+            ServiceError: it can't be read.
+        """
+        with self._errors("read"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
+                return decode_trail(answer["Body"].read())
+            except ClientError as exc:
+                if error_code(exc) not in MISSING_OBJECT:
+                    raise
+                return Trail()
+
+    def save(self, outcome: Outcome, trail: Trail) -> None:
+        """Writes the last status.
+
+        Args:
+            outcome: of the iteration.
+            trail: after it.
+
+        Raises:
+            ServiceError: it can't be written.
+        """
+        with self._errors("write"):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key,
+                Body=encode_latest(self._source, outcome, trail),
+                ContentType="application/json",
+            )
+
+    def _errors(self, doing: str) -> AbstractContextManager[None]:
+        return lyve_errors(f"{doing} the last status {self._name}", OUTPUT_BUCKET_HINTS)

@@ -1,0 +1,1 @@
+"""One iteration of one source, from what is due to what is acknowledged."""

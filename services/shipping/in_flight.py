@@ -1,0 +1,181 @@
+"""The chunks under way, oldest first: their batches side by side, settled where in doubt."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+
+import msgspec
+
+from services.shipping.settle import ReadBackDeniedError
+from services.shipping.tools import Rules, Tools
+from utils.errors import StoppedError
+from utils.lines.batching import batches, restamped
+from utils.lines.chunking import Chunk
+from utils.lines.delivery import Delivery, Parcel
+from utils.model import LogEvent, doubtful_keys
+from utils.state.settling import Doubt, event_key, split_stored
+
+_LOOK_SECONDS = 0.5
+
+
+class Pending(msgspec.Struct):
+    """A chunk whose batches are under way; its upload times begin with `upload_from_ms`."""
+
+    chunk: Chunk
+    upload_from_ms: int
+    delivery: Delivery
+    futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
+
+    def is_delivered(self) -> bool:
+        """Tells if all of the chunk is known to be accepted or refused."""
+        known = [self.delivery, *self._deliveries()]
+        is_whole = len(known) == 1 + len(self.futures)
+        return is_whole and not any(delivery.uncertain or delivery.error for delivery in known)
+
+    def is_untouched(self) -> bool:
+        """Tells if nothing of the chunk can have been stored in this iteration."""
+        known = self._deliveries()
+        touched = [self.delivery.uncertain, *(one.accepted or one.uncertain for one in known)]
+        has_stored = len(self.delivery.accepted) > len(self.chunk.stored)
+        return len(known) == len(self.futures) and not has_stored and not any(touched)
+
+    def _deliveries(self) -> list[Delivery]:
+        done = [future for future in self.futures if future.done() and not future.exception()]
+        return [future.result() for future in done]
+
+
+class InFlight:
+    """Sends chunks and hands them back in order, once all of their events are settled.
+
+    Args:
+        tools: what it works with.
+        rules: how events become batches.
+    """
+
+    def __init__(self, tools: Tools, rules: Rules) -> None:
+        self._tools = tools
+        self._rules = rules
+        self._pending: deque[Pending] = deque()
+        self._next_upload_ms = rules.upload_ms
+        self._lane = tools.shared.puts.lane(rules.concurrency)
+        tools.log_stream.open(tools.saver.may_send)
+
+    def __bool__(self) -> bool:
+        """Tells if a chunk is under way."""
+        return bool(self._pending)
+
+    @property
+    def upload_from_ms(self) -> int:
+        """The first upload time that anything under way can have, in ms since 1970."""
+        if self._pending:
+            return self._pending[0].upload_from_ms
+        return self._next_upload_ms
+
+    def is_loaded(self) -> bool:
+        """Tells if enough is under way to keep all workers busy."""
+        count = sum(len(pending.futures) for pending in self._pending)
+        size_bytes = sum(pending.chunk.size_bytes for pending in self._pending)
+        most_bytes = self._tools.shared.memory.in_flight_bytes()
+        return count > 2 * self._rules.concurrency or size_bytes > most_bytes
+
+    def send(self, chunk: Chunk) -> None:
+        """Sends the chunk's events in batches, each with an upload time in case it needs one."""
+        stored = Delivery(accepted=list(chunk.stored))
+        pending = Pending(chunk, self._next_upload_ms, stored)
+        acceptance = self._rules.acceptance
+        for batch in batches(chunk.events, acceptance, self._rules.batch_size):
+            is_in_time = acceptance.includes(batch[0].timestamp_ms)
+            stamped = batch if is_in_time else restamped(batch, self._next_upload_ms)
+            parcel = Parcel(stamped, self._next_upload_ms)
+            self._next_upload_ms += 1
+            if chunk.position.is_doubtful:
+                pending.delivery.uncertain.append(parcel)
+            else:
+                pending.futures.append(self._deliver(parcel))
+        self._pending.append(pending)
+
+    def settle_oldest(self) -> Pending:
+        """Waits until all of the oldest chunk is accepted or refused, and returns it.
+
+        Raises:
+            ForwarderError: it can't be settled now.
+        """
+        self._collect(self._pending[0])
+        if self._pending[0].delivery.uncertain:
+            self._settle()
+        return self._pending[0]
+
+    def remove_oldest(self) -> None:
+        """Forgets the oldest chunk, once it is acknowledged."""
+        self._pending.popleft()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Waits for what is under way, and makes sure that nothing is sent from then on."""
+        wait([future for one in self._pending for future in one.futures], timeout_seconds)
+        self._tools.log_stream.close()
+        self._lane.close()
+
+    def is_oldest_delivered(self) -> bool:
+        """Tells if the oldest chunk can be acknowledged without sending or waiting."""
+        return bool(self._pending) and self._pending[0].is_delivered()
+
+    def is_clean(self) -> bool:
+        """Tells if nothing under way can have been stored."""
+        return all(pending.is_untouched() for pending in self._pending)
+
+    def _deliver(self, parcel: Parcel) -> "Future[Delivery]":
+        return self._lane.submit(self._tools.log_stream.deliver(parcel))
+
+    def _collect(self, pending: Pending) -> None:
+        while pending.futures:
+            future = pending.futures[0]
+            while not future.done():
+                wait([future], _LOOK_SECONDS)
+                if self._tools.shared.stop.is_set() and not future.done():
+                    raise StoppedError("Stopped before everything was shipped")
+            pending.delivery.add(future.result())
+            pending.futures.pop(0)
+        if pending.delivery.error:
+            raise pending.delivery.error
+
+    def _settle(self) -> None:
+        """Finds out what became of the batches in doubt, and sends again what is missing."""
+        for pending in self._pending:
+            self._collect(pending)
+        while any(pending.delivery.uncertain for pending in self._pending):
+            if self._tools.shared.stop.wait(self._rules.settle_seconds):
+                raise StoppedError("Stopped before a batch in doubt was settled")
+            doubt = self._look()
+            for pending in self._pending:
+                self._send_missing(pending, doubt)
+            for pending in self._pending:
+                self._collect(pending)
+
+    def _look(self) -> Doubt:
+        doubt = Doubt()
+        doubt.want(event_key(event) for event in self._in_doubt())
+        try:
+            positions = [pending.chunk.position for pending in self._pending]
+            started = self._tools.progress.started()
+            self._tools.settler.look(doubt, started, doubtful_keys(positions))
+        except ReadBackDeniedError as exc:
+            exc.tell(self._tools.status, doubt.size)
+            self._tools.counts.possibly_duplicated += doubt.size
+            return Doubt()
+        for pending in self._pending:
+            doubt.discount(event_key(event) for event in pending.delivery.accepted)
+        return doubt
+
+    def _in_doubt(self) -> Iterator[LogEvent]:
+        for pending in self._pending:
+            for parcel in pending.delivery.uncertain:
+                yield from parcel.batch
+
+    def _send_missing(self, pending: Pending, doubt: Doubt) -> None:
+        uncertain, pending.delivery.uncertain = pending.delivery.uncertain, []
+        for parcel in uncertain:
+            stored, missing = split_stored(parcel.batch, doubt)
+            pending.delivery.accepted += stored
+            if missing:
+                again = Parcel(missing, parcel.upload_ms)
+                pending.futures.append(self._deliver(again))

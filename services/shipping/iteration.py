@@ -1,0 +1,136 @@
+"""Runs one iteration of one source, and reports it in status lines."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec.structs import astuple, replace
+
+from services.output.latest import LatestStatus
+from services.output.status import StatusLog
+from services.shipping.forward import Forwarder
+from services.shipping.resume import Report
+from services.shipping.tools import Shared
+from utils.config.settings import Source
+from utils.errors import ForwarderError, StoppedError, unexpected
+from utils.model import Counts, Gauge, Start
+from utils.report.latest import Outcome, Trail
+from utils.report.status import Seconds, count_pairs, stamp
+from utils.version import VERSION
+
+
+class Iteration:
+    """One iteration of one source, from its first request to its status object.
+
+    Args:
+        source: what to ship where.
+        shared: with the other sources.
+    """
+
+    def __init__(self, source: Source, shared: Shared) -> None:
+        self.source = source
+        self._clock = shared.clock
+        self._shared = shared
+        self._status = StatusLog(source.name, shared.clock)
+        self._began = shared.clock.now()
+        self.began_seconds = shared.clock.elapsed_seconds()
+        self._counts = Counts()
+        self._forwarder: Forwarder | None = None
+        self._trail: Trail | None = None
+        self.gauge = Gauge()
+
+    @property
+    def progress(self) -> tuple[object, ...]:
+        """What is another value whenever the iteration has come further."""
+        listed = self._forwarder.survey.listed if self._forwarder else 0
+        return (*astuple(replace(self.gauge, trouble="")), listed)
+
+    def open(self, start: Start) -> bool:
+        """Marks where coverage begins; returns if that went well. Only a failure is reported."""
+        is_good = self._attempt(lambda forwarder: forwarder.open(start))
+        return is_good or self._report(is_good)
+
+    def run(self, start: Start) -> bool:
+        """Ships what is due and reports it; returns if all went well."""
+        is_good = self._attempt(lambda forwarder: self._ship(forwarder, start))
+        return self._report(is_good)
+
+    def _ship(self, forwarder: Forwarder, start: Start) -> None:
+        try:
+            forwarder.run(start)
+        except StoppedError:
+            raise
+        except ForwarderError:
+            # That it failed is told last, also where a gap can't be looked for.
+            with suppress(ForwarderError):
+                self._look_for_gap(forwarder, start)
+            raise
+        self._trail = self._followed(forwarder)
+        self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
+
+    def _look_for_gap(self, forwarder: Forwarder, start: Start) -> None:
+        if self.source.gap_hours is not None:
+            forwarder.look(start)
+            self._trail = self._followed(forwarder)
+
+    def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
+        try:
+            report = Report(self._status, self._counts, self.gauge)
+            self._forwarder = Forwarder(self.source, report, self._shared)
+            work(self._forwarder)
+        except StoppedError as exc:
+            self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
+        except ForwarderError as exc:
+            self._status.write("ERROR", str(exc), self._pairs())
+            return False
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
+            self._status.write("ERROR", str(unexpected(exc)), self._pairs())
+            return False
+        return True
+
+    def _followed(self, forwarder: Forwarder) -> Trail:
+        """Reports a gap that has begun or ended, and returns the trail behind the listing."""
+        now = self._clock.now()
+        log_type, hours = self.source.log_type, self.source.gap_hours
+        trail = self._latest(forwarder).trail()
+        followed = trail.listed(forwarder.survey.newest_of_type_ms, now)
+        if hours is not None and trail.gap_since and not followed.gap_since:
+            text = f"New objects of the type {log_type} are there again, after a gap."
+            self._status.write("WARN", text, {"gap_since": stamp(trail.gap_since)})
+        if not followed.quiet_since or not followed.has_new_gap(hours, now):
+            return followed
+        text = f"No new object of the type {log_type} for {hours:g} hours. Check that Lyve Cloud \
+still writes audit logs into {self.source.bucket_name}."
+        self._status.write("WARN", text, {"gap_since": stamp(followed.quiet_since)})
+        return replace(followed, gap_since=followed.quiet_since)
+
+    def _report(self, is_good: bool) -> bool:
+        """Writes into the output bucket what the iteration came to."""
+        if self._forwarder is None:
+            return False
+        try:
+            self._status.upload(self._forwarder.client, self.source.output_bucket)
+            self._keep(self._latest(self._forwarder), self._forwarder.newest_shipped_ms)
+        except ForwarderError as exc:
+            self._status.write("ERROR", str(exc), {})
+            return False
+        return is_good
+
+    def _keep(self, latest: LatestStatus, newest_shipped_ms: int) -> None:
+        trail = self._trail or latest.trail()
+        outcome = Outcome(
+            level=self._status.level,
+            message=self._status.text,
+            began=self._began,
+            ended=self._clock.now(),
+            counts=self._counts,
+        )
+        latest.save(outcome, trail.shipped(newest_shipped_ms))
+
+    def _latest(self, forwarder: Forwarder) -> LatestStatus:
+        return LatestStatus(forwarder.client, self.source.output_bucket, self.source.state_name)
+
+    def _pairs(self) -> dict[str, object]:
+        seconds = self._clock.elapsed_seconds() - self.began_seconds
+        took = Seconds(round(seconds, 1))
+        shard = {"shard": str(self.source.shard)} if self.source.shard else {}
+        return {**shard, **count_pairs(self._counts), "took": took, "version": VERSION}

@@ -1,0 +1,135 @@
+"""Goes on where a checkpoint ends: settles what is in doubt, and ships what was begun."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+from msgspec.structs import replace
+
+from services.output.checkpoint_saver import CheckpointSaver
+from services.output.status import Quarantine, StatusLog
+from services.shipping.due import DueObjects, Outset
+from services.shipping.settle import Settler
+from services.shipping.shipper import Shipper
+from services.shipping.takeover import Takeover
+from services.shipping.tools import Rules, Shared, Tools
+from services.upload_cloudwatch_logs_service import LogStream
+from utils.config.settings import Source
+from utils.errors import ForwarderError
+from utils.lines.batching import acceptance
+from utils.model import Counts, Gauge
+from utils.state.progress import Progress
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Takes what becomes of an iteration: status lines, counts, and how far it is."""
+
+    status: StatusLog
+    counts: Counts
+    gauge: Gauge
+
+
+class Resumption:
+    """Goes on where the checkpoint of one source ends.
+
+    Args:
+        due: of the source.
+        report: takes what becomes of it.
+        shared: with the other sources.
+    """
+
+    def __init__(self, due: DueObjects, report: Report, shared: Shared) -> None:
+        self._due = due
+        self._report = report
+        self._shared = shared
+
+    @property
+    def _source(self) -> Source:
+        return self._due.source
+
+    def log_stream(self) -> LogStream:
+        """Returns the log stream of the source."""
+        return LogStream(self._source, self._report.gauge, self._shared.stop)
+
+    @contextmanager
+    def under_way(self, outset: Outset, owner: str) -> Iterator[tuple[Shipper, Progress]]:
+        """Ships what was begun, lets more be shipped, and saves how far it came in any case.
+
+        Args:
+            outset: of the iteration.
+            owner: as whom it runs.
+
+        Raises:
+            ForwarderError: something failed; what was acknowledged before is saved.
+        """
+        log_stream = self.log_stream()
+        accepted = acceptance(outset.now_ms, log_stream.prepare())
+        settler = self._settler(log_stream, outset)
+        takeover = Takeover(
+            self._due.bucket, self._due.store, settler, self._report.status, self._shared.stop
+        )
+        positions = takeover.positions(outset.checkpoint, self._source.settle_seconds)
+        self._report.counts.possibly_duplicated += takeover.possibly_duplicated
+        upload_ms = max(outset.now_ms, takeover.next_upload_ms)
+        progress = Progress(
+            replace(outset.checkpoint, owner=owner, upload_ms=upload_ms), outset.coverage
+        )
+        progress.plan(positions)
+        tools = self._tools(progress, log_stream, settler)
+        rules = Rules(
+            self._source.batch_size,
+            accepted,
+            self._source.settle_seconds,
+            self._source.concurrency,
+            upload_ms,
+        )
+        with _shipping(tools, rules) as shipper:
+            shipper.ship(positions)
+            yield shipper, progress
+
+    def _settler(self, log_stream: LogStream, outset: Outset) -> Settler:
+        bucket, log_type = self._due.bucket, self._source.log_type
+        return Settler(bucket, log_stream, outset.coverage, log_type, outset.predecessors)
+
+    def _tools(self, progress: Progress, log_stream: LogStream, settler: Settler) -> Tools:
+        source = self._source
+        return Tools(
+            bucket=self._due.bucket,
+            log_stream=log_stream,
+            settler=settler,
+            quarantine=Quarantine(self._due.client, source.output_bucket, source.name),
+            progress=progress,
+            saver=CheckpointSaver(
+                self._due.store,
+                progress.snapshot,
+                source.settle_seconds,
+                self._shared.clock.elapsed_seconds,
+            ),
+            status=self._report.status,
+            gauge=self._report.gauge,
+            counts=self._report.counts,
+            shared=self._shared,
+        )
+
+
+@contextmanager
+def _shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
+    """Ends what is under way and saves how far it came, also when something fails."""
+    shipper = Shipper(tools, rules)
+    tools.saver.start()
+    with tools.shared.memory.joined():
+        try:
+            yield shipper
+        except BaseException:
+            with suppress(ForwarderError):
+                _wind_up(shipper, tools)
+            raise
+        _wind_up(shipper, tools)
+
+
+def _wind_up(shipper: Shipper, tools: Tools) -> None:
+    is_clean = shipper.wind_up()
+    tools.saver.close()
+    if is_clean:
+        tools.progress.end()
+    tools.saver.save_last()

@@ -1,0 +1,142 @@
+"""Ships planned objects into the log stream, and acknowledges them in order."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from services.shipping.in_flight import InFlight
+from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
+from services.shipping.tools import Rules, Tools
+from services.threads.read_ahead import read_ahead
+from utils.errors import ForwarderError, StoppedError
+from utils.lines.chunking import Chunk, ContentChangedError, chunks, doubtful
+from utils.lines.delivery import Delivery
+from utils.model import Position
+from utils.state.progress import Mark
+
+_CHUNKS_READ_AHEAD = 1
+_GRACE_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
+
+
+class Shipper:
+    """Ships one source's objects; what it acknowledges is always a beginning of what is planned.
+
+    Args:
+        tools: what it works with. Nothing is sent too far beyond what its saver saved.
+        rules: how events become batches.
+    """
+
+    def __init__(self, tools: Tools, rules: Rules) -> None:
+        self._tools = tools
+        self._rules = rules
+        self._in_flight = InFlight(tools, rules)
+        self._sent = Mark()
+        self._quarantined = 0
+
+    def ship(self, positions: list[Position]) -> None:
+        """Ships planned objects behind their positions, in their order.
+
+        Raises:
+            ForwarderError: something failed; `wind_up` is to be called in any case.
+        """
+        self._tools.gauge.expect(position.object for position in positions)
+        reading = read_ahead(self._chunks(positions), _CHUNKS_READ_AHEAD, self._tools.shared.stop)
+        with closing(reading):  # its thread ends with it
+            for chunk in reading:
+                self._await_room(chunk)
+                self._in_flight.send(chunk)
+                while self._in_flight.is_loaded():
+                    self._finish_oldest()
+        while self._in_flight:
+            self._finish_oldest()
+
+    def wind_up(self) -> bool:
+        """Waits a while for what is in flight; returns if nothing is left in doubt."""
+        self._tools.bucket.reader.close()
+        self._in_flight.wait(_GRACE_SECONDS)
+        try:
+            while self._in_flight.is_oldest_delivered():
+                self._finish_oldest()
+        except ForwarderError:
+            return False
+        return self._in_flight.is_clean()
+
+    def _chunks(self, positions: list[Position]) -> Iterator[Chunk]:
+        reader = self._tools.bucket.reader
+        for index, position in enumerate(positions):
+            near = positions[index : index + OBJECTS_OPENED_AHEAD]
+            reader.open_ahead(one.object for one in near)
+            try:
+                yield from self._chunks_of(position)
+            except ContentChangedError:
+                yield from self._chunks_of(doubtful(position))
+
+    def _chunks_of(self, position: Position) -> Iterator[Chunk]:
+        lines = self._tools.bucket.lines(position.object)
+        full_bytes = self._tools.shared.memory.chunk_bytes
+        return chunks(position, lines, self._rules.batch_size, full_bytes)
+
+    def _await_room(self, chunk: Chunk) -> None:
+        """Stays within what the saved checkpoint says may be under way."""
+        end = Mark(self._sent.lines + chunk.counts.read, self._sent.objects)
+        while not self._tools.saver.has_room(end):
+            if self._tools.shared.stop.is_set():
+                raise StoppedError("Stopped before everything was shipped")
+            if self._in_flight:
+                self._finish_oldest()
+            else:
+                self._tools.saver.wait_for_save(_LOOK_SECONDS)
+        self._sent = Mark(end.lines, end.objects + chunk.is_last)
+
+    def _finish_oldest(self) -> None:
+        """Acknowledges the oldest chunk, once its events are stored or in quarantine."""
+        pending = self._in_flight.settle_oldest()
+        chunk, delivery = pending.chunk, pending.delivery
+        for event, reason in delivery.refused:
+            chunk.quarantine(event.line_number, event.message.encode(), reason)
+        for line in chunk.quarantined:
+            self._tools.quarantine.keep(chunk.position.object, line)
+        chunk.counts.accepted = len(delivery.accepted)
+        chunk.counts.restamped = sum(event.restamped for event in delivery.accepted)
+        _check_balance(chunk)
+        self._in_flight.remove_oldest()
+        self._acknowledge(chunk, delivery)
+
+    def _acknowledge(self, chunk: Chunk, delivery: Delivery) -> None:
+        progress = self._tools.progress
+        upload_from_ms = self._in_flight.upload_from_ms
+        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted, upload_from_ms)
+        self._quarantined += chunk.counts.quarantined
+        if chunk.is_last:
+            progress.complete(chunk.position)
+            self._tell_quarantined(chunk.position)
+        self._tools.counts.add(chunk.counts)
+        self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
+        if chunk.damage:
+            self._tell_damage(chunk)
+        self._tools.saver.advance(progress.mark)
+
+    def _tell_quarantined(self, position: Position) -> None:
+        if self._quarantined:
+            key = position.object.key
+            text = f"CloudWatch can't take some lines of {key}. They are kept in the quarantine."
+            pairs = {"object": key, "quarantined": self._quarantined}
+            self._tools.status.write("WARN", text, pairs)
+        self._quarantined = 0
+
+    def _tell_damage(self, chunk: Chunk) -> None:
+        damaged = chunk.position.object
+        text = f"The object {damaged.key} ends early: {chunk.damage}. "
+        text += "What it holds is sent; once it is put back whole, the rest is sent too."
+        self._tools.status.write(
+            "ERROR", text, {"object": damaged.key, "lines": chunk.position.lines}
+        )
+
+
+def _check_balance(chunk: Chunk) -> None:
+    if chunk.counts.imbalance:
+        raise ForwarderError(
+            f"Not every line of {chunk.position.object.key} is accounted for",
+            f"{chunk.counts.imbalance} lines up to line {chunk.position.lines}",
+            "Report this with the status line; nothing of it is marked as sent",
+        )

@@ -1,0 +1,1 @@
+"""Work side by side: pools, read-ahead, a bounded stop. It knows nothing of logs."""

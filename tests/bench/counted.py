@@ -1,0 +1,161 @@
+"""Ways to count events in plain Python, for what the dashboards are to show."""
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tests.standin.stored_event import StoredEvent
+from utils.json_extractor import event_time_ms
+
+HOUR_MS = 3_600_000
+Row = tuple[Any, ...]
+
+
+class Event(NamedTuple):
+    """A stored event with its document."""
+
+    stored: StoredEvent
+    document: dict[str, Any]
+
+    @property
+    def hour_ms(self) -> int:
+        """The beginning of the hour at which it is stored."""
+        return self.stored.timestamp_ms - self.stored.timestamp_ms % HOUR_MS
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What an S3 event has below `auditEntry`."""
+        entry: dict[str, Any] = self.document["auditEntry"]
+        return entry
+
+    @property
+    def api(self) -> dict[str, Any]:
+        """What an S3 event has below `auditEntry.api`."""
+        api: dict[str, Any] = self.entry["api"]
+        return api
+
+    @property
+    def account(self) -> str:
+        """The service account of an S3 event."""
+        return str(self.document["serviceAccountName"])
+
+    @property
+    def address(self) -> str | None:
+        """The client's address of an S3 event."""
+        forwarded: str | None = self.entry["requestHeader"].get("X-Forwarded-For")
+        return forwarded.split(",")[0] if forwarded else None
+
+    @property
+    def time_ms(self) -> int | None:
+        """Its own time."""
+        return event_time_ms(self.stored.message.encode())
+
+
+def events_of(stored: Iterable[StoredEvent]) -> list[Event]:
+    """Returns the events that are JSON, with their documents."""
+    return [Event(one, json.loads(one.message)) for one in stored if one.message.startswith("{")]
+
+
+def of_s3(events: Iterable[Event], *operations: str) -> list[Event]:
+    """Returns the S3 requests, of some operations or of all."""
+    found = [one for one in events if "auditEntry" in one.document]
+    return [one for one in found if not operations or one.api["name"] in operations]
+
+
+def of_iam(events: Iterable[Event]) -> list[Event]:
+    """Returns the IAM events."""
+    return [one for one in events if "user_name" in one.document]
+
+
+def of_console(events: Iterable[Event]) -> list[Event]:
+    """Returns the console events."""
+    return [one for one in events if "ConsoleEvent" in one.document]
+
+
+def failed(events: Iterable[Event]) -> list[Event]:
+    """Returns the S3 requests that failed."""
+    return [one for one in of_s3(events) if one.api["statusCode"] >= 400]
+
+
+def denied(events: Iterable[Event]) -> list[Event]:
+    """Returns the S3 requests that were refused."""
+    return [one for one in of_s3(events) if one.api["statusCode"] == 403]
+
+
+def failed_logins(events: Iterable[Event]) -> list[Event]:
+    """Returns the IAM events of sign-ins that failed."""
+    codes = {"fp", "fu", "limit_wc"}
+    return [one for one in of_iam(events) if one.document["type"] in codes]
+
+
+def action(one: Event) -> dict[str, Any]:
+    """Returns what a console event has below `ConsoleEvent`."""
+    found: dict[str, Any] = one.document["ConsoleEvent"]
+    return found
+
+
+def user(one: Event) -> str:
+    """Returns the user of a console event."""
+    return str(one.document["UserIdentity"]["UserName"])
+
+
+def counts(events: Iterable[Event], key: Callable[[Event], Row]) -> list[Row]:
+    """Returns a row for each key, with the number of its events behind it."""
+    return [(*found, times) for found, times in Counter(map(key, events)).items()]
+
+
+def grouped(events: Iterable[Event], key: Callable[[Event], Row]) -> Mapping[Row, list[Event]]:
+    """Returns the events of each key."""
+    groups: dict[Row, list[Event]] = defaultdict(list)
+    for one in events:
+        groups[key(one)].append(one)
+    return groups
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Returns the smallest value that so many percent of the values do not exceed."""
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
+def percentiles(values: Sequence[float]) -> Row:
+    """Returns the median, the 95th and the 99th percentile."""
+    return tuple(percentile(values, percent) for percent in (50, 95, 99))
+
+
+def listed(events: Iterable[Event], cells: Callable[[Event], Row]) -> list[Row]:
+    """Returns the rows of a list: the latest hundred requests, each once."""
+    latest = sorted(events, key=lambda one: -one.stored.timestamp_ms)
+    return [cells(one) for one in {one.entry["requestID"]: one for one in latest}.values()][:100]
+
+
+def response_ms(one: Event) -> float:
+    """Returns how long the service took for an S3 request."""
+    return int(one.api["timeToResponse"].removesuffix("ns")) / 1_000_000
+
+
+def is_restamped(one: Event) -> bool:
+    """Returns if the event is stored at another time than its own."""
+    return one.time_ms != one.stored.timestamp_ms
+
+
+def own_day(one: Event) -> str:
+    """Returns the day that the event itself names."""
+    document = one.document
+    console = document.get("ConsoleEvent", {})
+    written = document.get("auditEntry", {}).get("time") or console.get("EventTime")
+    return str(written or document["date"])[:10]
+
+
+def lag_minutes(one: Event) -> float:
+    """Returns how long the event took to be stored."""
+    return (one.stored.ingestion_ms - one.stored.timestamp_ms) / 60_000
+
+
+def is_protection(name: str) -> bool:
+    """Returns if an operation changes who may do what, or how long objects are kept."""
+    settings = ("BucketPolicy", "BucketObjectLockConfig", "BucketLifecycle", "BucketVersioning")
+    objects = ("ObjectRetention", "ObjectLegalHold")
+    return re.sub("^(Put|Delete)", "", name) in {*settings, *objects} and name[:3] in {"Put", "Del"}

@@ -1,0 +1,196 @@
+"""The permissions in the documents are those that the program uses, no fewer and no more."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import botocore.session
+from botocore import xform_name
+
+from services.aws.boto3_session import KEPT_METHODS
+from tests.servers.installation import BUCKET, OUTPUT_BUCKET, REPOSITORY, Installation
+from tests.servers.s3_proxy import S3Proxy
+from tests.standin.cloudwatch_process import CloudWatchStandin
+from tests.world.audit_events import gzip_lines
+
+DOCUMENTATION = REPOSITORY / "documentation"
+IAM_POLICIES = sorted(DOCUMENTATION.glob("iam-policy*.json"))
+LYVE_POLICY = DOCUMENTATION / "lyve-policy.json"
+PROGRAM = [
+    *REPOSITORY.glob("services/**/*.py"),
+    *REPOSITORY.glob("utils/**/*.py"),
+    REPOSITORY / "engine.py",
+]
+SERVICES = ("s3", "logs", "cloudwatch")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+S3_ACTIONS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+}
+# What a person may leave out, by the action that the program calls only when asked to.
+OPTIONAL = {"OptionalDashboards": {"cloudwatch:PutDashboard"}}
+PLACEHOLDERS = {
+    "iam": {"<AWS_REGION>", "<ACCOUNT_ID>", "<AWS_CLOUDWATCH_LOG_GROUP_NAME>"},
+    "lyve": {"<BUCKET_NAME>", "<OUTPUT_BUCKET>"},
+}
+
+
+def statements(paths: Iterable[Path]) -> Iterator[tuple[str, set[str], str]]:
+    """Yields name, actions and resource of each statement."""
+    for path in paths:
+        policy = json.loads(path.read_text())
+        assert policy["Version"] == "2012-10-17"
+        for statement in policy["Statement"]:
+            assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"]
+            yield (
+                statement["Sid"],
+                set(actions if isinstance(actions, list) else [actions]),
+                statement["Resource"],
+            )
+
+
+def allowed(paths: Iterable[Path]) -> set[str]:
+    """Returns the actions that policies allow, but for what is optional."""
+    return {
+        action
+        for name, actions, _ in statements(paths)
+        if name not in OPTIONAL
+        for action in actions
+    }
+
+
+@cache
+def operations() -> dict[str, str]:
+    """Returns the action of each method of the clients."""
+    session = botocore.session.Session()
+    found = {}
+    for service in SERVICES:
+        for name in session.get_service_model(service).operation_names:
+            action = S3_ACTIONS.get(name, f"s3:{name}") if service == "s3" else f"{service}:{name}"
+            found[xform_name(name)] = action
+    return found
+
+
+def methods(source: str) -> Iterator[str]:
+    """Yields the name of each method of a client that a module calls."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            names = [node.func.attr]
+            if node.func.attr in {"get_paginator", "get_waiter"}:
+                names += [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
+            yield from (name for name in names if name in operations())
+
+
+def called(source: str) -> Iterator[str]:
+    """Yields the action of each call of a service in a module, PutLogEvents over HTTP included."""
+    yield from (operations()[name] for name in methods(source))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            target = re.fullmatch(r"Logs_\d+\.(\w+)", node.value)
+            if target:
+                yield f"logs:{target[1]}"
+
+
+def called_by_the_program() -> set[str]:
+    return {action for path in PROGRAM for action in called(path.read_text())}
+
+
+# The code.
+
+
+def test_the_policies_allow_what_the_code_calls_and_no_more() -> None:
+    optional = set().union(*OPTIONAL.values())
+    assert allowed([*IAM_POLICIES, LYVE_POLICY]) == called_by_the_program() - optional
+
+
+def test_the_clients_have_the_methods_that_the_code_calls_and_no_more() -> None:
+    called = {name for path in PROGRAM for name in methods(path.read_text())}
+    assert set().union(*KEPT_METHODS.values()) == called | {"head_bucket"}
+
+
+def test_what_is_optional_stands_there_if_the_code_calls_it() -> None:
+    named = {name: actions for name, actions, _ in statements(IAM_POLICIES) if name in OPTIONAL}
+    program = called_by_the_program()
+    assert named == {name: actions for name, actions in OPTIONAL.items() if actions & program}
+
+
+def test_a_call_that_is_not_allowed_would_be_found() -> None:
+    """This shows that the search for calls finds something."""
+    source = 'self._client.delete_object(Key=1)\nlogs.get_paginator("filter_log_events")\n'
+    assert {*called(source)} == {"s3:DeleteObject", "logs:FilterLogEvents"}
+    assert "logs:PutLogEvents" in called_by_the_program()
+
+
+def test_only_describing_groups_reaches_beyond_the_one_group() -> None:
+    group = "arn:aws:logs:<AWS_REGION>:<ACCOUNT_ID>:log-group:"
+    for name, actions, resource in statements(IAM_POLICIES):
+        if name not in OPTIONAL:
+            is_all = actions == {"logs:DescribeLogGroups"}
+            rest = "*" if is_all else "<AWS_CLOUDWATCH_LOG_GROUP_NAME>:*"
+            assert resource == group + rest
+
+
+def test_the_audit_bucket_is_never_written_to() -> None:
+    writes = {
+        resource for _, actions, resource in statements([LYVE_POLICY]) if "s3:PutObject" in actions
+    }
+    assert writes == {"arn:aws:s3:::<OUTPUT_BUCKET>/*"}
+
+
+def test_the_placeholders_are_those_that_are_explained() -> None:
+    for kind, paths in (("iam", IAM_POLICIES), ("lyve", [LYVE_POLICY])):
+        for path in paths:
+            assert set(re.findall("<[^>]*>", path.read_text())) <= PLACEHOLDERS[kind]
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [one for one in sorted(set().union(*PLACEHOLDERS.values())) if one not in readme] == []
+
+
+def test_readme_says_what_each_permission_for_aws_is_for() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    explained = set(re.findall(r"^\| `(\w+:\w+)` \|", readme, re.MULTILINE))
+    assert explained == allowed(IAM_POLICIES)
+
+
+# What both services see.
+
+
+def test_the_policies_allow_what_a_day_of_work_asks_for_and_no_more(
+    installation: Installation, standin: CloudWatchStandin, s3_proxy: S3Proxy
+) -> None:
+    """A check, an iteration with a doubt that is settled, one with quarantine, and a plan."""
+    installation.put("May-2024/S3-a.gz", gzip_lines([b"{}"]))
+    assert installation.run("--check").exit_status == 0
+    standin.control(fail_next=["dropped_after"])
+    assert installation.once().exit_status == 0
+    installation.put("May-2024/S3-b.gz", gzip_lines([b"\xff"]))
+    assert installation.once().exit_status == 0
+    assert installation.run("--plan").exit_status == 0
+    # The test itself makes the group.
+    seen = {f"logs:{name}" for name in standin.calls().operations} - {"logs:CreateLogGroup"}
+    assert seen == allowed(IAM_POLICIES)
+    resources = {BUCKET: "<BUCKET_NAME>", OUTPUT_BUCKET: "<OUTPUT_BUCKET>"}
+    asked = {permission(line, resources) for line in s3_proxy.requests}
+    granted = {
+        (action, resource.removeprefix("arn:aws:s3:::"))
+        for _, actions, resource in statements([LYVE_POLICY])
+        for action in actions
+    }
+    assert asked == granted
+
+
+def permission(line: str, resources: dict[str, str]) -> tuple[str, str]:
+    """Returns the action and the resource that a request over HTTP needs."""
+    method, path = line.split(" ", 1)
+    bucket, _, key = path.partition("?")[0].removeprefix("/").partition("/")
+    if not key:
+        assert (method, "list-type=2" in path) == ("GET", True), line
+        return "s3:ListBucket", resources[bucket]
+    action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}[method]
+    return action, f"{resources[bucket]}/*"

@@ -1,0 +1,88 @@
+"""More objects than one plan takes: each page of the listing is asked for a few times only."""
+
+from collections import Counter
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from services.pull_logs_service import AuditBucket
+from tests.servers.installation import Installation
+from tests.world.audit_objects import DAY_MS, event
+from tests.world.in_memory import World, source_of
+from tests.world.in_memory_s3 import MemoryS3
+from tests.world.in_memory_time import HOUR_MS, NOON_MS
+from tests.world.in_memory_trial import assert_same
+
+# As many as the listing in memory has on a page.
+PART_OBJECTS = 3
+PLAN_OBJECTS = 6
+MINUTE_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.state.memory_share.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
+    monkeypatch.setattr("utils.state.memory_share.LEAST_PLAN_OBJECTS", 1)
+    monkeypatch.setattr("utils.state.planning.PART_OBJECTS", PART_OBJECTS)
+
+
+def keys(folders: int, objects: int) -> Iterator[tuple[str, int]]:
+    """Yields keys of two logged buckets, and how many minutes ago each was written."""
+    for number in range(objects):
+        folder = number * folders // objects
+        yield f"{folder}/S3-{'ab'[number % 2]}-{number:04d}", objects - number
+
+
+def lists_asked(folders: int, objects: int) -> int:
+    """Ships so many objects, each once, and returns how many pages were listed."""
+    world, due = World(), Counter[str]()
+    for key, minutes_ago in keys(folders, objects):
+        written_ms = NOON_MS - minutes_ago * MINUTE_MS
+        line = event(minutes_ago, written_ms)
+        due[line] += 1
+        world.put(key, line.encode(), written_ms)
+    life = world.run(source_of())
+    assert life.is_good, world.statuses()
+    assert_same(world.messages(), due)
+    return life.called("list")
+
+
+@pytest.mark.parametrize("folders", [1, 4])
+def test_pages_are_listed_in_proportion_to_the_objects(folders: int) -> None:
+    few, many = lists_asked(folders, 60), lists_asked(folders, 240)
+    assert few >= 60 // PART_OBJECTS
+    assert many <= 4.4 * few
+    assert many <= 4 * 240 // PART_OBJECTS
+
+
+def test_objects_of_one_moment_are_all_shipped() -> None:
+    world = World()
+    lines = [event(number, NOON_MS - HOUR_MS) for number in range(5 * PLAN_OBJECTS)]
+    for number, line in enumerate(lines):
+        world.put(f"{number % 3}/S3-{number}", line.encode(), NOON_MS - DAY_MS)
+    assert world.run(source_of()).is_good
+    assert_same(world.messages(), Counter(lines))
+
+
+def test_a_store_that_lists_each_folder_from_its_beginning_gets_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It need not know StartAfter: what is listed twice is planned once."""
+    paginate = MemoryS3.paginate
+
+    def from_the_beginning(self: MemoryS3, **listing: str) -> Iterator[dict[str, object]]:
+        listing.pop("StartAfter", None)
+        return paginate(self, **listing)
+
+    monkeypatch.setattr(MemoryS3, "paginate", from_the_beginning)
+    assert lists_asked(1, 60) > 60
+
+
+def test_a_folder_is_listed_from_behind_a_key(installation: Installation) -> None:
+    """By a real S3 server: what is left would else be listed from the beginning each time."""
+    for name in ("S3-a", "S3-b ü+%", "S3-c", "S3-d"):
+        installation.put(f"May-2024/{name}", b"{}")
+    bucket = AuditBucket(installation.s3, source_of(), Event())
+    behind = [one.key for one in bucket.objects("May-2024/", "May-2024/S3-b ü+%")]
+    assert behind == ["May-2024/S3-c", "May-2024/S3-d"]

@@ -1,0 +1,48 @@
+"""The commands that README and contributing.md give, but for those of Docker, run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers.installation import REPOSITORY, Installation
+from tests.world.audit_events import gzip_lines
+
+
+def commands(document: str, part: str) -> str:
+    """Returns the only block of commands with a certain part."""
+    text = (REPOSITORY / document).read_text()
+    found = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in found if part in block)
+    return str(block)
+
+
+def run(block: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a block in the checkout, with this Python and without a registry of packages."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        ["bash", "-euc", block],
+        cwd=REPOSITORY,
+        env={**environment, "PATH": path, "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_docker_the_packages_are_installed_and_an_iteration_runs(
+    installation: Installation,
+) -> None:
+    """The configuration is the one of the checkout; the packages are there already."""
+    installation.put("May-2024/S3-a.gz", gzip_lines([b'{"number": 1}']))
+    installation.write_configuration()
+    done = run(commands("README.md", "pip install"), installation.environment)
+    assert done.returncode == 0, done.stderr
+    assert installation.messages() == ['{"number": 1}']
+
+
+def test_the_demo_shows_that_nothing_is_missing() -> None:
+    done = run(commands("documentation/contributing.md", "demo"), dict(os.environ))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("  3 status lines, in the bucket audit-logs-integration:\n") == 2

@@ -1,0 +1,115 @@
+"""Standard output that can't be written is said plainly, and nothing else is blamed for it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+
+from services.threads.background import attend
+from tests.servers.installation import DEADLINE_SECONDS, ENGINE, Installation, status_lines
+from tests.standin.fake_server import FakeServer, Reply, always
+from tests.world.audit_events import gzip_lines
+
+CALLS = [
+    ["--dashboard", "security"],
+    ["--check"],
+    ["--plan"],
+    ["--install-dashboards"],
+    ["--version"],
+    ["--help"],
+]
+
+
+@contextmanager
+def full() -> Iterator[int]:
+    """Yields what takes no byte: https://man7.org/linux/man-pages/man4/full.4.html."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@contextmanager
+def unread() -> Iterator[int]:
+    """Yields a pipe whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+OUTPUTS = {"No space left on device": full, "Broken pipe": unread}
+
+
+def said(
+    installation: Installation, arguments: list[str], stdout: int, closes: bool = False
+) -> tuple[int, str]:
+    """Returns exit status and standard error of a run."""
+    command = [sys.executable, str(ENGINE), "--config", str(installation.write_configuration())]
+    if closes:
+        command = ["bash", "-c", 'exec "$@" >&-', "bash", *command]
+    done = subprocess.run(
+        [*command, *arguments],
+        env={**installation.environment, "PYTHONUNBUFFERED": ""},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    return done.returncode, done.stderr
+
+
+def assert_only_the_output_is_blamed(exit_status: int, stderr: str, reason: str) -> None:
+    """Makes sure that one line says it."""
+    assert exit_status == 1
+    (error,) = (line for line in status_lines(stderr) if line.level == "ERROR")
+    assert error.text.startswith(f"Standard output can't be written ({reason}). See to where it")
+
+
+@pytest.mark.parametrize("reason", OUTPUTS)
+@pytest.mark.parametrize("arguments", CALLS, ids=" ".join)
+def test_an_output_that_takes_nothing_is_named(
+    arguments: list[str], reason: str, installation: Installation
+) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines([b"{}"]))
+    with FakeServer(always(Reply(500))) as cloudwatch, OUTPUTS[reason]() as stdout:
+        installation.environment["AWS_ENDPOINT_URL_CLOUDWATCH"] = cloudwatch.url
+        assert_only_the_output_is_blamed(*said(installation, arguments, stdout), reason)
+
+
+@pytest.mark.parametrize("arguments", CALLS[:4], ids=" ".join)
+def test_an_output_that_is_closed_is_named(
+    arguments: list[str], installation: Installation
+) -> None:
+    exit_status, stderr = said(installation, arguments, subprocess.DEVNULL, closes=True)
+    assert_only_the_output_is_blamed(exit_status, stderr, "Bad file descriptor")
+
+
+@pytest.mark.parametrize("arguments", [["--once"], ["--onec"]], ids=" ".join)
+def test_what_writes_nothing_there_needs_no_output(
+    arguments: list[str], installation: Installation
+) -> None:
+    with full() as stdout:
+        exit_status, stderr = said(installation, arguments, stdout)
+    assert exit_status == (0 if arguments == ["--once"] else 2)
+    assert "Standard output" not in stderr
+
+
+def test_what_the_work_raises_is_raised_where_it_is_waited_for() -> None:
+    """Unnoticed, it would be taken for a connection that hangs."""
+
+    def fail() -> bool:
+        raise KeyError("unforeseen")
+
+    with pytest.raises(KeyError, match="unforeseen"):
+        attend(fail, Event(), nothing)
+    assert attend(lambda: True, Event(), nothing) is True
+
+
+def nothing() -> None:
+    """Does nothing."""

@@ -1,0 +1,186 @@
+"""Iterations side by side: each source has its own turn, and never two at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import ClassVar
+
+import pytest
+
+from engine import EXIT_FAILED, Engine
+from services.daemon import rounds as round_service
+from services.daemon.rounds import Rounds
+from services.output.status import Clock
+from tests.unit.test_put_pool import DEADLINE_SECONDS, until
+from tests.world.in_memory import source_of
+from tests.world.in_memory_time import VirtualTime
+from utils.config.settings import Source
+from utils.model import Gauge, Start
+
+START = Start("owner", 0, 0)
+
+
+class Doing:
+    """In the place of an iteration: it ends when it is told to."""
+
+    begun: ClassVar[list["Doing"]] = []
+
+    def __init__(self, source: Source, _: object) -> None:
+        self.source = source
+        self.gauge = Gauge()
+        self.began_seconds = 0.0
+        self.progress = (0,)
+        self.what = ""
+        self._is_good = False
+        self._ended = Event()
+
+    def open(self, _: Start) -> bool:
+        return self._do("open")
+
+    def run(self, _: Start) -> bool:
+        return self._do("run")
+
+    def end(self, *, is_good: bool = True) -> None:
+        self._is_good = is_good
+        self._ended.set()
+
+    def _do(self, what: str) -> bool:
+        self.what = what
+        self.begun.append(self)
+        assert self._ended.wait(DEADLINE_SECONDS)
+        return self._is_good
+
+
+@pytest.fixture(autouse=True)
+def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Doing]]:
+    """All that has begun."""
+    monkeypatch.setattr(round_service, "Iteration", Doing)
+    Doing.begun.clear()
+    yield Doing.begun
+    for one in Doing.begun:
+        one.end()
+
+
+@pytest.fixture
+def stop() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def rounds(stop: Event) -> Rounds:
+    time = VirtualTime()
+    return Rounds(Clock(time.machine_now, time.seconds), stop)
+
+
+def sources(*names: str) -> list[Source]:
+    return [source_of(name=name) for name in names]
+
+
+def hour(rounds: Rounds, *names: str) -> None:
+    rounds.run(sources(*names), lambda: START)
+
+
+def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
+    """Returns the last of so many that have begun for a source."""
+
+    def of_source() -> list[Doing]:
+        return [one for one in list(begun) if one.source.name == name]
+
+    until(lambda: len(of_source()) == count)
+    return of_source()[-1]
+
+
+def test_the_next_hour_comes_for_all_but_the_source_that_is_under_way(
+    rounds: Rounds, begun: list[Doing], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for count in (1, 2, 3):
+        hour(rounds, "slow", "quick")
+        latest(begun, "slow")
+        latest(begun, "quick", count).end()
+        until(lambda: set(rounds.working()) == {"slow"})
+    said = capsys.readouterr().err
+    assert said.count("still under way") == 2
+    assert said.count("source=slow") == 2
+    latest(begun, "slow").end()
+    assert rounds.join()
+    hour(rounds, "slow")
+    latest(begun, "slow", 2)
+
+
+def test_the_first_hour_waits_for_its_own_source_alone(rounds: Rounds, begun: list[Doing]) -> None:
+    """What is opened and shipped at the same time would have two checkpoints."""
+    rounds.open(sources("slow", "quick"), lambda: START)
+    latest(begun, "quick").end()
+    slow = latest(begun, "slow")
+    hour(rounds, "slow", "quick")
+    assert latest(begun, "quick", 2).what == "run"
+    assert latest(begun, "slow").what == "open"
+    slow.end()
+    assert latest(begun, "slow", 2).what == "run"
+
+
+def test_nothing_begins_after_a_stop(rounds: Rounds, begun: list[Doing], stop: Event) -> None:
+    rounds.open(sources("slow"), lambda: START)
+    hour(rounds, "slow")
+    slow = latest(begun, "slow")
+    stop.set()
+    slow.end()
+    assert rounds.join()
+    assert begun == [slow]
+
+
+def test_failures_in_a_row_are_counted_for_each_source(rounds: Rounds, begun: list[Doing]) -> None:
+    """They end at different times, and the good ones of one do not make up for another's."""
+    for count, (is_good, failures) in enumerate([(False, 1), (False, 2), (True, 0), (False, 1)], 1):
+        hour(rounds, "bad", "good")
+        latest(begun, "bad", count).end(is_good=is_good)
+        latest(begun, "good", count).end()
+        assert rounds.join() == is_good
+        assert rounds.failures() == {"bad": failures, "good": 0}
+
+
+def test_an_hour_without_a_configuration_is_a_failure_of_those_that_would_have_begun(
+    rounds: Rounds, begun: list[Doing]
+) -> None:
+    hour(rounds, "slow", "quick")
+    latest(begun, "quick").end()
+    until(lambda: set(rounds.working()) == {"slow"})
+    rounds.skip()
+    assert rounds.failures() == {"slow": 0, "quick": 1}
+
+
+def test_a_source_that_is_no_longer_configured_is_forgotten_when_it_has_ended(
+    rounds: Rounds, begun: list[Doing]
+) -> None:
+    hour(rounds, "gone", "left", "stays")
+    latest(begun, "gone").end(is_good=False)
+    until(lambda: set(rounds.working()) == {"left", "stays"})
+    hour(rounds, "stays")
+    assert set(rounds.failures()) == {"left", "stays"}
+    latest(begun, "left").end(is_good=False)
+    until(lambda: set(rounds.working()) == {"stays"})
+    assert rounds.failures()["left"] == 1
+    hour(rounds, "stays")
+    assert set(rounds.failures()) == {"stays"}
+
+
+def test_what_can_not_begin_is_an_error_and_the_next_hour_comes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As where the system allows no more threads; a job that raised would be run without end."""
+    engine = Engine(tmp_path / "config.json")
+    monkeypatch.setattr(engine, "_sources", lambda: sources("a"))
+    only_one = Lock()
+
+    class NoThread(Thread):
+        def start(self) -> None:
+            if not only_one.acquire(blocking=False):
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    only_one.acquire()
+    monkeypatch.setattr(round_service, "Thread", NoThread)
+    assert engine.run_once() == EXIT_FAILED
+    assert "RuntimeError at " in capsys.readouterr().err
+    only_one.release()
+    assert not Doing.begun

@@ -1,0 +1,97 @@
+"""Who saved long ago may be taken for dead, and sends nothing before the next save."""
+
+from copy import copy
+from itertools import count
+from threading import Event
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from services.output.checkpoint_saver import CheckpointSaver
+from tests.servers.installation import eventually
+from tests.world.in_memory_time import VirtualTime
+from utils.errors import OwnerError
+from utils.state.progress import Mark, Snapshot
+
+if TYPE_CHECKING:
+    from services.output.checkpoints import CheckpointStore
+
+SETTLE_SECONDS = 30.0
+# No test waits this long, unless the program hangs.
+DEADLINE_SECONDS = 20.0
+
+
+class Store:
+    """A checkpoint; each save waits until it is let through, and may end with an error."""
+
+    def __init__(self) -> None:
+        self.error: OwnerError | None = None
+        self.begun, self.let_through = Event(), Event()
+
+    def save(self, _document: bytes) -> None:
+        self.begun.set()
+        assert self.let_through.wait(DEADLINE_SECONDS)
+        self.let_through.clear()
+        if self.error:
+            raise self.error
+
+
+class Trial:
+    """A saver, its store and a clock that no one waits for."""
+
+    def __init__(self) -> None:
+        self.time, self.store = VirtualTime(), Store()
+        self.saves = count(1)
+        self.saver = CheckpointSaver(
+            cast("CheckpointStore", self.store),
+            lambda: Snapshot(b"{}", Mark(), next(self.saves)),
+            SETTLE_SECONDS,
+            self.time.seconds,
+        )
+        self.saver.start()
+
+    def save(self, takes_seconds: float = 0) -> None:
+        """Lets the saver save what it is asked to."""
+        assert self.store.begun.wait(DEADLINE_SECONDS)
+        self.store.begun.clear()
+        self.time.now_ms += round(takes_seconds * 1000)
+        self.store.let_through.set()
+        last = Mark(objects=next(copy(self.saves)) - 2)
+        eventually(lambda: self.saver.has_room(last), "the end of a save")
+
+
+def test_nothing_is_sent_before_the_first_save() -> None:
+    trial = Trial()
+    assert not trial.saver.may_send()
+    trial.save()
+    assert trial.saver.may_send()
+
+
+def test_an_old_save_is_renewed_before_anything_is_sent() -> None:
+    trial = Trial()
+    assert not trial.saver.may_send()
+    trial.save()
+    trial.time.now_ms += 22_400
+    assert trial.saver.may_send()
+    trial.time.now_ms += 100
+    assert not trial.saver.may_send()
+    trial.save()
+    assert trial.saver.may_send()
+
+
+def test_a_save_counts_from_its_beginning() -> None:
+    """Another daemon may have seen it as soon as it was on its way."""
+    trial = Trial()
+    assert not trial.saver.may_send()
+    trial.save(takes_seconds=22.5)
+    assert not trial.saver.may_send()
+
+
+def test_an_owner_that_has_changed_is_told() -> None:
+    trial = Trial()
+    assert not trial.saver.may_send()
+    trial.store.error = OwnerError("Another daemon ships this source", "another owner", "Stop one")
+    with pytest.raises(OwnerError):
+        trial.save()
+    with pytest.raises(OwnerError):
+        trial.saver.may_send()

@@ -1,0 +1,554 @@
+"""Every object is shipped once: none is missed and none is shipped twice, over many iterations.
+
+The coverage forgets single objects; a naive model that remembers all of them is its judge.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+import utils.state.coverage
+import utils.state.planning
+from utils.model import LogObject, Position
+from utils.state.coverage import (
+    CLOSE_EVERY_BYTES,
+    LATE_WINDOW_MS,
+    MAX_RECENT_BYTES,
+    MAX_RECENT_OBJECTS,
+    SWEEP_EVERY_MS,
+    Coverage,
+)
+from utils.state.coverage_state import ENTRY_BYTES, CoverageState
+from utils.state.memory_share import MAX_PLAN_OBJECTS
+from utils.state.planning import Backlog, Survey, is_of_type, oldest
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+NOON_MS = 1_709_208_000_000
+OPEN_OBJECTS = 2
+FOLDERS = ["", "February-2024/", "March-2024/"]
+
+STATEFUL = settings(
+    max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, print_blob=False
+)
+PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
+STEPS_MS = st.sampled_from(
+    [0, 1, 20_000, 61_000, HOUR_MS, 20 * HOUR_MS, 23 * HOUR_MS, 25 * HOUR_MS]
+)
+
+
+def listed(key: str, last_modified_ms: int, etag: str = "1") -> LogObject:
+    return LogObject(last_modified_ms, key, etag, 10)
+
+
+def reloaded(coverage: Coverage) -> Coverage:
+    """Returns the coverage as it comes out of the saved checkpoint."""
+    document = msgspec.json.encode(coverage.state)
+    return Coverage(msgspec.json.decode(document, type=CoverageState))
+
+
+class KilledError(Exception):
+    """The process ends here, in the midst of a plan."""
+
+
+class Bucket:
+    """The audit bucket; the listing shows an object some time after its `LastModified`."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOON_MS
+        self.objects: dict[str, LogObject] = {}
+        self.count = 0
+        self._shown_ms: dict[str, int] = {}
+
+    def put(self, key: str, delay_ms: int = 0) -> None:
+        self.count += 1
+        self.objects[key] = listed(key, self.now_ms, etag=str(self.count))
+        self._shown_ms[key] = self.now_ms + delay_ms
+
+    def shows(self, key: str) -> bool:
+        return self._shown_ms[key] <= self.now_ms
+
+    def listing(self, folder: str) -> list[LogObject]:
+        return [
+            one
+            for _, one in sorted(self.objects.items())
+            if one.folder == folder and self.shows(one.key)
+        ]
+
+
+class Daemon:
+    """Iterations over a bucket that changes, in the order of `services/shipping/forward.py`.
+
+    It remembers all that it shipped, and checks each plan against that.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.since_ms = NOON_MS + HOUR_MS
+        self.most_planned = MAX_PLAN_OBJECTS
+        self.coverage = Coverage(CoverageState(self.since_ms))
+        self._shipped: set[tuple[str, str]] = set()
+        self._open: list[str] = []
+        self._left_to_ship = 0
+
+    def iterate(self, drift_ms: int = 0) -> None:
+        """Runs an iteration to its end; time passes between its plans."""
+        self._left_to_ship = 10**6
+        self._run(drift_ms)
+        self._check_shipped_ones()
+
+    def die_after(self, objects: int, drift_ms: int = 0) -> None:
+        """Runs an iteration that is killed after some objects, if it does not end before."""
+        self._left_to_ship = objects
+        try:
+            self._run(drift_ms)
+        except KilledError:
+            self._check_shipped_ones()
+
+    def _run(self, drift_ms: int) -> None:
+        self.coverage = reloaded(self.coverage)
+        self.coverage.begin_at(self.since_ms)
+        self._ship_all([self.bucket.objects[key] for key in self._open])
+        now_ms, backlog = self.bucket.now_ms, Backlog()
+        seen = self._listed(now_ms)
+        due = [one for one in seen if self._noted(one, backlog)]
+        while True:
+            plan = oldest(due, self.most_planned)
+            self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
+            frontier_ms = backlog.carry_out(plan, self.most_planned)
+            self.coverage.close(backlog.survey, min(frontier_ms, now_ms))
+            if not backlog:
+                self._check_none_is_missed(seen)
+                return
+            self.bucket.now_ms += drift_ms
+            due = list(self._left(backlog))
+
+    def _noted(self, one: LogObject, backlog: Backlog) -> bool:
+        is_due = self.coverage.is_due(one)
+        backlog.note(one, is_due=is_due)
+        return is_due
+
+    def _listed(self, now_ms: int) -> list[LogObject]:
+        folders = [folder for folder in FOLDERS[1:] if self.bucket.listing(folder)]
+        to_list = self.coverage.folders_to_list(folders, now_ms)
+        return [*chain.from_iterable(self.bucket.listing(one) for one in ["", *to_list])]
+
+    def _left(self, backlog: Backlog) -> Iterator[LogObject]:
+        for part in backlog.parts():
+            for one in self.bucket.listing(part.folder):
+                is_in = part.after < one.key <= part.last
+                is_planned = one.last_modified_ms <= backlog.until_ms
+                if is_in and is_planned and self.coverage.is_due(one):
+                    yield one
+
+    def _ship_all(
+        self, plan: list[LogObject], survey: Survey | None = None, now_ms: int = 0
+    ) -> None:
+        """Ships the planned objects; the next ones are open in the checkpoint."""
+        for index, one in enumerate(plan):
+            self._open = [following.key for following in plan[index : index + OPEN_OBJECTS]]
+            self._ship(one)
+            following = plan[index + 1 :]
+            if survey and following and self.coverage.is_full():
+                self.coverage.close(survey, min(following[0].last_modified_ms, now_ms))
+        self._open = []
+
+    def _ship(self, one: LogObject) -> None:
+        if not self._left_to_ship:
+            raise KilledError
+        self._left_to_ship -= 1
+        assert one.last_modified_ms >= self.since_ms, f"before the beginning: {one}"
+        assert (one.key, one.etag) not in self._shipped, f"shipped twice: {one}"
+        self.coverage.ship(self.coverage.position(one), None)
+        self._shipped.add((one.key, one.etag))
+
+    def _check_none_is_missed(self, seen: list[LogObject]) -> None:
+        for one in seen:
+            is_promised = one.last_modified_ms >= self.since_ms
+            assert not is_promised or (one.key, one.etag) in self._shipped, f"missed: {one}"
+
+    def _check_shipped_ones(self) -> None:
+        for one in self.bucket.objects.values():
+            if (one.key, one.etag) in self._shipped:
+                assert not self.coverage.is_due(one), f"would be shipped twice: {one}"
+                assert not reloaded(self.coverage).is_due(one), f"forgotten: {one}"
+
+
+class Shipments(RuleBasedStateMachine):
+    """Objects appear up to a day late, share a moment, are replaced, stand in old folders."""
+
+    longest_delay_ms = LATE_WINDOW_MS
+    most_planned = 3
+    most_recent = MAX_RECENT_OBJECTS
+    most_dormant = 1
+    close_every_bytes = CLOSE_EVERY_BYTES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(utils.state.planning, "PART_OBJECTS", 2)
+        self.patch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", self.most_recent)
+        self.patch.setattr(utils.state.coverage, "MAX_DORMANT_FOLDERS", self.most_dormant)
+        self.patch.setattr(utils.state.coverage, "CLOSE_EVERY_BYTES", self.close_every_bytes)
+        self.bucket = Bucket()
+        self.daemon = Daemon(self.bucket)
+        self.daemon.most_planned = self.most_planned
+
+    def teardown(self) -> None:
+        self.patch.undo()
+
+    @rule(step_ms=STEPS_MS)
+    def pass_time(self, step_ms: int) -> None:
+        self.bucket.now_ms += step_ms
+
+    @rule(folder=st.sampled_from(FOLDERS), count=st.integers(1, 4), delay=st.floats(0, 1))
+    def write_objects_of_one_moment(self, folder: str, count: int, delay: float) -> None:
+        for _ in range(count):
+            key = f"{folder}S3-{self.bucket.count}"
+            self.bucket.put(key, round(delay * self.longest_delay_ms))
+
+    @precondition(lambda self: any(map(self.bucket.shows, self.bucket.objects)))
+    @rule(data=st.data())
+    def replace_an_object(self, data: st.DataObject) -> None:
+        shown = [key for key in self.bucket.objects if self.bucket.shows(key)]
+        self.bucket.put(data.draw(st.sampled_from(shown)))
+
+    @rule(earlier_ms=STEPS_MS)
+    def begin_earlier(self, earlier_ms: int) -> None:
+        self.daemon.since_ms -= earlier_ms
+
+    @rule(drift_ms=STEPS_MS)
+    def iterate(self, drift_ms: int) -> None:
+        self.daemon.iterate(drift_ms)
+        assert len(self.daemon.coverage.state.dormant) <= self.most_dormant
+
+    @rule(objects=st.integers(0, 5), drift_ms=STEPS_MS)
+    def iterate_and_die(self, objects: int, drift_ms: int) -> None:
+        self.daemon.die_after(objects, drift_ms)
+
+
+class CrowdedShipments(Shipments):
+    """More objects are new than are remembered: only what appears at once is promised."""
+
+    longest_delay_ms = 0
+    most_recent = 5
+    most_dormant = 0
+
+
+class CrowdedShipmentsBesideOldFolders(CrowdedShipments):
+    """The same, with folders that are listed once a day."""
+
+    most_planned = MAX_PLAN_OBJECTS
+    most_dormant = 1
+
+
+class ShipmentsThatFillTheCheckpoint(Shipments):
+    """Of a large plan, each object fills the checkpoint."""
+
+    most_planned = MAX_PLAN_OBJECTS
+    close_every_bytes = -MAX_RECENT_BYTES
+
+
+class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
+    """The same, while more are new than are remembered."""
+
+    most_planned = MAX_PLAN_OBJECTS
+    most_dormant = 1
+    close_every_bytes = -MAX_RECENT_BYTES
+
+
+TestShipments = Shipments.TestCase
+TestCrowdedShipments = CrowdedShipments.TestCase
+TestCrowdedShipmentsBesideOldFolders = CrowdedShipmentsBesideOldFolders.TestCase
+TestShipmentsThatFillTheCheckpoint = ShipmentsThatFillTheCheckpoint.TestCase
+TestCrowdedShipmentsThatFillTheCheckpoint = CrowdedShipmentsThatFillTheCheckpoint.TestCase
+TestShipments.settings = STATEFUL
+TestCrowdedShipments.settings = STATEFUL
+TestCrowdedShipmentsBesideOldFolders.settings = STATEFUL
+TestShipmentsThatFillTheCheckpoint.settings = STATEFUL
+TestCrowdedShipmentsThatFillTheCheckpoint.settings = STATEFUL
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+def daemon(bucket: Bucket) -> Daemon:
+    return Daemon(bucket)
+
+
+FOLDER = "February-2024/"
+
+
+def make_dormant(bucket: Bucket, daemon: Daemon) -> None:
+    """Lets a day pass in which the folder has nothing new; it was just listed then."""
+    bucket.put(f"{FOLDER}S3-old")
+    daemon.iterate()
+    bucket.now_ms += 26 * HOUR_MS
+    bucket.put("S3-today")
+    daemon.iterate()
+    assert daemon.coverage.is_dormant(FOLDER)
+
+
+def put_late(bucket: Bucket, daemon: Daemon) -> LogObject:
+    """Writes an object that the listing shows too late for the day's look at its folder."""
+    bucket.now_ms -= 5 * HOUR_MS
+    bucket.put(f"{FOLDER}S3-late", delay_ms=6 * HOUR_MS)
+    bucket.now_ms += 28 * HOUR_MS
+    bucket.put("S3-tomorrow")
+    daemon.iterate()
+    late = bucket.objects[f"{FOLDER}S3-late"]
+    assert late in bucket.listing(FOLDER)
+    assert daemon.coverage.is_due(late)
+    return late
+
+
+def test_an_object_of_an_old_folder_is_found_within_a_day(bucket: Bucket, daemon: Daemon) -> None:
+    make_dormant(bucket, daemon)
+    bucket.put(f"{FOLDER}S3-new")
+    bucket.now_ms += HOUR_MS
+    daemon.iterate()
+    assert daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+    bucket.now_ms += 23 * HOUR_MS
+    daemon.iterate()
+    assert not daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+
+
+def test_an_object_from_before_the_beginning_is_left_out_in_an_old_folder_too(
+    bucket: Bucket, daemon: Daemon
+) -> None:
+    bucket.put(f"{FOLDER}S3-old")
+    daemon.iterate()
+    bucket.now_ms += HOUR_MS // 2
+    bucket.put(f"{FOLDER}S3-before")
+    bucket.now_ms += 25 * HOUR_MS
+    daemon.iterate()
+
+
+def test_a_late_object_of_an_old_folder_is_found_within_a_day(
+    bucket: Bucket, daemon: Daemon
+) -> None:
+    make_dormant(bucket, daemon)
+    late = put_late(bucket, daemon)
+    bucket.now_ms += HOUR_MS
+    daemon.iterate()
+    assert not daemon.coverage.is_due(late)
+
+
+def test_a_crowd_of_objects_hides_no_object_of_an_old_folder(
+    bucket: Bucket, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", 2)
+    make_dormant(bucket, daemon)
+    bucket.put(f"{FOLDER}S3-new")
+    for hour in range(1, 25):
+        bucket.now_ms += HOUR_MS
+        bucket.put(f"S3-{hour}")
+        daemon.iterate()
+    assert not daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+
+
+def test_what_a_killed_iteration_found_in_an_old_folder_is_shipped_once(
+    bucket: Bucket, daemon: Daemon
+) -> None:
+    """The next iteration ships it from the checkpoint; its folder may not be listed again."""
+    make_dormant(bucket, daemon)
+    bucket.put(f"{FOLDER}S3-new")
+    bucket.now_ms += 25 * HOUR_MS
+    daemon.die_after(objects=0)
+    bucket.put("S3-tomorrow")
+    daemon.iterate()
+
+
+@pytest.mark.parametrize("most_planned", [1, 2, MAX_PLAN_OBJECTS])
+def test_an_earlier_start_hides_no_late_object_of_an_old_folder(
+    bucket: Bucket, daemon: Daemon, most_planned: int
+) -> None:
+    """The objects before the first start may be too many for one plan."""
+    daemon.most_planned = most_planned
+    for number in range(3):
+        bucket.put(f"{FOLDER}S3-before-{number}")
+    make_dormant(bucket, daemon)
+    late = put_late(bucket, daemon)
+    daemon.since_ms -= HOUR_MS
+    daemon.iterate()
+    assert not daemon.coverage.is_due(late)
+
+
+def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> None:
+    coverage = Coverage(CoverageState(since_ms=NOON_MS + 50_000))
+    end_ms = NOON_MS + 2 * LATE_WINDOW_MS
+    coverage.close(surveyed([listed("S3-newest", end_ms)], coverage, end_ms), end_ms)
+    coverage.begin_at(0)
+    between = listed("S3-between", NOON_MS + 20_000)
+    frontier_ms = NOON_MS + 10_000 + LATE_WINDOW_MS
+    survey = surveyed([between], coverage, end_ms + HOUR_MS)
+    coverage.ship(Position(between, 1), None)
+    coverage.close(survey, frontier_ms)
+    assert not coverage.is_due(between)
+
+
+def surveyed(seen: list[LogObject], coverage: Coverage, now_ms: int) -> Survey:
+    survey = Survey()
+    list(coverage.folders_to_list([], now_ms))
+    for one in seen:
+        survey.note(one)
+    return survey
+
+
+def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> None:
+    """Where the newest version is deleted, an older one with its own `LastModified` returns."""
+    coverage = Coverage(CoverageState(since_ms=0))
+    for version in (listed("S3-a", NOON_MS + HOUR_MS, "2"), listed("S3-a", NOON_MS, "1")):
+        assert coverage.is_due(version)
+        coverage.ship(Position(version, 1), None)
+    assert not coverage.is_due(listed("S3-a", NOON_MS, "1"))
+    assert not reloaded(coverage).is_due(listed("S3-a", NOON_MS, "1"))
+
+
+def test_a_replaced_object_is_due_behind_what_was_shipped_of_it() -> None:
+    coverage = Coverage(CoverageState(since_ms=0))
+    damaged = listed("S3-a", NOON_MS + 54_321, "damaged")
+    coverage.ship(Position(damaged, 7, 42), None)
+    whole = listed("S3-a", NOON_MS + HOUR_MS, "whole")
+    for known in (coverage, reloaded(coverage)):
+        assert not known.is_due(damaged)
+        assert known.is_due(whole)
+        assert known.position(whole) == Position(whole, 7, 42, earlier_ms=damaged.last_modified_ms)
+    assert coverage.position(listed("S3-b", NOON_MS)) == Position(listed("S3-b", NOON_MS))
+
+
+def test_coverage_begins_where_the_mode_says() -> None:
+    coverage = Coverage(CoverageState(since_ms=NOON_MS))
+    coverage.begin_at(NOON_MS + 1)
+    assert coverage.is_due(listed("S3-a", NOON_MS))
+    assert not coverage.is_due(listed("S3-a", NOON_MS - 1))
+    coverage.begin_at(NOON_MS - 1)
+    assert coverage.is_due(listed("S3-a", NOON_MS - 1))
+
+
+def test_an_object_is_found_up_to_24_hours_behind_the_newest() -> None:
+    coverage = Coverage(CoverageState(since_ms=0))
+    coverage.close(surveyed([listed("S3-newest", NOON_MS)], coverage, NOON_MS), NOON_MS)
+    assert coverage.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
+    assert not coverage.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
+
+
+def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", 50)
+    coverage = Coverage(CoverageState(since_ms=0))
+    for hour in range(100):
+        new = [
+            listed(f"{hour // 9}/S3-{hour}-{n}", NOON_MS + hour * HOUR_MS + n) for n in range(20)
+        ]
+        survey = surveyed(new, coverage, new[-1].last_modified_ms)
+        for one in new:
+            coverage.ship(Position(one, 1), (one.last_modified_ms, one.last_modified_ms))
+        is_crowded = coverage.close(survey, new[-1].last_modified_ms)
+        remembered = sum(len(minute.objects) for minute in coverage.state.recent.values())
+        assert remembered // ENTRY_BYTES <= 50
+        assert is_crowded == (hour >= 2)
+    assert len(coverage.state.covered) == 1
+
+
+def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back() -> None:
+    coverage = Coverage(CoverageState(since_ms=0))
+
+    def folders(now_ms: int) -> list[str]:
+        found = list(coverage.folders_to_list(["a/", "b/"], now_ms))
+        coverage.close(survey, NOON_MS)
+        return found
+
+    survey = Survey()
+    for one in (listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)):
+        survey.note(one)
+    assert folders(NOON_MS) == ["a/", "b/"]
+    assert coverage.is_dormant("a/")
+    assert not coverage.is_dormant("b/")
+    assert folders(NOON_MS + SWEEP_EVERY_MS - 1) == ["b/"]
+    assert folders(NOON_MS + SWEEP_EVERY_MS) == ["a/", "b/"]
+    assert folders(NOON_MS + SWEEP_EVERY_MS + 1) == ["b/"]
+    assert folders(NOON_MS) == ["a/", "b/"]
+
+
+def test_shipped_lines_are_told_where_one_may_lie_in_the_range() -> None:
+    coverage = Coverage(CoverageState(since_ms=0))
+    one, other = listed("S3-a", NOON_MS), listed("S3-b", NOON_MS + HOUR_MS)
+    coverage.ship(Position(one, 7), (100, 200))
+    coverage.ship(Position(other, 9), None)
+    for known in (coverage, reloaded(coverage)):
+        ranges = [(0, 99), (0, 100), (150, 160), (200, 300), (201, 300)]
+        found = [known.shipped_lines(one, from_ms, until_ms) for from_ms, until_ms in ranges]
+        assert found == [0, 7, 7, 7, 0]
+        assert known.shipped_lines(other, 0, NOON_MS) == 0
+        assert known.shipped_lines(listed("S3-a", NOON_MS, "another"), 0, NOON_MS) == 0
+        assert known.shipped_lines(listed("S3-c", NOON_MS), 0, NOON_MS) == 0
+
+
+@PROPERTY
+@given(
+    ranges=st.lists(
+        st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted).map(tuple),
+        min_size=1,
+        max_size=5,
+    ),
+    looked_for=st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted),
+)
+def test_no_object_with_an_event_in_the_range_is_overlooked(
+    ranges: list[tuple[int, int] | None], looked_for: list[int]
+) -> None:
+    """An identical event that was shipped before would be taken for the one in doubt."""
+    from_ms, until_ms = looked_for
+    coverage = Coverage(CoverageState(since_ms=0))
+    for number, times in enumerate(ranges):
+        coverage.ship(Position(listed(f"S3-{number}", NOON_MS), 5), times)
+    for number, times in enumerate(ranges):
+        if times and times[0] <= until_ms and from_ms <= times[1]:
+            assert coverage.shipped_lines(listed(f"S3-{number}", NOON_MS), from_ms, until_ms) == 5
+
+
+@PROPERTY
+@given(times=st.lists(st.integers(0, 5), max_size=12), most=st.integers(1, 8))
+def test_a_plan_is_the_oldest_objects_oldest_first(times: list[int], most: int) -> None:
+    due = [listed(f"{number % 3}/S3-{number}", time) for number, time in enumerate(times)]
+    plan = oldest(iter(due), most)
+    assert plan == sorted(due, key=lambda one: (one.last_modified_ms, one.key))[:most]
+
+
+def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
+    survey = Survey()
+    for key, time in [("a/x", 5), ("a/b/y", 9), ("c/z", 7), ("top", 2), ("a/x2", 3)]:
+        survey.note(listed(key, time))
+    assert survey.newest_ms == 9
+    assert survey.newest_by_folder == {"a/": 9, "c/": 7, "": 2}
+
+
+@pytest.mark.parametrize(
+    ("key", "log_type"),
+    [
+        ("March-2024/S3-bucket-2024-03-01-00-00-00.gz", "S3"),
+        ("October-2022/S3-2022-20-10-14-09-31.gz", "S3"),
+        ("March-2024/IAM-2024-03-01-00-00-00.gz", "IAM"),
+        ("March-2024/console-2024-03-01-00-00-00.gz", "Console"),
+        ("March-2024/Console-2024-03-01-00-00-00.gz", "Console"),
+        ("s3-lower.gz", "S3"),
+        ("S3-IAM-console-2024.gz", "S3"),
+        ("IAM-console/S3-console.gz", "S3"),
+        ("a//S3-b c%20ü.gz", "S3"),
+        ("S3.gz", None),
+        ("S3-folder/other.gz", None),
+        ("March-2024/S3-folder/", None),
+        ("March-2024/xS3-a.gz", None),
+        ("", None),
+    ],
+)
+def test_the_type_is_told_by_the_beginning_of_the_base_name(key: str, log_type: str | None) -> None:
+    found = [name for name in ("S3", "IAM", "Console") if is_of_type(key, name)]
+    assert found == [log_type] * bool(log_type)

@@ -1,0 +1,239 @@
+"""The checkpoint names every object of which a line may have been sent, and covers nothing else.
+
+It is saved while the pipeline goes on: whenever a process dies, the last one saved must be right.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.model import LogEvent, LogObject, Position, SourceIdentity
+from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
+from utils.state.coverage import LATE_WINDOW_MS, MAX_RECENT_BYTES, Coverage
+from utils.state.coverage_state import CoverageState
+from utils.state.planning import Survey
+from utils.state.progress import Mark, Progress
+
+NOW_MS = 1_709_208_000_000
+EVENT_MS = NOW_MS - 5_000
+UPLOAD_MS = NOW_MS + 1_000
+IDENTITY = SourceIdentity("audit", "S3", "eu-central-1", "/lyve/audit", "lyve-cloud/audit/S3")
+
+PROPERTY = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+def listed(number: int) -> LogObject:
+    return LogObject(NOW_MS + number, f"March-2024/S3-{number}.gz", "etag", 100)
+
+
+def positions(numbers: Iterable[int]) -> list[Position]:
+    return [Position(listed(number)) for number in numbers]
+
+
+def at(number: int, lines: int) -> Position:
+    return Position(listed(number), lines, line_hash=lines)
+
+
+def event(timestamp_ms: int, *, restamped: bool = False) -> LogEvent:
+    return LogEvent(timestamp_ms, "a line", 6, 1, restamped)
+
+
+def begun(coverage: Coverage | None = None) -> Progress:
+    coverage = coverage or Coverage(CoverageState(0))
+    checkpoint = Checkpoint(IDENTITY, "owner", coverage.state, upload_ms=UPLOAD_MS)
+    return Progress(checkpoint, coverage)
+
+
+def saved(progress: Progress) -> Checkpoint:
+    return decode_checkpoint(progress.snapshot().document, "state.json")
+
+
+def ship(progress: Progress, number: int, events: Iterable[LogEvent]) -> None:
+    progress.acknowledge(at(number, 3), 3, events, UPLOAD_MS)
+    progress.complete(at(number, 3))
+
+
+@PROPERTY
+@given(
+    chunk_counts=st.lists(st.integers(1, 3), max_size=WINDOW_OBJECTS + 9),
+    steps=st.integers(0, 60),
+)
+def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], steps: int) -> None:
+    progress = begun()
+    progress.plan(positions(range(len(chunk_counts))))
+    left = [(number, chunk) for number, count in enumerate(chunk_counts) for chunk in range(count)]
+    for step in range(min(steps, len(left))):
+        number, chunk = left[step]
+        progress.acknowledge(at(number, chunk + 1), 1, [event(EVENT_MS)], UPLOAD_MS)
+        if chunk + 1 == chunk_counts[number]:
+            progress.complete(at(number, chunk + 1))
+        snapshot = progress.snapshot()
+        checkpoint = decode_checkpoint(snapshot.document, "state.json")
+        open_numbers = sorted({number for number, _ in left[step + 1 :]})[:WINDOW_OBJECTS]
+        completed = len(set(range(len(chunk_counts))) - {number for number, _ in left[step + 1 :]})
+        assert [one.object for one in checkpoint.open] == [listed(one) for one in open_numbers]
+        assert [one.lines for one in checkpoint.open[1:]] == [0] * (len(open_numbers) - 1)
+        assert checkpoint.running == bool(open_numbers)
+        assert checkpoint.saves == step + 1
+        assert snapshot.mark == Mark(lines=step + 1, objects=completed)
+        assert snapshot.objects_named == completed + len(open_numbers)
+        due = [number for number in open_numbers if progress.coverage.is_due(listed(number))]
+        assert due == open_numbers
+
+
+def test_an_object_within_the_window_is_named_with_its_position() -> None:
+    progress = begun()
+    progress.plan(positions([0, 1]))
+    progress.acknowledge(at(0, 7), 7, [], UPLOAD_MS)
+    assert saved(progress).open == [at(0, 7), *positions([1])]
+    assert progress.coverage.is_due(listed(0))
+
+
+def test_what_lies_beyond_the_window_is_named_as_objects_are_completed() -> None:
+    progress = begun()
+    progress.plan(positions(range(WINDOW_OBJECTS + 1)))
+    assert progress.snapshot().objects_named == WINDOW_OBJECTS
+    ship(progress, 0, [])
+    assert progress.snapshot().objects_named == WINDOW_OBJECTS + 1
+
+
+def test_a_completed_object_is_covered_and_no_longer_open() -> None:
+    progress = begun()
+    progress.plan(positions([0, 1]))
+    ship(progress, 0, [event(EVENT_MS)])
+    checkpoint = saved(progress)
+    assert checkpoint.open == positions([1])
+    restarted = Coverage(checkpoint.coverage)
+    assert not restarted.is_due(listed(0))
+    assert restarted.is_due(listed(1))
+
+
+def test_a_checkpoint_without_open_objects_has_nothing_to_take_over() -> None:
+    progress = begun()
+    assert not saved(progress).running
+    progress.plan(positions([0]))
+    assert saved(progress).running
+    ship(progress, 0, [])
+    assert not saved(progress).running
+
+
+def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
+    marked = Position(listed(1), stored="01")
+    progress = begun()
+    progress.plan([Position(listed(0)), marked, *positions([2])])
+    progress.acknowledge(at(0, 5), 5, [], UPLOAD_MS)
+    progress.end()
+    checkpoint = saved(progress)
+    assert not checkpoint.running
+    assert checkpoint.open == [at(0, 5), marked]
+
+
+def test_an_iteration_that_did_not_end_is_to_be_taken_over() -> None:
+    progress = begun()
+    progress.plan(positions([0, 1]))
+    progress.acknowledge(at(0, 5), 5, [], UPLOAD_MS)
+    assert saved(progress).running
+    assert saved(progress).open == [at(0, 5), *positions([1])]
+
+
+def test_the_first_upload_time_that_may_stand_behind_the_position_is_saved() -> None:
+    progress = begun()
+    progress.plan(positions([0]))
+    assert saved(progress).upload_ms == UPLOAD_MS
+    progress.acknowledge(at(0, 1), 1, [], UPLOAD_MS + 7)
+    assert saved(progress).upload_ms == UPLOAD_MS + 7
+
+
+def test_started_objects_are_those_shipped_in_part() -> None:
+    progress = begun()
+    progress.plan([at(0, 4), *positions([1]), at(2, 1)])
+    assert progress.started() == [at(0, 4), at(2, 1)]
+
+
+def holds(progress: Progress, number: int, time_ms: int) -> bool:
+    return bool(progress.coverage.shipped_lines(listed(number), time_ms, time_ms))
+
+
+def test_the_times_of_an_objects_events_are_known_over_all_its_chunks() -> None:
+    progress = begun()
+    progress.plan(positions([0]))
+    progress.acknowledge(at(0, 1), 1, [event(EVENT_MS), event(EVENT_MS + 3)], UPLOAD_MS)
+    progress.acknowledge(at(0, 2), 1, [event(EVENT_MS - 9)], UPLOAD_MS)
+    progress.complete(at(0, 2))
+    found = [holds(progress, 0, EVENT_MS + shift) for shift in (-10, -9, 0, 3, 4)]
+    assert found == [False, True, True, True, False]
+
+
+def test_an_upload_time_is_no_time_of_an_event() -> None:
+    """A range widened to the upload time would have every object read again at each doubt."""
+    progress = begun()
+    progress.plan(positions([0]))
+    ship(progress, 0, [event(EVENT_MS), event(NOW_MS, restamped=True)])
+    assert holds(progress, 0, EVENT_MS)
+    assert not holds(progress, 0, NOW_MS)
+
+
+def test_the_times_of_one_object_are_not_those_of_the_next() -> None:
+    later = 61_000
+    progress = begun()
+    progress.plan(positions([0, later]))
+    ship(progress, 0, [event(EVENT_MS)])
+    ship(progress, later, [event(NOW_MS)])
+    assert not holds(progress, later, EVENT_MS)
+    assert not holds(progress, 0, NOW_MS)
+
+
+def test_what_an_earlier_process_shipped_of_an_object_may_be_of_any_time() -> None:
+    progress = begun()
+    progress.plan([at(0, 2)])
+    ship(progress, 0, [event(EVENT_MS)])
+    assert holds(progress, 0, 1)
+    assert holds(progress, 0, 2 * NOW_MS)
+
+
+def test_a_closed_plan_is_saved() -> None:
+    survey = Survey()
+    survey.note(listed(0))
+    progress = begun()
+    list(progress.coverage.folders_to_list([], NOW_MS))
+    progress.plan_from(survey, NOW_MS)
+    progress.plan(positions([0]))
+    ship(progress, 0, [])
+    assert progress.close_plan(NOW_MS) is False
+    assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
+    assert not Coverage(saved(progress).coverage).is_due(listed(0))
+
+
+@PROPERTY
+@given(
+    times=st.lists(st.integers(0, 9), min_size=1, max_size=12).map(sorted),
+    now=st.integers(0, 9),
+)
+def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
+    times: list[int], now: int
+) -> None:
+    """What is covered is shipped, and does not lie ahead of the store's time; in half days."""
+    plan = [
+        LogObject(NOW_MS + time * LATE_WINDOW_MS // 2, f"March-2024/S3-{number:02}", "etag", 1)
+        for number, time in enumerate(times)
+    ]
+    survey = Survey()
+    for one in plan:
+        survey.note(one)
+    now_ms = NOW_MS + now * LATE_WINDOW_MS // 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.state.coverage.CLOSE_EVERY_BYTES", -MAX_RECENT_BYTES)
+        patch.setattr("utils.state.coverage.MAX_RECENT_OBJECTS", 2)
+        progress = begun()
+        progress.plan_from(survey, now_ms)
+        progress.plan(Position(one) for one in plan)
+        for place, shipped in enumerate(plan, 1):
+            progress.acknowledge(Position(shipped, 1), 1, [], UPLOAD_MS)
+            progress.complete(Position(shipped, 1))
+            restarted = Coverage(saved(progress).coverage)
+            assert [restarted.is_due(one) for one in plan] == [
+                index >= place for index in range(len(plan))
+            ]
+            assert all(end_ms <= now_ms for _, end_ms in restarted.state.covered)

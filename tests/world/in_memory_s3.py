@@ -1,0 +1,176 @@
+"""Lyve Cloud's side in memory: buckets, and the S3 client of a process."""
+
+from collections.abc import Iterator, Sequence
+from email.utils import format_datetime
+from hashlib import md5
+from typing import NamedTuple, TypedDict, Unpack
+
+from tests.world.faults import Life, Line, client_error
+from tests.world.in_memory_time import VirtualTime, moment
+from utils.model import LogObject
+
+BUCKET = "audit-logs"
+OUTPUT_BUCKET = "audit-logs-integration"
+_KEYS_A_PAGE = 3
+_PIECE_BYTES = 200
+
+
+class StoredObject(NamedTuple):
+    """An object of a bucket."""
+
+    content: bytes
+    modified_ms: int
+
+    @property
+    def etag(self) -> str:
+        return f'"{md5(self.content).hexdigest()}"'  # noqa: S324 - as S3 makes it
+
+
+Bucket = dict[str, StoredObject]
+
+
+class Listing(TypedDict, total=False):
+    """What a listing is asked with, as boto3 names it."""
+
+    Bucket: str
+    Prefix: str
+    Delimiter: str
+    StartAfter: str
+
+
+class Asked(TypedDict, total=False):
+    """What an object is asked for or written with, as boto3 names it."""
+
+    Bucket: str
+    Key: str
+    IfMatch: str
+    Range: str
+    Body: bytes
+    ContentType: str
+
+
+class MemoryBody:
+    """The body of an answer, in small pieces.
+
+    Args:
+        content: all of it.
+        life: of the process that reads.
+    """
+
+    def __init__(self, content: bytes, life: Life) -> None:
+        self._content = content
+        self._life = life
+
+    def read(self) -> bytes:
+        return self._content
+
+    def iter_chunks(self, _size: int) -> Iterator[bytes]:
+        for start in range(0, len(self._content), _PIECE_BYTES):
+            self._life.reach("read")
+            yield self._content[start : start + _PIECE_BYTES]
+
+
+class MemoryS3:
+    """The S3 client of one process.
+
+    Args:
+        buckets: of the service.
+        time: of the service.
+        line: of the process.
+    """
+
+    def __init__(self, buckets: dict[str, Bucket], time: VirtualTime, line: Line) -> None:
+        self._buckets = buckets
+        self._time = time
+        self._line = line
+
+    def get_paginator(self, _operation: str) -> "MemoryS3":
+        return self
+
+    def paginate(self, **listing: Unpack[Listing]) -> Iterator[dict[str, object]]:
+        found = sorted(dict(self._buckets[listing["Bucket"]]).items())
+        after, prefix = listing.get("StartAfter", ""), listing.get("Prefix", "")
+        inside = [one for one in found if one[0].startswith(prefix) and one[0] > after]
+        entries = _rolled_up(inside, listing.get("Delimiter", ""))
+        for start in range(0, max(1, len(entries)), _KEYS_A_PAGE):
+            now_ms = self._line.call("list", lambda: self._time.now_ms)
+            date = format_datetime(moment(now_ms), usegmt=True)
+            page = entries[start : start + _KEYS_A_PAGE]
+            yield {
+                "CommonPrefixes": [{"Prefix": one} for one in page if isinstance(one, str)],
+                "Contents": [_entry(*one) for one in page if not isinstance(one, str)],
+                "ResponseMetadata": {"HTTPHeaders": {"date": date}},
+            }
+
+    def get_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
+        def work() -> dict[str, object]:
+            found = self._object(asked, "NoSuchKey")
+            if asked.get("IfMatch", found.etag) != found.etag:
+                raise client_error("PreconditionFailed")
+            offset = int(asked.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+            body = MemoryBody(found.content[offset:], self._line.life)
+            return {"Body": body, "ETag": found.etag}
+
+        kinds = {"integration-state": "load", "integration-logs": "recall"}
+        return self._line.call(kinds.get(asked["Key"].partition("/")[0], "get"), work)
+
+    def get(self, log_object: LogObject, offset: int) -> object:
+        """Answers as the program's own client does, not boto3's."""
+        return self.get_object(
+            Bucket=BUCKET,
+            Key=log_object.key,
+            IfMatch=f'"{log_object.etag}"',
+            Range=f"bytes={offset}-",
+        )["Body"]
+
+    def head_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
+        def work() -> dict[str, object]:
+            found = self._object(asked, "404")
+            return {
+                "ETag": found.etag,
+                "ContentLength": len(found.content),
+                "LastModified": moment(found.modified_ms),
+            }
+
+        return self._line.call("look" if asked["Bucket"] == OUTPUT_BUCKET else "head", work)
+
+    def put_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
+        assert asked["ContentType"]
+        assert asked["Bucket"] == OUTPUT_BUCKET, "the audit bucket is only read"
+
+        def work() -> dict[str, object]:
+            stored = StoredObject(asked["Body"], self._time.now_ms)
+            self._buckets[OUTPUT_BUCKET][asked["Key"]] = stored
+            return {"ETag": stored.etag}
+
+        kind = asked["Key"].partition("/")[0].replace("integration-state", "save")
+        return self._line.call(kind, work)
+
+    def _object(self, asked: Asked, missing: str) -> StoredObject:
+        bucket = self._buckets[asked["Bucket"]]
+        if asked["Key"] not in bucket:
+            raise client_error(missing)
+        return bucket[asked["Key"]]
+
+
+def _rolled_up(
+    found: Sequence[tuple[str, StoredObject]], delimiter: str
+) -> list[str | tuple[str, StoredObject]]:
+    """Returns a folder once in the place of all the keys in it."""
+    entries: list[str | tuple[str, StoredObject]] = []
+    for key, one in found:
+        folder = key.partition(delimiter)[0] + delimiter if delimiter and delimiter in key else ""
+        if not folder:
+            entries.append((key, one))
+        elif folder not in entries:
+            entries.append(folder)
+    return entries
+
+
+def _entry(key: str, one: StoredObject) -> dict[str, object]:
+    return {
+        "Key": key,
+        "LastModified": moment(one.modified_ms),
+        "ETag": one.etag,
+        "Size": len(one.content),
+    }

@@ -1,0 +1,155 @@
+"""The environment as one source sees it: its own variables first, then the plain ones."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from utils.config.lookalikes import SECRETS, VARIABLES, lookalikes
+from utils.errors import ForwarderError
+from utils.wording import found
+
+# Visible ASCII, because an access key stands in a request's header; and no quotation mark first,
+# because Docker keeps those of an --env-file as part of the value.
+_KEY = re.compile(r"(?![\"'])[!-~]+")
+# A key in the place of another value must not be shown. A path begins with a slash.
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}")
+
+
+def prefix_of(source: str) -> str:
+    """Returns what a source's own variables begin with; nothing for a source without a name."""
+    return re.sub(r"[^A-Z0-9]", "_", source.upper()) + "_" if source else ""
+
+
+def looks_like_key(value: str) -> bool:
+    """Tells if a value that should be something else might be a key by mistake."""
+    return _LIKE_A_KEY.fullmatch(value) is not None
+
+
+class Variables:
+    """Reads the variables of one source, and collects what is wrong with them.
+
+    Args:
+        values: the environment.
+        read_file: returns the text of a file; may raise OSError or ValueError.
+        source: the name of the source, empty without one.
+        strays: the names of variables that no source reads.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, str],
+        read_file: Callable[[str], str],
+        source: str,
+        strays: Sequence[str],
+    ) -> None:
+        self._values = values
+        self._read_file = read_file
+        self._source = source
+        self._prefix = prefix_of(source)
+        self._strays = strays
+        self._missing: set[str] = set()
+        self.problems: list[ForwarderError] = []
+
+    def get(self, base: str) -> tuple[str, str]:
+        """Returns the name and the value of a variable, or an empty value if it is missing."""
+        name = self._prefix + base if self._is_set(self._prefix + base) else base
+        return name, self._value(name)
+
+    def has_pair(self, kind: str) -> bool:
+        """Tells if an access key or a secret key of `LYVE` or `AWS` is set, in either form."""
+        return any(self._is_set(name) for name in self._pair_names(kind))
+
+    def pair(self, kind: str) -> tuple[str, str]:
+        """Returns the access key and the secret key of `LYVE` or `AWS`, empty if it is wrong."""
+        access, secret = self._pair_names(kind)
+        return self._secret(access, secret), self._secret(secret, access)
+
+    def report(self, name: str, what: str, detail: str = "", hint: str = "") -> None:
+        """Adds a problem; `what` ends the sentence that the variable's name begins."""
+        own = self._base(name) != name
+        where = f'environment: source "{self._source}"' if own else "environment"
+        self.problems.append(ForwarderError(f"{where}: {name} {what}", detail, hint))
+
+    def report_missing(self, base: str) -> None:
+        """Adds the problem that a variable is set neither for this source nor for all."""
+        what = f"is missing, and so is {base}" if self._prefix else "is missing"
+        hint = f"Set {base}"
+        if base in SECRETS:
+            hint += f", or {base}_FILE to the path of a file that holds it"
+        self.report(self._prefix + base, what, hint=self._missing_hint(base) or hint)
+
+    def report_slips(self) -> None:
+        """Adds each variable that is a slip away from one that this source lacks."""
+        for near in lookalikes(self._strays, self._prefix):
+            lacking = not (
+                near.base in self._missing
+                or self._is_set(near.prefix + near.base)
+                or self._is_set(self._prefix + near.base)
+            )
+            if lacking and near.is_slip:
+                self.report(near.name, "is set, but it is not a known variable", hint=near.question)
+
+    def _value(self, name: str) -> str:
+        return self._values.get(name, "").strip()
+
+    def _is_set(self, name: str) -> bool:
+        return bool(self._value(name) or (name.endswith(SECRETS) and self._value(f"{name}_FILE")))
+
+    def _base(self, name: str) -> str:
+        return name if name in VARIABLES else name.removeprefix(self._prefix)
+
+    def _pair_names(self, kind: str) -> tuple[str, str]:
+        """Takes a pair as a whole: halves of two tenants would be a credential of neither."""
+        access, secret = f"{kind}_ACCESS", f"{kind}_SECRET"
+        own = self._is_set(self._prefix + access) or self._is_set(self._prefix + secret)
+        prefix = self._prefix if own else ""
+        return prefix + access, prefix + secret
+
+    def _secret(self, name: str, other_half: str) -> str:
+        value, path = self._value(name), self._value(f"{name}_FILE")
+        if value and path:
+            self.report(name, f"and {name}_FILE are both set", hint="Keep one of them")
+            return ""
+        if path:
+            return self._checked(name, self._read(f"{name}_FILE", path))
+        if not value and self._is_set(other_half):
+            self._report_half(name, other_half)
+        elif not value:
+            self.report_missing(self._base(name))
+        return self._checked(name, value)
+
+    def _read(self, name: str, path: str) -> str:
+        try:
+            text = self._read_file(path).strip()
+            reason = "" if text else "it is empty"
+        except OSError as exc:
+            text, reason = "", exc.strerror or type(exc).__name__
+        except ValueError:
+            text, reason = "", "it is not a text file"
+        if reason:
+            shown = "it looks like a key and is not shown" if looks_like_key(path) else found(path)
+            hint = "Check the path, and that this process may read the file"
+            self.report(name, f"names a file that can't be used: {shown}", reason, hint)
+        return text
+
+    def _checked(self, name: str, value: str) -> str:
+        if not value or _KEY.fullmatch(value):
+            return value
+        detail = "it has white space or foreign letters in it, or a quotation mark before it"
+        self.report(name, "does not hold a key", detail, "Copy the key again")
+        return ""
+
+    def _report_half(self, name: str, other_half: str) -> None:
+        hint = f"Set {name} as well"
+        if name not in VARIABLES:
+            hint += f", or remove {other_half} to use the variables without {self._prefix}"
+        elif name.startswith("AWS"):
+            hint += f", or remove {other_half} to use boto3's own credentials, such as a role"
+        near = self._missing_hint(self._base(name))
+        self.report(name, f"is missing, but {other_half} is set", hint=near or hint)
+
+    def _missing_hint(self, base: str) -> str:
+        self._missing.add(base)
+        every = lookalikes(self._strays, self._prefix)
+        near = [near for near in every if near.base == base]
+        best = max(near, key=lambda near: near.likeness, default=None)
+        return f"{best.name} is set. {best.question}" if best else ""

@@ -1,0 +1,1 @@
+"""An object's bytes to lines, lines to events, events to batches."""

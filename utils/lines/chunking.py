@@ -1,0 +1,194 @@
+"""Cuts the lines of an object into chunks, each acknowledged as a whole."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from sys import getsizeof
+
+import msgspec
+from msgspec.structs import replace
+
+from utils.json_extractor import NotJsonError, event_time_ms
+from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
+from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
+from utils.model import (
+    NOT_STORED,
+    STORED_AT_UPLOAD,
+    Counts,
+    LogEvent,
+    Position,
+    QuarantinedLine,
+)
+
+MAX_CHUNK_LINES = 10_000
+
+
+class ContentChangedError(Exception):
+    """The object no longer begins with the lines that were shipped of it."""
+
+
+class Chunk(msgspec.Struct):
+    """Consecutive lines of one object that are acknowledged together.
+
+    `position` is behind the last line; `is_last` that the object ends there, `damage` why it does
+    before its end; `stored` are events that CloudWatch holds already. `size_bytes` is what it takes
+    in memory, `request_bytes` in requests.
+    """
+
+    position: Position
+    events: list[LogEvent] = msgspec.field(default_factory=list)
+    stored: list[LogEvent] = msgspec.field(default_factory=list)
+    quarantined: list[QuarantinedLine] = msgspec.field(default_factory=list)
+    counts: Counts = msgspec.field(default_factory=Counts)
+    size_bytes: int = 0
+    request_bytes: int = 0
+    is_last: bool = False
+    damage: str = ""
+
+    def is_full(self, batch_size: int, full_bytes: int) -> bool:
+        """Tells if the next line belongs to the next chunk; whole batches are preferred.
+
+        Args:
+            batch_size: events in a batch.
+            full_bytes: the memory to reach; twice as much is never exceeded by more than a line.
+        """
+        if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * full_bytes:
+            return True
+        if self.size_bytes < full_bytes:
+            return False
+        are_cut_by_bytes = batch_size * self.request_bytes > MAX_BATCH_BYTES * self.counts.read
+        return are_cut_by_bytes or len(self.events) % batch_size == 0
+
+    def add(self, number: int, line: bytes, mark: str) -> None:
+        """Takes the object's next line.
+
+        Args:
+            number: of the line, from 1.
+            line: the line without its line end.
+            mark: tells if CloudWatch holds it already.
+        """
+        self.counts.read += 1
+        self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        if not line.strip():
+            self.counts.blank += 1
+            return
+        event = self._event(number, line)
+        if event and mark == NOT_STORED:
+            self.events.append(event)
+        elif event:
+            self.stored.append(replace(event, restamped=mark == STORED_AT_UPLOAD))
+
+    def quarantine(self, number: int, line: bytes, reason: str) -> None:
+        """Keeps a line that can't be delivered.
+
+        Args:
+            number: of the line, from 1.
+            line: the line without its line end.
+            reason: why, for the person who looks at it.
+        """
+        self.counts.quarantined += 1
+        self.quarantined.append(QuarantinedLine(number, reason, line))
+
+    def _event(self, number: int, line: bytes) -> LogEvent | None:
+        if len(line) > MAX_MESSAGE_BYTES:
+            reason = f"longer than the {MAX_MESSAGE_BYTES} bytes of an event"
+            cut = f", and cut to {len(line)} bytes" if len(line) == LONGEST_LINE_BYTES else ""
+            self.quarantine(number, line, reason + cut)
+            return None
+        try:
+            message = line.decode()
+        except UnicodeDecodeError as exc:
+            self.quarantine(number, line, f"not UTF-8 at byte {exc.start}")
+            return None
+        if len(message) != len(line):
+            # Held in up to four bytes a character, and once it is sent in UTF-8 too.
+            self.size_bytes += getsizeof(message)
+        try:
+            own_ms = event_time_ms(line)
+        except NotJsonError:
+            own_ms = None
+            self.counts.not_json += 1
+        timestamp_ms = self.position.untimed_ms if own_ms is None else own_ms
+        return LogEvent(timestamp_ms, message, len(line), number)
+
+
+def chunks(
+    begin: Position, lines: Iterable[bytes], batch_size: int, full_bytes: Callable[[], int]
+) -> Iterator[Chunk]:
+    """Yields the chunks of an object behind a position.
+
+    Args:
+        begin: where shipping of the object begins.
+        lines: all lines of the object, from its first.
+        batch_size: events in a batch.
+        full_bytes: returns the size at which a chunk is full, as of now.
+
+    Raises:
+        ContentChangedError: before the first chunk, if the shipped lines are not there.
+    """
+    number = begin.lines
+    chunk, most_bytes = Chunk(begin), full_bytes()
+    last_line, damage = None, None
+    try:
+        for line in lines_behind(begin, lines):
+            if chunk.is_full(batch_size, most_bytes):
+                chunk.position = _behind(begin, number, last_line)
+                yield chunk
+                chunk, most_bytes = Chunk(begin), full_bytes()
+            number += 1
+            last_line = line
+            chunk.add(number, line, begin.mark(number))
+    except DamagedError as exc:
+        damage, chunk.damage = exc, exc.reason
+        chunk.counts.damaged = 1
+        if exc.rest:
+            chunk.counts.read += 1
+            chunk.quarantine(number + 1, exc.rest, f"cut off, because {exc.reason}")
+    chunk.counts.objects = 1
+    chunk.is_last = True
+    chunk.position = _behind(begin, number, last_line)
+    if isinstance(damage, ReplacedError):
+        chunk.position = chunk.position.forgotten(is_gone=isinstance(damage, DeletedError))
+    yield chunk
+
+
+def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the lines behind a position, once those before it are seen to be the shipped ones.
+
+    Args:
+        begin: how far the object is shipped.
+        lines: all lines of the object, from its first.
+
+    Raises:
+        ContentChangedError: the last shipped line is not there.
+    """
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            if number > begin.lines:
+                yield line
+            elif number == begin.lines and zlib.crc32(line) != begin.line_hash:
+                raise ContentChangedError
+    except DamagedError as exc:
+        if number < begin.lines:
+            # The line that is cut off here was shipped whole before.
+            exc.rest = b""
+        raise
+    if number < begin.lines:
+        raise ContentChangedError
+
+
+def doubtful(position: Position) -> Position:
+    """Returns the beginning of an object of which other content was shipped.
+
+    Args:
+        position: where it was to go on.
+    """
+    return Position(position.object, earlier_ms=position.earlier_ms, is_doubtful=True)
+
+
+def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
+    line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
+    stored = begin.stored[number - begin.lines :]
+    return replace(begin, lines=number, line_hash=line_hash, stored=stored)

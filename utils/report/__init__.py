@@ -1,0 +1,1 @@
+"""The words and documents that people and programs read."""

@@ -1,0 +1,1 @@
+"""What is shipped, what is under way, what is due: the checkpoint and its rules."""

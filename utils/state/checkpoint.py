@@ -1,0 +1,130 @@
+"""The checkpoint as a document: what is shipped, what may be under way, and whose it is."""
+
+from hashlib import sha256
+
+import msgspec
+from msgspec.structs import replace
+
+from utils.errors import CheckpointError
+from utils.model import Position, SourceIdentity
+from utils.state.coverage_state import CoverageState
+
+# Version 1 knew no succession.
+VERSION = 2
+# Lines behind the saved position that may have been sent already when a process dies.
+WINDOW_LINES = 40_000
+# Objects behind the saved position of which lines may have been sent already.
+WINDOW_OBJECTS = 64
+# What these take in the checkpoint, but for the marks of what was begun.
+WINDOW_BYTES = 120_000
+
+
+class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Since when replicas of this kind ship the source, and which kinds did so before.
+
+    A kind is how many replicas share the source, 0 for a source that is not shared. `after` is None
+    until the kinds before are looked for; at `over_ms` another kind has taken over. All times in ms
+    since 1970.
+    """
+
+    from_ms: int = 0
+    after: list[int] | None = None
+    over_ms: int | None = None
+
+
+# Of a checkpoint that is older than the sharing of sources.
+_ONLY_KIND = Succession(after=[])
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The progress of one source.
+
+    `open` are the objects of which lines may have been sent, in their order: everything before the
+    first one's position is acknowledged, and at most `WINDOW_LINES` lines behind it may be stored
+    too, at their own time or from `upload_ms` on. `running` says that this is to be found out.
+    `saves` grows with each save, so that a living owner can be told from a dead one.
+    """
+
+    source: SourceIdentity
+    owner: str
+    coverage: CoverageState
+    version: int = VERSION
+    running: bool = False
+    saves: int = 0
+    upload_ms: int = 0
+    open: list[Position] = msgspec.field(default_factory=list)
+    succession: Succession | msgspec.UnsetType = msgspec.UNSET
+    checksum: str = ""
+
+    @property
+    def history(self) -> Succession:
+        """Its succession."""
+        return self.succession or _ONLY_KIND
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Returns the checkpoint as a JSON document with its checksum."""
+    # Encoded once: the coverage may change meanwhile.
+    document = _without_checksum(checkpoint)
+    end = b'"}'
+    return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
+
+
+def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
+    """Returns the checkpoint that the document holds.
+
+    Args:
+        document: the state object's content.
+        name: the state object, for the error.
+
+    Raises:
+        CheckpointError: it is unreadable, of a newer version, or changed by hand.
+    """
+    hint = f"Put back the last good version of {name}, or move it away to start anew from mode"
+    try:
+        version = msgspec.json.decode(document, type=_Versioned).version
+        if version > VERSION:
+            raise CheckpointError(
+                f"The checkpoint {name} is of a newer version",
+                f"version {version}, this program reads {VERSION}",
+                "Run the version of this program that wrote it, or a newer one",
+            )
+        checkpoint = msgspec.json.decode(document, type=Checkpoint)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
+    if checkpoint.checksum != sha256(_without_checksum(checkpoint)).hexdigest():
+        raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
+    return checkpoint
+
+
+def check_identity(checkpoint: Checkpoint, source: SourceIdentity, name: str) -> None:
+    """Makes sure that the checkpoint is for this source.
+
+    Args:
+        checkpoint: what the state object holds.
+        source: what the configuration asks for.
+        name: the state object, for the error.
+
+    Raises:
+        CheckpointError: it is for another bucket, type, region, group or stream.
+    """
+    differences = [
+        f"{field} was {getattr(checkpoint.source, field)!r}, is {getattr(source, field)!r}"
+        for field in source.__struct_fields__
+        if getattr(checkpoint.source, field) != getattr(source, field)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"The checkpoint {name} is for another destination or origin",
+            "; ".join(differences),
+            f"Change config.json back, or move {name} away to start anew from mode",
+        )
+
+
+def _without_checksum(checkpoint: Checkpoint) -> bytes:
+    """Returns the document with an empty checksum, which is its last member."""
+    return msgspec.json.encode(replace(checkpoint, checksum=""))

@@ -1,0 +1,179 @@
+"""Holds how far an iteration has come, and hands out checkpoints of it."""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from itertools import accumulate, islice
+from threading import Lock
+
+import msgspec
+from msgspec.structs import replace
+
+from utils.model import LogEvent, Position
+from utils.state.checkpoint import (
+    VERSION,
+    WINDOW_BYTES,
+    WINDOW_OBJECTS,
+    Checkpoint,
+    encode_checkpoint,
+)
+from utils.state.coverage import Coverage
+from utils.state.coverage_state import newest_shipped_ms
+from utils.state.planning import Survey
+
+ANY_TIME = (0, 2**62)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far an iteration has come: lines acknowledged and objects completed."""
+
+    lines: int = 0
+    objects: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A checkpoint as a document, how far it reaches, and how many objects it names or covers."""
+
+    document: bytes
+    mark: Mark
+    objects_named: int
+
+
+class Progress:
+    """The objects that are planned and how much of them is acknowledged.
+
+    It is changed by the thread that ships and read by the one that saves.
+    `newest_shipped_ms` is the newest `LastModified` that is known to be shipped, 0 without any.
+
+    Args:
+        checkpoint: where the iteration begins.
+        coverage: over the checkpoint's coverage.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, coverage: Coverage) -> None:
+        self._lock = Lock()
+        self._checkpoint = checkpoint
+        self.coverage = coverage
+        self._open: deque[Position] = deque()
+        self._times: tuple[int, int] | None = None
+        self._is_running = True
+        self._survey: Survey | None = None
+        self._now_ms = 0
+        self._is_crowded = False
+        self.mark = Mark()
+        self.newest_shipped_ms = newest_shipped_ms(checkpoint.coverage)
+
+    def plan(self, positions: Iterable[Position]) -> None:
+        """Adds objects that are to be shipped, in their order."""
+        with self._lock:
+            self._open.extend(positions)
+
+    def plan_from(self, survey: Survey, now_ms: int) -> None:
+        """Says what is planned from now on: the oldest due objects of a listing, oldest first.
+
+        Args:
+            survey: the whole listing.
+            now_ms: when it began, in ms since 1970.
+        """
+        with self._lock:
+            self._survey, self._now_ms = survey, now_ms
+
+    def acknowledge(
+        self, position: Position, lines: int, events: Iterable[LogEvent], upload_from_ms: int
+    ) -> None:
+        """Notes that the first planned object is acknowledged up to a position.
+
+        Args:
+            position: behind the last acknowledged line.
+            lines: how many were acknowledged since the last call.
+            events: the acknowledged events.
+            upload_from_ms: the first upload time that may stand behind the position.
+        """
+        times = [event.timestamp_ms for event in events if not event.restamped]
+        with self._lock:
+            if self._times is None and self._open[0].lines:
+                # What an earlier process shipped of it may be of any time.
+                times += ANY_TIME
+            self._open[0] = position
+            self._checkpoint = replace(self._checkpoint, upload_ms=upload_from_ms)
+            self.mark = Mark(self.mark.lines + lines, self.mark.objects)
+            if times:
+                times += self._times or ()
+                self._times = min(times), max(times)
+
+    def complete(self, position: Position) -> None:
+        """Notes that the first planned object is shipped.
+
+        Args:
+            position: behind its last line.
+        """
+        with self._lock:
+            self._open.popleft()
+            self.coverage.ship(position, self._times)
+            self._times = None
+            self.mark = Mark(self.mark.lines, self.mark.objects + 1)
+            newest_ms = position.object.last_modified_ms
+            self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
+            if self._open and self.coverage.is_full():
+                self._close(self._open[0].object.last_modified_ms)
+
+    def end(self) -> None:
+        """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
+        with self._lock:
+            self._is_running = False
+            begun = [position for position in self._window() if position.lines or position.stored]
+            self._open = deque(begun)
+
+    def hand_over(self, over_ms: int) -> None:
+        """Notes that replicas of another kind ship the source from now on.
+
+        Args:
+            over_ms: the time in ms since 1970.
+        """
+        with self._lock:
+            history = replace(self._checkpoint.history, over_ms=over_ms)
+            self._checkpoint = replace(self._checkpoint, succession=history)
+
+    def started(self) -> list[Position]:
+        """Returns the positions of the open objects that are shipped in part."""
+        with self._lock:
+            return [position for position in self._window() if position.lines]
+
+    def close_plan(self, frontier_ms: int) -> bool:
+        """Notes that a plan is carried out; returns if late objects are found for less than a day.
+
+        Args:
+            frontier_ms: everything listed before this time is shipped, in ms since 1970.
+        """
+        with self._lock:
+            self._close(frontier_ms)
+            is_crowded, self._is_crowded = self._is_crowded, False
+            return is_crowded
+
+    def snapshot(self) -> Snapshot:
+        """Returns the checkpoint as of now."""
+        with self._lock:
+            window = self._window()
+            self._checkpoint = replace(
+                self._checkpoint,
+                version=VERSION,
+                open=window,
+                running=self._is_running and bool(window),
+                saves=self._checkpoint.saves + 1,
+            )
+            document = encode_checkpoint(self._checkpoint)
+            return Snapshot(document, self.mark, self.mark.objects + len(window))
+
+    def _close(self, frontier_ms: int) -> None:
+        if self._survey:
+            # An object from the future must not hide those that are written from now on.
+            frontier_ms = min(frontier_ms, self._now_ms)
+            self._is_crowded |= self.coverage.close(self._survey, frontier_ms)
+
+    def _window(self) -> list[Position]:
+        nearest = list(islice(self._open, WINDOW_OBJECTS))
+        sizes = accumulate(len(msgspec.json.encode(position)) for position in nearest)
+        count = bisect_right(list(sizes), WINDOW_BYTES)
+        # Of what is begun, the marks must not be lost.
+        begun = [place for place, one in enumerate(nearest, 1) if one.lines or one.stored]
+        return nearest[: max([count, *begun])]
