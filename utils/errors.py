@@ -48,6 +48,10 @@ class TransientError(ServiceError):
     """A request failed in a way that passes: throttling, a server's error, the network."""
 
 
+class UnreadableError(ServiceError):
+    """One object can't be read now: it is owed, and the others go on."""
+
+
 class CheckpointError(ForwarderError):
     """The checkpoint can't be trusted, so the source is not shipped."""
 
