@@ -95,7 +95,6 @@ MESSAGE_ARGUMENTS = {
     "quarantine": 2,
 }
 GAP = "\0"
-SENTENCE_COLUMN = 44
 
 
 class Message(NamedTuple):
@@ -272,28 +271,6 @@ def usage() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def structure() -> str:
-    """Returns the project's files, each module with the first line of its docstring."""
-    return "\n".join([".", *branches(TOP, "")]) + "\n"
-
-
-def branches(directory: Path, indent: str) -> Iterator[str]:
-    paths = [path for path in directory.iterdir() if not path.name.startswith(("_", "."))]
-    paths.sort(key=lambda path: (path.is_dir(), path.name))
-    for path in paths:
-        is_last = path == paths[-1]
-        line = f"{indent}{'└' if is_last else '├'}── {path.name}"
-        yield f"{line:<{SENTENCE_COLUMN}}{sentence(path)}".rstrip()
-        if path.is_dir() and path.name != "tests":
-            yield from branches(path, indent + ("    " if is_last else "│   "))
-
-
-def sentence(path: Path) -> str:
-    if path.suffix != ".py":
-        return ""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-
-
 # --- Links, paths, commands ----------------------------------------------------------------------
 
 
@@ -315,10 +292,6 @@ def test_every_named_file_exists(name: str) -> None:
     paths = set(re.findall(named, read(name)))
     assert paths
     assert [path for path in sorted(paths) if not (TOP / path).exists()] == []
-
-
-def test_the_project_structure_is_the_directory() -> None:
-    assert blocks(section(README, "Project structure"), "text") == [structure()]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
