@@ -1,7 +1,9 @@
 """Finds an event's own time in its JSON line."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TypeGuard
 
 import msgspec
 from dateutil import parser as dateutil_parser
@@ -12,26 +14,40 @@ _MILLISECOND = timedelta(milliseconds=1)
 _GO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d{1,9})? ([+-]\d{4})(?: [A-Z]{3,4})?(?: m=.*)?"
 )
+# Epoch time: ten digits of seconds or thirteen of milliseconds, which is from 2001 to 2286. Other
+# numbers are taken for no time: they are dates in digits, durations or counts.
+_EPOCH_TIME = re.compile(r"([1-9]\d{9})(?:\.(\d+))?|([1-9]\d{12})(?:\.\d+)?", re.ASCII)
+# What ISO 8601 has beyond Python: a leap second, and midnight as the end of its day.
+_CLOCK = re.compile(r"(?<![\d:+-])(\d\d):(\d\d):(\d\d)(?![\d:])", re.ASCII)
+# dateutil takes seconds for a text of a megabyte. Go's longest form has 64 characters.
+_LONGEST_TIME = 64
+_NO_FRACTION = re.compile(r"(?![.,])|[.,]0+(?!\d)", re.ASCII)
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 _DATE_PARTS = (datetime(1, 1, 1, tzinfo=UTC), datetime(2, 2, 2, tzinfo=UTC))
+
+_Time = str | int | float | None
 
 
 class _AuditEntry(msgspec.Struct, gc=False):
+    # A number there takes the slower way of an odd event: nearly all lines have a text.
     time: str | None = None
 
 
 class _ConsoleEvent(msgspec.Struct, gc=False, rename="pascal"):
-    event_time: str | None = None
+    event_time: _Time = None
 
 
 class _Content(msgspec.Struct, gc=False):
-    date: str | None = None
+    date: _Time = None
 
 
 class _Event(msgspec.Struct, gc=False):
     audit_entry: _AuditEntry | None = msgspec.field(default=None, name="auditEntry")
     console_event: _ConsoleEvent | None = msgspec.field(default=None, name="ConsoleEvent")
-    login_time: str | None = msgspec.field(default=None, name="LoginTime")
-    date: str | None = None
+    login_time: _Time = msgspec.field(default=None, name="LoginTime")
+    date: _Time = None
+    time: _Time = None
     content: _Content | None = None
 
 
@@ -45,7 +61,8 @@ class NotJsonError(ValueError):
 def event_time_ms(line: bytes) -> int | None:
     """Returns the time that the event names, in ms since 1970, or None if it names none.
 
-    The fields are those of Lyve Cloud's S3, Console and IAM audit logs.
+    The fields are those of Lyve Cloud's S3, Console and IAM audit logs, and `time` as most other
+    programs write it. The first that holds a time counts.
 
     Args:
         line: one line of an audit-log object.
@@ -60,17 +77,28 @@ def event_time_ms(line: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise NotJsonError from exc
     if event.audit_entry and event.audit_entry.time:
-        return timestamp_ms(event.audit_entry.time)
+        own_ms = timestamp_ms(event.audit_entry.time)
+        if own_ms is not None:
+            return own_ms
     return _first_time(_other_times(event))
 
 
 def timestamp_ms(text: str) -> int | None:
     """Returns a written time in ms since 1970, cut off, or None if it is not a whole one.
 
+    A leap second, `23:59:60`, is the first second of the next minute, as in POSIX; `24:00:00` is
+    the next day's midnight.
+
     Args:
-        text: RFC 3339, Go's `time.String()` or another form that names year, month, day and time;
-            UTC where it names no zone.
+        text: RFC 3339, Go's `time.String()`, epoch seconds or milliseconds, or another form that
+            names year, month, day and time; UTC where it names no zone.
     """
+    if len(text) > _LONGEST_TIME:
+        return None
+    # Before Python's own parser, which reads some of them as a date without separators.
+    epoch_ms = None if text[4:5] == "-" else _epoch_ms(text)
+    if epoch_ms is not None:
+        return epoch_ms
     moment: datetime | None
     try:
         moment = datetime.fromisoformat(text)
@@ -83,18 +111,45 @@ def timestamp_ms(text: str) -> int | None:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _other_times(event: _Event) -> list[str | None]:
+def _epoch_ms(text: str) -> int | None:
+    found = _EPOCH_TIME.fullmatch(text)
+    if found is None:
+        return None
+    seconds, fraction, milliseconds = found.groups()
+    return int(milliseconds or seconds + (fraction or "").ljust(3, "0")[:3])
+
+
+def _without_surplus(text: str) -> tuple[str, timedelta]:
+    """Returns a time with a clock as Python knows it, and how much later the meant one is."""
+    clock = _CLOCK.search(text)
+    if clock is None:
+        return text, timedelta()
+    hour, minute, second = clock.groups()
+    before, behind = text[: clock.start()], text[clock.end() :]
+    if second == "60":
+        return f"{before}{hour}:{minute}:59{behind}", _SECOND
+    if (hour, minute, second) == ("24", "00", "00") and _NO_FRACTION.match(behind):
+        return f"{before}00:00:00{behind}", _DAY
+    return text, timedelta()
+
+
+def _other_times(event: _Event) -> list[_Time]:
     return [
         event.console_event.event_time if event.console_event else None,
         event.date,
         event.content.date if event.content else None,
+        event.time,
         event.login_time,
     ]
 
 
-def _first_time(texts: list[str | None]) -> int | None:
-    times = (timestamp_ms(text) for text in texts if text)
+def _first_time(values: Iterable[_Time]) -> int | None:
+    times = (_time_ms(value) for value in values if value)
     return next((time for time in times if time is not None), None)
+
+
+def _time_ms(value: str | float) -> int | None:
+    return timestamp_ms(value) if isinstance(value, str) else _epoch_ms(repr(value))
 
 
 def _decode(line: bytes) -> object:
@@ -112,9 +167,14 @@ def _time_of_odd_event(document: object) -> int | None:
         _member(_member(document, "ConsoleEvent"), "EventTime"),
         _member(document, "date"),
         _member(_member(document, "content"), "date"),
+        _member(document, "time"),
         _member(document, "LoginTime"),
     ]
-    return _first_time([text for text in candidates if isinstance(text, str)])
+    return _first_time(value for value in candidates if _is_time(value))
+
+
+def _is_time(value: object) -> TypeGuard[str | int | float]:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _member(document: object, name: str) -> object:
@@ -122,6 +182,7 @@ def _member(document: object, name: str) -> object:
 
 
 def _from_other_form(text: str) -> datetime | None:
+    text, later = _without_surplus(text)
     go_time = _GO_TIME.fullmatch(text)
     if go_time:
         day, clock, fraction, offset = go_time.groups()
@@ -131,9 +192,9 @@ def _from_other_form(text: str) -> datetime | None:
         first, second = (
             dateutil_parser.parse(text, default=default, tzinfos=_zone) for default in _DATE_PARTS
         )
+        return first + later if first == second else None
     except (ValueError, OverflowError, TypeError, ArithmeticError):
         return None
-    return first if first == second else None
 
 
 def _zone(name: str | None, offset_seconds: int | None) -> tzinfo | None:
