@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +15,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
+from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
 from utils.errors import ServiceError, TransientError
 
 _LYVE_HINTS = {
@@ -42,15 +42,6 @@ _AWS_HINTS = {
     "InvalidOperationException": "Create a log group of the class Standard for log_group: a "
     "group's class can't be changed",
     "OptInRequired": "Check AWS_REGION: it is not enabled for the account",
-}
-THROTTLED = {
-    "ThrottlingException",
-    "Throttling",
-    "ThrottledException",
-    "RequestLimitExceeded",
-    "TooManyRequestsException",
-    "LimitExceededException",
-    "SlowDown",
 }
 MISSING_OBJECT = {"404", "NoSuchKey", "NotFound"}
 AUDIT_BUCKET_HINTS = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}
@@ -104,7 +95,7 @@ def endpoint_errors(doing: str, variable: str) -> Iterator[None]:
 
 def _is_transient(error: ClientError) -> bool:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_code(error) in THROTTLED
+    return status in PASSING_STATUSES or error_code(error) in PASSING_CODES
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from botocore.exceptions import (
 )
 
 from services.aws.clients import aws_credentials
-from services.aws.errors import THROTTLED
 from services.aws.http_session import http_session
+from services.aws.outcomes import THROTTLING_CODES
 from utils.config.settings import Source
 from utils.model import Batch
 
@@ -144,7 +144,7 @@ def _raise_failure(status: int, content: bytes) -> None:
     except msgspec.DecodeError:
         failure = _Failure()
     code = failure.code.rpartition("#")[2].partition(":")[0] or f"HTTP {status}"
-    if code in THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
+    if code in THROTTLING_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise NotStoredError(code)
     if code == "InvalidParameterException":
         raise RefusedError(failure.message)
