@@ -97,7 +97,7 @@ class Engine:
         return EXIT_OK if self._attend(self._rounds.join) is not None else EXIT_FAILED
 
     def _sources(self) -> tuple[Source, ...]:
-        return read_sources(self._config_path)
+        return read_sources(self._config_path, _now().date())
 
     def _status(self, work: Callable[[], bool]) -> int:
         return EXIT_OK if self._attend(work) else EXIT_FAILED
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
         engine = Engine(options.config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: engine.stop.set())
-        read_sources(options.config)
+        read_sources(options.config, _now().date())
         if options.dashboard is not None:
             return engine.run_dashboard(options.dashboard)
     except (ConfigurationError, OutputError) as exc:

@@ -2,9 +2,12 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 
 MOST_CHARACTERS = 80
+# Of several words, how near they come to one option: "last hour" to "lasthour".
+_SAME_WORDS = 0.9
 
 
 def found(value: object) -> str:
@@ -24,12 +27,40 @@ def found(value: object) -> str:
 def did_you_mean(value: str, options: Iterable[str]) -> str:
     """Returns a hint at the option that comes nearest, or nothing if none is near.
 
-    Upper and lower case, and spaces at the ends, make no difference here.
+    Upper and lower case, and spaces at the ends, make no difference here. No hint names less than
+    what was written: "S3,IAM" is not "IAM".
     """
     by_folded = {option.casefold(): option for option in options}
     folded = value.strip().casefold()[:MOST_CHARACTERS]
     nearest = difflib.get_close_matches(folded, by_folded, n=1)
-    return f"Did you mean {_quoted(by_folded[nearest[0]])}? Then write that" if nearest else ""
+    if not nearest or _names_more(folded, nearest[0], by_folded):
+        return ""
+    return suggestion(_quoted(by_folded[nearest[0]]))
+
+
+def suggestion(meant: str) -> str:
+    """Returns the hint at what was perhaps meant.
+
+    Args:
+        meant: as it is to be written.
+    """
+    return f"Did you mean {meant}? Then write that"
+
+
+def _names_more(written: str, option: str, options: Iterable[str]) -> bool:
+    """Tells if something is written beside the option, which a hint at it alone would drop."""
+    words, others = _words(written), _words(option)
+    together, meant = "".join(words), "".join(others)
+    if meant in together:
+        rest = together.replace(meant, "", 1)
+        if any(other in rest for other in options if other != option):
+            return True
+    likeness = difflib.SequenceMatcher(None, together, meant).ratio()
+    return len(words) > len(others) and likeness < _SAME_WORDS
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text)
 
 
 def printable(text: str) -> str:

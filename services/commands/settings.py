@@ -1,6 +1,7 @@
 """Reads the configuration, the environment and the files of secrets."""
 
 import os
+from datetime import date
 from pathlib import Path
 
 from utils.config.settings import Source
@@ -8,11 +9,12 @@ from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError, ForwarderError
 
 
-def read_sources(config_path: Path) -> tuple[Source, ...]:
+def read_sources(config_path: Path, today: date) -> tuple[Source, ...]:
     """Returns the sources as they are configured now.
 
     Args:
         config_path: of the configuration document.
+        today: the day of UTC.
 
     Raises:
         ConfigurationError: all that is wrong with it and with the environment.
@@ -24,4 +26,10 @@ def read_sources(config_path: Path) -> tuple[Source, ...]:
         hint = "Put config.json beside engine.py, or name another one with --config"
         problem = ForwarderError(message, exc.strerror or type(exc).__name__, hint)
         raise ConfigurationError([problem]) from exc
-    return parse_sources(document, os.environ, lambda path: Path(path).read_text("utf-8-sig"))
+    return parse_sources(
+        document,
+        os.environ,
+        lambda path: Path(path).read_text("utf-8-sig"),
+        file=config_path.name,
+        today=today,
+    )

@@ -171,7 +171,7 @@ class Here:
             self._patch.setenv(name, value)
         path = self._installation.config_path
         path.write_text(json.dumps(self.configuration))
-        (source,) = read_sources(path)
+        (source,) = read_sources(path, datetime.now(UTC).date())
         self._capture.readouterr()
         clock = Clock(lambda: datetime.now(UTC) + self.clock_offset, monotonic)
         self.is_good = print_checks([source], clock, self.stop)

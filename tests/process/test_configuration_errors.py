@@ -70,11 +70,11 @@ def test_a_wrong_date_says_the_right_form(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "config.json"),
-        (b"{'mode': 'all'}", "config.json"),
-        (b'{"mode": "all",}', "config.json"),
-        (b"\xff\xfe{", "config.json"),
-        (b"[]", "config.json is an empty list"),
+        (b"", "other.json"),
+        (b"{'mode': 'all'}", "other.json"),
+        (b'{"mode": "all",}', "other.json"),
+        (b"\xff\xfe{", "other.json"),
+        (b"[]", "other.json is an empty list"),
     ],
 )
 def test_a_document_that_is_no_json_object_is_named(
@@ -83,7 +83,9 @@ def test_a_document_that_is_no_json_object_is_named(
     path = installation.directory / "other.json"
     path.write_bytes(content)
     outcome = installation.run("--once", "--config", str(path))
-    assert any(text.startswith(expected) for text in problems(outcome))
+    said = problems(outcome)
+    assert any(text.startswith(expected) for text in said)
+    assert not [text for text in said if "config.json" in text]
 
 
 def test_a_configuration_that_is_not_there_is_named(installation: Installation) -> None:
@@ -91,6 +93,29 @@ def test_a_configuration_that_is_not_there_is_named(installation: Installation) 
     (text,) = problems(installation.run("--once", "--config", missing))
     assert missing in text
     assert "--config" in text
+
+
+def test_a_mode_in_the_future_is_refused_and_the_advice_holds(installation: Installation) -> None:
+    """It passed everything, and shipped nothing."""
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.configuration["mode"] = "01/01/2099"
+    for arguments in (["--once"], ["--plan"], ["--check"], []):
+        (text,) = problems(installation.run(*arguments))
+        assert text.startswith('config.json: mode is "01/01/2099", which is still to come (today')
+        assert f"{datetime.now(UTC):%d/%m/%Y}" in text
+    installation.configuration["mode"] = f"{datetime.now(UTC):%d/%m/%Y}"
+    assert installation.once().done.text == "Done sending 5 logs"
+
+
+def test_two_types_in_one_text_are_told_as_a_list(installation: Installation) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.put("May-2024/IAM-a.gz", gzip_lines(EVENTS))
+    installation.configuration["log_type"] = "S3,IAM"
+    (text,) = problems(installation.once())
+    assert text.endswith('Did you mean ["S3", "IAM"]? Then write that.')
+    installation.configuration["log_type"] = json.loads(text[text.index("[") : text.index("]") + 1])
+    outcome = installation.once()
+    assert (outcome.exit_status, len(installation.messages("IAM"))) == (0, 5)
 
 
 def test_a_secret_in_the_wrong_place_is_not_shown(installation: Installation) -> None:

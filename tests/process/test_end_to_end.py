@@ -379,7 +379,6 @@ def test_each_mode_begins_where_it_says(installation: Installation, s3_proxy: S3
     for mode, numbers in [
         ("lasthour", [0]),
         (mode_of(4 * DAY), [1, 2]),
-        (mode_of(-2 * DAY), []),
         ("all", [3]),
         ("lasthour", []),
     ]:
@@ -389,17 +388,6 @@ def test_each_mode_begins_where_it_says(installation: Installation, s3_proxy: S3
         assert outcome.done.text == f"Done sending {len(numbers)} logs", mode
         sent = Counter(installation.messages()) - before
         assert sent == Counter(f'{{"number": {number}}}' for number in numbers), mode
-
-
-def test_a_date_that_is_still_to_come_covers_nothing_yet(
-    installation: Installation, s3_proxy: S3Proxy
-) -> None:
-    """And `lasthour`, put in its place, begins earlier: a slip in the date must not cost weeks."""
-    put_aged(installation, s3_proxy)
-    installation.configuration["mode"] = mode_of(-2 * DAY)
-    assert installation.once().done.text == "Done sending 0 logs"
-    installation.configuration["mode"] = "lasthour"
-    assert installation.once().done.text == "Done sending 1 logs"
 
 
 def test_a_date_begins_at_its_midnight_of_utc(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -251,6 +251,79 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(
 )
 def test_a_wrong_document_is_one_problem(document: bytes, expected: str) -> None:
     assert problem(document).startswith(expected)
+
+
+SEVERAL = [
+    ("S3,IAM", '["S3", "IAM"]'),
+    ("S3/IAM/Console", '["S3", "IAM", "Console"]'),
+    ("iam and s3", '["IAM", "S3"]'),
+    (["S3, IAM", "Console"], '["S3", "IAM", "Console"]'),
+]
+
+
+@pytest.mark.parametrize(("written", "meant"), SEVERAL)
+def test_several_types_in_one_text_are_a_list_and_the_advice_is_right(
+    written: object, meant: str
+) -> None:
+    """To leave a type out would drop its events."""
+    text = problem(with_keys(log_type=written))
+    assert text.endswith(f"Did you mean {meant}? Then write that.")
+    sources = parse(with_keys(log_type=json.loads(meant)))
+    assert [source.log_type for source in sources] == json.loads(meant)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("log_type", value) for value in ("S3IAM", "S3, Konsole", "S3 logs")],
+        *[("mode", value) for value in ("all,lasthour", "alllasthour", "lasthour or all")],
+        ("bucket_name", "audit,other"),
+    ],
+)
+def test_no_hint_names_less_than_what_was_written(key: str, value: str) -> None:
+    assert "Did you mean" not in problem(with_keys(**{key: value}))
+
+
+def test_a_key_that_names_two_is_no_slip_of_one() -> None:
+    assert "Did you mean" not in problem(with_keys(**{"mode, log_type": "all"}))
+
+
+def test_a_day_that_is_still_to_come_is_an_error_that_names_today() -> None:
+    document = json.dumps(with_keys(mode="28/11/2026")).encode()
+    with pytest.raises(ConfigurationError) as caught:
+        parse_sources(document, ENVIRONMENT, read_file, today=date(2026, 11, 27))
+    (told,) = caught.value.problems
+    assert str(told) == (
+        'config.json: mode is "28/11/2026", which is still to come (today is 27/11/2026 in UTC; '
+        f"{MODE}). Write the day from which you want the logs, or lasthour to begin now."
+    )
+    for mode in ("27/11/2026", "lasthour"):
+        advised = json.dumps(with_keys(mode=mode)).encode()
+        assert parse_sources(advised, ENVIRONMENT, read_file, today=date(2026, 11, 27))
+
+
+def test_a_day_to_come_that_sources_inherit_is_told_once() -> None:
+    first = {"name": "a", "bucket_name": "audit-a"}
+    second = {"name": "b", "bucket_name": "audit-b", "mode": "02/01/2100"}
+    third = {"name": "c", "bucket_name": "audit-c"}
+    document = json.dumps(named(first, second, third, mode="01/01/2099")).encode()
+    with pytest.raises(ConfigurationError) as caught:
+        parse_sources(document, ENVIRONMENT, read_file, today=date(2026, 11, 27))
+    assert [str(told).partition(",")[0] for told in caught.value.problems] == [
+        'config.json: mode is "01/01/2099"',
+        'config.json: source "b": mode is "02/01/2100"',
+    ]
+
+
+def test_the_messages_name_the_file_that_was_read() -> None:
+    broken = [b"", b"{", b"[]", b'{"a": 1, "a": 2, "sources": [{"name": "x"}, 1]}', b"\xff"]
+    broken.append(json.dumps(named({"name": "a"}, {"name": "a"}, mode="01/01/2099")).encode())
+    for document in broken:
+        with pytest.raises(ConfigurationError) as caught:
+            parse_sources(document, ENVIRONMENT, read_file, file="other.json", today=date.min)
+        assert {str(told).split(" ")[0].rstrip(":") for told in caught.value.problems} == {
+            "other.json"
+        }
 
 
 def test_a_byte_order_mark_is_accepted() -> None:

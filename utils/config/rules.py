@@ -1,13 +1,15 @@
 """What each key of config.json may hold, and what is wrong with a value."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import chain
 from typing import NamedTuple, get_args
 
 from utils.config.settings import LogType
 from utils.errors import ForwarderError
-from utils.wording import did_you_mean, found
+from utils.wording import did_you_mean, found, suggestion
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(
@@ -65,10 +67,27 @@ def since_ms(mode: str) -> int | None:
     Args:
         mode: a mode in which `RULES` finds no fault.
     """
-    day = _day(mode)
+    day = day_of(mode)
     if day:
         return (day - _EPOCH).days * _DAY_MS
     return 0 if mode == "all" else None
+
+
+def day_of(mode: str) -> date | None:
+    """Returns the day that a mode names, None if it names none.
+
+    Args:
+        mode: as it is written.
+    """
+    parts = _DAY.fullmatch(mode)
+    if not parts:
+        return None
+    day, month, year = (int(part) for part in parts.groups())
+    try:
+        midnight = date(year, month, day)
+    except ValueError:
+        return None
+    return midnight if midnight >= _EPOCH else None
 
 
 def _text(form: re.Pattern[str]) -> Check:
@@ -104,15 +123,27 @@ def _check_log_type(value: object) -> Iterator[Fault]:
         if not isinstance(log_type, str):
             yield Fault(f"{verb} {found(log_type)}")
         elif log_type not in LOG_TYPES:
-            yield Fault(f"{verb} {found(log_type)}", did_you_mean(log_type, LOG_TYPES))
+            hint = _several_types(types) or did_you_mean(log_type, LOG_TYPES)
+            yield Fault(f"{verb} {found(log_type)}", hint)
         elif types.index(log_type) != index:
             yield Fault(f"holds {found(log_type)} more than once", "Write each type once")
+
+
+def _several_types(written: list[object]) -> str:
+    """Returns a hint at the list of types that stand in one text, or nothing if others do too."""
+    words = [re.findall(r"\w+", text) for text in written if isinstance(text, str)]
+    by_folded = {log_type.casefold(): log_type for log_type in LOG_TYPES}
+    named = [by_folded.get(word.casefold()) for word in chain.from_iterable(words) if word != "and"]
+    is_whole = len(words) == len(written) and None not in named
+    if not is_whole or max(map(len, words)) <= 1:
+        return ""
+    return suggestion(json.dumps([*dict.fromkeys(named)]))
 
 
 def _check_mode(value: object) -> Iterator[Fault]:
     if not isinstance(value, str):
         yield Fault(f"is {found(value)}")
-    elif value not in {"all", "lasthour"} and not _day(value):
+    elif value not in {"all", "lasthour"} and not day_of(value):
         yield Fault(f"is {found(value)}", _mode_hint(value))
 
 
@@ -123,18 +154,6 @@ def _mode_hint(value: str) -> str:
     if any(char.isdigit() for char in value):
         return _DATE_FORM
     return did_you_mean(value, ("all", "lasthour"))
-
-
-def _day(mode: str) -> date | None:
-    parts = _DAY.fullmatch(mode)
-    if not parts:
-        return None
-    day, month, year = (int(part) for part in parts.groups())
-    try:
-        midnight = date(year, month, day)
-    except ValueError:
-        return None
-    return midnight if midnight >= _EPOCH else None
 
 
 _BUCKET_NAME = Rule(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 
 import msgspec
 
@@ -10,7 +11,7 @@ from utils.config.document import Entry, read_entries
 from utils.config.environment import Variables, prefix_of
 from utils.config.log_format import log_format_problems
 from utils.config.lookalikes import SECRETS, unread
-from utils.config.rules import MOST_STREAM_CHARACTERS, since_ms
+from utils.config.rules import MOST_STREAM_CHARACTERS, RULES, day_of, since_ms
 from utils.config.settings import AwsAccess, LogType, LyveAccess, Source
 from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.errors import ConfigurationError, ForwarderError
@@ -39,14 +40,21 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 def parse_sources(
-    document: bytes, environment: Mapping[str, str], read_file: Callable[[str], str]
+    document: bytes,
+    environment: Mapping[str, str],
+    read_file: Callable[[str], str],
+    *,
+    file: str = "config.json",
+    today: date = date.max,
 ) -> tuple[Source, ...]:
     """Returns a source for each log type of each source of the document.
 
     Args:
-        document: the bytes of config.json.
+        document: the bytes of the configuration.
         environment: the variables with the keys, the regions and the endpoints.
         read_file: returns the text of the file that an `X_FILE` variable names.
+        file: the configuration's name, for the messages.
+        today: the day of UTC, behind which no coverage can begin.
 
     Raises:
         ConfigurationError: all that is wrong with the document and the variables, without secrets.
@@ -58,7 +66,8 @@ def parse_sources(
         secrets.add(text.strip())
         return text
 
-    entries, problems = read_entries(document)
+    entries, problems = read_entries(document, file)
+    problems += _days_to_come(entries, file, today)
     strays = unread(environment, [prefix_of(entry.name) for entry in entries])
     accesses: list[_Access] = []
     buckets = sorted(_buckets(entries))
@@ -76,6 +85,22 @@ def parse_sources(
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
+
+
+def _days_to_come(entries: Iterable[Entry], file: str, today: date) -> Iterator[ForwarderError]:
+    """Yields each mode that names a day on which nothing can have been written yet."""
+    written = {
+        (entry.where if "mode" in entry.own else file, entry.keys.get("mode")): None
+        for entry in entries
+        if isinstance(entry.keys.get("mode"), str)
+    }
+    for where, mode in written:
+        day = day_of(str(mode))
+        if day and day > today:
+            what = f"is {found(mode)}, which is still to come"
+            detail = f"today is {today:%d/%m/%Y} in UTC; allowed: {RULES['mode'].allowed}"
+            hint = "Write the day from which you want the logs, or lasthour to begin now"
+            yield ForwarderError(f"{where}: mode {what}", detail, hint)
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:
