@@ -121,6 +121,7 @@ class Counts(msgspec.Struct):
     not_json: int = 0
     restamped: int = 0
     damaged: int = 0
+    owed: int = 0
     possibly_duplicated: int = 0
 
     def add(self, other: "Counts") -> None:

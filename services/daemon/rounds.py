@@ -40,6 +40,7 @@ class Rounds:
         self._opening: dict[str, Thread] = {}
         self._under_way: dict[str, Iteration] = {}
         self._failures: dict[str, int] = {}
+        self._owed: dict[str, int] = {}
         self._display = Display([], clock)
 
     def open(self, sources: Sequence[Source], start: Starting) -> None:
@@ -77,12 +78,12 @@ class Rounds:
                 self._failures[name] += 1
 
     def join(self) -> bool:
-        """Waits for all that is under way; returns if the last iteration of no source failed."""
+        """Waits for all that is under way; returns if no source failed last or owes anything."""
         for thread in list(self._opening.values()):
             thread.join()
         with self._changed:
             self._changed.wait_for(lambda: not self._under_way)
-            return not any(self._failures.values())
+            return not any(self._failures.values()) and not any(self._owed.values())
 
     def refresh(self) -> None:
         """Shows a person how far it is."""
@@ -121,6 +122,7 @@ class Rounds:
                 name = iteration.source.name
                 del self._under_way[name]
                 self._failures[name] = 0 if is_good else self._failures[name] + 1
+                self._owed[name] = iteration.owed
                 self._changed.notify_all()
 
     def _tell_late(self, source: Source) -> None:

@@ -1,9 +1,10 @@
 """Saves the checkpoint behind the pipeline, on a thread of its own."""
 
 from collections.abc import Callable
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 
 from services.output.checkpoints import CheckpointStore
+from utils.errors import StoppedError
 from utils.state.checkpoint import WINDOW_LINES, WINDOW_OBJECTS
 from utils.state.progress import Mark, Snapshot
 
@@ -13,6 +14,9 @@ _SHORTEST_INTERVAL_SECONDS = 0.2
 # A daemon that begins looks what is stored `settle_seconds` after the last save at the earliest.
 # What was sent before this part of it is stored by then.
 _ALIVE_PART = 0.75
+# Two that begin at the same round hour can both look before either has written. The write of the
+# other is there within this time, which the listing and the reading mostly take anyway.
+_CLAIM_SECONDS = 1.0
 
 
 class CheckpointSaver:
@@ -42,6 +46,9 @@ class CheckpointSaver:
         self._alive_until_seconds = elapsed_seconds()
         interval = min(_SAVE_EVERY_SECONDS, settle_seconds / 2)
         self._interval_seconds = max(_SHORTEST_INTERVAL_SECONDS, interval)
+        self._claim_seconds = min(_CLAIM_SECONDS, settle_seconds / 2)
+        self._claimed_seconds = self._saved_from_seconds = 0.0
+        self._is_confirmed = False
         self._changed = Condition()
         self._mark = Mark()
         self._objects_named = 0
@@ -52,8 +59,39 @@ class CheckpointSaver:
         self._thread = Thread(target=self._work, daemon=True)
 
     def start(self) -> None:
-        """Begins to save in turn."""
+        """Claims the source by a first save, and begins to save in turn.
+
+        Raises:
+            ForwarderError: it can't be saved, as with another owner.
+        """
+        self._save()
+        self._claimed_seconds = self._elapsed_seconds()
         self._thread.start()
+
+    def confirm(self, stop: Event) -> None:
+        """Waits until the claim has held for so long that no other was written beside it.
+
+        Args:
+            stop: set when the process is to end.
+
+        Raises:
+            ForwarderError: another process claimed the source too, or a save has failed.
+            StoppedError: the process is to end.
+        """
+        if self._is_confirmed:
+            return
+        held_seconds = self._elapsed_seconds() - self._claimed_seconds
+        if stop.wait(max(0.0, self._claim_seconds - held_seconds)):
+            raise StoppedError("Stopped before everything was shipped")
+        # Each save looks first if the checkpoint is still the one that was written last.
+        held_until_seconds = self._elapsed_seconds()
+        while self._saved_from_seconds < held_until_seconds:
+            if stop.is_set():
+                raise StoppedError("Stopped before everything was shipped")
+            self.wait_for_save(_SAVE_EVERY_SECONDS)
+            if self._error:
+                raise self._error
+        self._is_confirmed = True
 
     def advance(self, mark: Mark) -> None:
         """Asks for a save when enough is acknowledged.
@@ -139,6 +177,7 @@ class CheckpointSaver:
         with self._changed:
             self._mark = snapshot.mark
             self._objects_named = snapshot.objects_named
+            self._saved_from_seconds = began_seconds
             self._alive_until_seconds = began_seconds + self._alive_seconds
             self._saves += 1
             self._is_wanted = False

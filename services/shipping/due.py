@@ -89,6 +89,22 @@ class DueObjects:
         """Returns all replicas that have a checkpoint of the source, of whatever kind."""
         return shards_with_state(self.client, self.source.output_bucket, self.source.name)
 
+    def find(self, key: str) -> LogObject | None:
+        """Returns an object by its key, None if two ways say that it is not there.
+
+        Args:
+            key: of an object that is owed.
+
+        Raises:
+            ServiceError: it can't be told now.
+        """
+        listed = next(self.bucket.objects(key), None)
+        if listed and listed.key == key:
+            return listed
+        unknown = LogObject(0, key, "", -1)
+        current = self.bucket.current(unknown)
+        return None if current == unknown else current
+
     def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the listing.
 
@@ -137,9 +153,10 @@ class DueObjects:
             source = source.of_shard(shard)
             store = CheckpointStore(self.client, source.output_bucket, source.state_name)
         found = store.load()
-        if found:
-            check_identity(found, source.identity, store.name)
-        return found
+        if found is None:
+            return None
+        endpoint_url = source.lyve.endpoint_url
+        return check_identity(found, source.identity, store.name, endpoint_url)
 
     def _since_ms(self, now_ms: int, start: Start, others: list[Predecessor]) -> int:
         if self.source.since_ms is not None:

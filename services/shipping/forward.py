@@ -38,6 +38,11 @@ class Forwarder:
         """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
         return self._progress.newest_shipped_ms if self._progress else 0
 
+    @property
+    def owed(self) -> int:
+        """How many objects were tried and are not wholly shipped."""
+        return len(self._progress.coverage.owed) if self._progress else 0
+
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
 
@@ -56,6 +61,7 @@ class Forwarder:
         outset = self._handover.complete(self._handover.open(start), start)
         with self._resumption.under_way(outset, start.owner) as (shipper, progress):
             self._progress = progress
+            self._ship_owed(shipper, progress, outset)
             self._ship_due(shipper, progress, outset)
 
     def look(self, start: Start) -> None:
@@ -68,6 +74,20 @@ class Forwarder:
         for _ in self._due.listed(self._due.outset(start), backlog):
             pass
         self.survey = backlog.survey
+
+    def _ship_owed(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
+        """Tries again what is owed, and lets go of what the bucket does not hold any more."""
+        found = []
+        for key in progress.coverage.owed:
+            listed = self._due.find(key)
+            if listed:
+                found.append(outset.position(listed))
+            else:
+                text = f"The object {key} is not there any more, so the rest of it is not owed."
+                pairs = {"object": key, "lines": progress.let_go(key)}
+                self._report.status.write("WARN", text, pairs)
+        progress.plan(found)
+        shipper.ship(found)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         backlog = Backlog()

@@ -39,6 +39,11 @@ class Iteration:
         self.gauge = Gauge()
 
     @property
+    def owed(self) -> int:
+        """How many objects it tried that are not wholly shipped."""
+        return self._forwarder.owed if self._forwarder else 0
+
+    @property
     def progress(self) -> tuple[object, ...]:
         """What is another value whenever the iteration has come further."""
         listed = self._forwarder.survey.listed if self._forwarder else 0
@@ -80,10 +85,10 @@ class Iteration:
         except StoppedError as exc:
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
         except ForwarderError as exc:
-            self._status.write("ERROR", str(exc), self._pairs())
+            self._tell_failure(exc)
             return False
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
-            self._status.write("ERROR", str(unexpected(exc)), self._pairs())
+            self._tell_failure(unexpected(exc))
             return False
         return True
 
@@ -129,7 +134,13 @@ still writes audit logs into {self.source.bucket_name}."
     def _latest(self, forwarder: Forwarder) -> LatestStatus:
         return LatestStatus(forwarder.client, self.source.output_bucket, self.source.state_name)
 
+    def _tell_failure(self, error: ForwarderError) -> None:
+        """Says why it failed, without a row of zeros behind it."""
+        pairs = {name: value for name, value in self._pairs().items() if value != 0}
+        self._status.write("ERROR", str(error), pairs)
+
     def _pairs(self) -> dict[str, object]:
+        self._counts.owed = self.owed
         seconds = self._clock.elapsed_seconds() - self.began_seconds
         took = Seconds(round(seconds, 1))
         shard = {"shard": str(self.source.shard)} if self.source.shard else {}

@@ -78,6 +78,7 @@ class Shipper:
 
     def _await_room(self, chunk: Chunk) -> None:
         """Stays within what the saved checkpoint says may be under way."""
+        self._tools.saver.confirm(self._tools.shared.stop)
         end = Mark(self._sent.lines + chunk.counts.read, self._sent.objects)
         while not self._tools.saver.has_room(end):
             if self._tools.shared.stop.is_set():
@@ -108,12 +109,16 @@ class Shipper:
         progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted, upload_from_ms)
         self._quarantined += chunk.counts.quarantined
         if chunk.is_last:
-            progress.complete(chunk.position)
+            if chunk.trouble and not chunk.is_gone:
+                progress.owe(chunk.position)
+            else:
+                progress.complete(chunk.position)
             self._tell_quarantined(chunk.position)
         self._tools.counts.add(chunk.counts)
         self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
-        if chunk.damage:
-            self._tell_damage(chunk)
+        if chunk.trouble:
+            pairs = {"object": chunk.position.object.key, "lines": chunk.position.lines}
+            self._tools.status.write("ERROR", str(chunk.trouble), pairs)
         self._tools.saver.advance(progress.mark)
 
     def _tell_quarantined(self, position: Position) -> None:
@@ -123,14 +128,6 @@ class Shipper:
             pairs = {"object": key, "quarantined": self._quarantined}
             self._tools.status.write("WARN", text, pairs)
         self._quarantined = 0
-
-    def _tell_damage(self, chunk: Chunk) -> None:
-        damaged = chunk.position.object
-        text = f"The object {damaged.key} ends early: {chunk.damage}. "
-        text += "What it holds is sent; once it is put back whole, the rest is sent too."
-        self._tools.status.write(
-            "ERROR", text, {"object": damaged.key, "lines": chunk.position.lines}
-        )
 
 
 def _check_balance(chunk: Chunk) -> None:

@@ -10,7 +10,7 @@ from services.output.checkpoints import CheckpointStore
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
 from services.shipping.settle import ReadBackDeniedError, Settler
-from utils.errors import OwnerError, StoppedError
+from utils.errors import OwnerError, StoppedError, UnreadableError
 from utils.lines.chunking import Chunk, ContentChangedError, doubtful, lines_behind
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.model import NOT_STORED, STORED, LogObject, Position, doubtful_keys
@@ -120,8 +120,8 @@ class Takeover:
             return position, list(islice(self._keys(position), most_lines))
         except ContentChangedError:
             return self._keys_behind(doubtful(position), most_lines)
-        except ReplacedError:
-            # If it is back before it is shipped, any of its lines can be stored.
+        except (ReplacedError, UnreadableError):
+            # Once it can be read, any of its lines can be stored.
             return replace(position, is_doubtful=True), []
 
     def _keys(self, position: Position) -> Iterator[Key | None]:

@@ -26,7 +26,7 @@ WINDOW_LINES = 28
 DEADLINE_SECONDS = 20.0
 DROPPED = ConnectionClosedError(endpoint_url="https://service.invalid")
 # Where coverage begins, and what is planned.
-SAVES_BEFORE_THE_FIRST_PUT = 2
+SAVES_BEFORE_THE_FIRST_PUT = 3
 DENIED = client_error("AccessDenied")
 
 

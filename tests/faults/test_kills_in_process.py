@@ -141,7 +141,7 @@ def test_equal_lines_that_are_rejected_for_their_time(monkeypatch: pytest.Monkey
     faults: dict[str, Fault] = {
         "put 1": lambda: second_is_sent.wait(DEADLINE_SECONDS),
         "put 2": kill_behind_the_save,
-        "save 3 done": first_is_saved.set,
+        "save 4 done": first_is_saved.set,
     }
     assert world.run(source_of(), faults).is_killed
     assert_same(world.messages(), Counter({twin: 3}))

@@ -2,7 +2,7 @@
 
 from copy import copy
 from itertools import count
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -26,9 +26,13 @@ class Store:
 
     def __init__(self) -> None:
         self.error: OwnerError | None = None
+        self.is_claimed = False
         self.begun, self.let_through = Event(), Event()
 
     def save(self, _document: bytes) -> None:
+        if not self.is_claimed:
+            self.is_claimed = True
+            return
         self.begun.set()
         assert self.let_through.wait(DEADLINE_SECONDS)
         self.let_through.clear()
@@ -48,6 +52,7 @@ class Trial:
             SETTLE_SECONDS,
             self.time.seconds,
         )
+        self.began_seconds = self.time.seconds()
         self.saver.start()
 
     def save(self, takes_seconds: float = 0) -> None:
@@ -60,17 +65,45 @@ class Trial:
         eventually(lambda: self.saver.has_room(last), "the end of a save")
 
 
-def test_nothing_is_sent_before_the_first_save() -> None:
+class Stop(Event):
+    """A stop that nobody asks for; to wait for it lets the time pass.
+
+    Args:
+        time: what is moved.
+    """
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__()
+        self._time = time
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._time.now_ms += round((timeout or 0) * 1000)
+        return False
+
+
+def test_a_claim_is_looked_at_again_before_anything_is_sent() -> None:
+    """Two that wake at the same round hour can both look before either has written."""
     trial = Trial()
-    assert not trial.saver.may_send()
+    confirming = Thread(target=trial.saver.confirm, args=(Stop(trial.time),), daemon=True)
+    confirming.start()
+    assert trial.store.begun.wait(DEADLINE_SECONDS)
+    assert trial.time.seconds() - trial.began_seconds == 1
     trial.save()
-    assert trial.saver.may_send()
+    confirming.join(DEADLINE_SECONDS)
+    assert not confirming.is_alive()
+    trial.saver.confirm(Stop(trial.time))
+
+
+def test_a_claim_that_another_has_overwritten_sends_nothing() -> None:
+    trial = Trial()
+    trial.store.error = OwnerError("Another daemon ships this source", "another owner", "Stop one")
+    trial.store.let_through.set()
+    with pytest.raises(OwnerError):
+        trial.saver.confirm(Stop(trial.time))
 
 
 def test_an_old_save_is_renewed_before_anything_is_sent() -> None:
     trial = Trial()
-    assert not trial.saver.may_send()
-    trial.save()
     trial.time.now_ms += 22_400
     assert trial.saver.may_send()
     trial.time.now_ms += 100
@@ -82,6 +115,7 @@ def test_an_old_save_is_renewed_before_anything_is_sent() -> None:
 def test_a_save_counts_from_its_beginning() -> None:
     """Another daemon may have seen it as soon as it was on its way."""
     trial = Trial()
+    trial.time.now_ms += 22_500
     assert not trial.saver.may_send()
     trial.save(takes_seconds=22.5)
     assert not trial.saver.may_send()
@@ -89,6 +123,7 @@ def test_a_save_counts_from_its_beginning() -> None:
 
 def test_an_owner_that_has_changed_is_told() -> None:
     trial = Trial()
+    trial.time.now_ms += 22_500
     assert not trial.saver.may_send()
     trial.store.error = OwnerError("Another daemon ships this source", "another owner", "Stop one")
     with pytest.raises(OwnerError):

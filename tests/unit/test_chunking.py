@@ -211,8 +211,8 @@ def test_damage_ends_the_object_behind_its_good_lines(
     lines: list[bytes], rest: bytes, batch_size: int
 ) -> None:
     *others, last = cut(BEGINNING, breaking(lines, rest), batch_size)
-    assert not any(chunk.damage or chunk.counts.damaged for chunk in others)
-    assert last.damage == "it is damaged"
+    assert not any(chunk.trouble or chunk.counts.damaged for chunk in others)
+    assert str(last.trouble).startswith(f"The object {OBJECT.key} ends early: it is damaged.")
     assert (last.is_last, last.counts.damaged) == (True, 1)
     assert last.position == behind(lines, len(lines))
     found = [line.content for line in last.quarantined if line.number == len(lines) + 1]
@@ -246,7 +246,7 @@ def test_damage_within_the_shipped_lines_puts_none_of_them_into_quarantine() -> 
     """The line that is cut off was shipped whole before; it is no line behind the position."""
     lines = [TIMED, b"second", b"third", b"fourth"]
     (chunk,) = cut(behind(lines, 4), breaking(lines[:2], rest=b"thi"))
-    assert chunk.damage
+    assert chunk.trouble
     assert chunk.position == behind(lines, 4)
     assert (chunk.events, chunk.quarantined, chunk.counts.read) == ([], [], 0)
 

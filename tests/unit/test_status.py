@@ -56,6 +56,7 @@ def test_all_counts_are_pairs() -> None:
         "not_json": 0,
         "restamped": 3,
         "damaged": 0,
+        "owed": 0,
         "possibly_duplicated": 0,
     }
 

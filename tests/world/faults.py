@@ -60,6 +60,7 @@ class Life:
         self.points: list[str] = []
         self.is_killed = False
         self.is_good = False
+        self.owed = 0
 
     def reach(self, kind: str) -> int:
         """Begins a call; returns its number among those of its kind."""

@@ -74,7 +74,14 @@ class World:
     def iterate(self, life: Life, source: Source) -> bool:
         """Runs one iteration of a process that may go on afterwards; returns if all went well."""
         start = self._start(life, self.time.machine_ms)
-        self._attempt(life, lambda: self._iteration(source).run(start))
+
+        def work() -> bool:
+            iteration = self._iteration(source)
+            is_good = iteration.run(start)
+            life.owed = iteration.owed
+            return is_good
+
+        self._attempt(life, work)
         return life.is_good
 
     def open(self, source: Source) -> None:

@@ -7,6 +7,7 @@ from sys import getsizeof
 import msgspec
 from msgspec.structs import replace
 
+from utils.errors import ForwarderError, UnreadableError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
@@ -15,6 +16,7 @@ from utils.model import (
     STORED_AT_UPLOAD,
     Counts,
     LogEvent,
+    LogObject,
     Position,
     QuarantinedLine,
 )
@@ -29,9 +31,10 @@ class ContentChangedError(Exception):
 class Chunk(msgspec.Struct):
     """Consecutive lines of one object that are acknowledged together.
 
-    `position` is behind the last line; `is_last` that the object ends there, `damage` why it does
-    before its end; `stored` are events that CloudWatch holds already. `size_bytes` is what it takes
-    in memory, `request_bytes` in requests.
+    `position` is behind the last line; `is_last` that nothing more of the object is read, and
+    `trouble` why that is before its end. `is_gone` says that it was deleted. `stored` are events
+    that CloudWatch holds already. `size_bytes` is what it takes in memory, `request_bytes` in
+    requests.
     """
 
     position: Position
@@ -42,7 +45,8 @@ class Chunk(msgspec.Struct):
     size_bytes: int = 0
     request_bytes: int = 0
     is_last: bool = False
-    damage: str = ""
+    is_gone: bool = False
+    trouble: ForwarderError | None = None
 
     def is_full(self, batch_size: int, full_bytes: int) -> bool:
         """Tells if the next line belongs to the next chunk; whole batches are preferred.
@@ -128,7 +132,7 @@ def chunks(
     """
     number = begin.lines
     chunk, most_bytes = Chunk(begin), full_bytes()
-    last_line, damage = None, None
+    last_line, is_replaced = None, False
     try:
         for line in lines_behind(begin, lines):
             if chunk.is_full(batch_size, most_bytes):
@@ -138,18 +142,31 @@ def chunks(
             number += 1
             last_line = line
             chunk.add(number, line, begin.mark(number))
+    except UnreadableError as exc:
+        chunk.trouble = exc
     except DamagedError as exc:
-        damage, chunk.damage = exc, exc.reason
+        chunk.trouble = _ends_early(begin.object, exc)
         chunk.counts.damaged = 1
-        if exc.rest:
+        chunk.is_gone = isinstance(exc, DeletedError)
+        is_replaced = isinstance(exc, ReplacedError)
+        # What is owed is read again in each iteration: its rest is in the quarantine already.
+        is_known = begin.earlier_ms is not None and number == begin.lines
+        if exc.rest and not is_known:
             chunk.counts.read += 1
             chunk.quarantine(number + 1, exc.rest, f"cut off, because {exc.reason}")
     chunk.counts.objects = 1
     chunk.is_last = True
     chunk.position = _behind(begin, number, last_line)
-    if isinstance(damage, ReplacedError):
-        chunk.position = chunk.position.forgotten(is_gone=isinstance(damage, DeletedError))
+    if is_replaced:
+        chunk.position = chunk.position.forgotten(is_gone=chunk.is_gone)
     yield chunk
+
+
+def _ends_early(damaged: LogObject, error: DamagedError) -> ForwarderError:
+    return ForwarderError(
+        f"The object {damaged.key} ends early: {error.reason}",
+        hint="What it holds is sent; once it is put back whole, the rest is sent too",
+    )
 
 
 def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:

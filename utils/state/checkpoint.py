@@ -1,5 +1,6 @@
 """The checkpoint as a document: what is shipped, what may be under way, and whose it is."""
 
+from collections.abc import Collection
 from hashlib import sha256
 
 import msgspec
@@ -9,14 +10,17 @@ from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
 from utils.state.coverage_state import CoverageState
 
-# Version 1 knew no succession.
-VERSION = 2
+# Version 1 knew no succession, version 2 nothing that is owed.
+VERSION = 3
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
 # Objects behind the saved position of which lines may have been sent already.
 WINDOW_OBJECTS = 64
 # What these take in the checkpoint, but for the marks of what was begun.
 WINDOW_BYTES = 120_000
+
+# How a person sets what a checkpoint is for, where that has another name.
+_SETTINGS = {"aws_region": "AWS_REGION"}
 
 
 class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,28 +105,62 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
     return checkpoint
 
 
-def check_identity(checkpoint: Checkpoint, source: SourceIdentity, name: str) -> None:
-    """Makes sure that the checkpoint is for this source.
+def check_identity(
+    checkpoint: Checkpoint, source: SourceIdentity, name: str, endpoint_url: str
+) -> Checkpoint:
+    """Returns the checkpoint of this source.
+
+    One behind which nothing was ever put follows the configuration: it has nothing to keep.
 
     Args:
         checkpoint: what the state object holds.
         source: what the configuration asks for.
-        name: the state object, for the error.
+        name: the bucket and the key of the state object.
+        endpoint_url: where the bucket is, for the command in the hint.
 
     Raises:
-        CheckpointError: it is for another bucket, type, region, group or stream.
+        CheckpointError: what was shipped was of another bucket or type, or went to another region,
+            group or stream.
     """
-    differences = [
-        f"{field} was {getattr(checkpoint.source, field)!r}, is {getattr(source, field)!r}"
+    different = [
+        field
         for field in source.__struct_fields__
         if getattr(checkpoint.source, field) != getattr(source, field)
     ]
-    if differences:
-        raise CheckpointError(
-            f"The checkpoint {name} is for another destination or origin",
-            "; ".join(differences),
-            f"Change config.json back, or move {name} away to start anew from mode",
-        )
+    if not different:
+        return checkpoint
+    if not checkpoint.open and checkpoint.coverage == CoverageState(checkpoint.coverage.since_ms):
+        return replace(checkpoint, source=source)
+    written = [
+        f"{_SETTINGS.get(field, field)} was {getattr(checkpoint.source, field)!r}, "
+        f"is {getattr(source, field)!r}"
+        for field in different
+    ]
+    settings = " and ".join(_SETTINGS.get(field, field) for field in different)
+    raise CheckpointError(
+        f"The checkpoint {name} is for another destination or origin",
+        "; ".join(written),
+        f"{_consequence(different)}. Set {settings} back; or start anew: "
+        f"`{_moving_away(name, endpoint_url)}` moves the old record away, and the next start ships "
+        "everything since mode, to where the settings say now",
+    )
+
+
+def _consequence(different: Collection[str]) -> str:
+    if {"bucket_name", "log_type"} & {*different}:
+        return "To go on would take logs for shipped that never were"
+    return "To go on would leave out of the new log stream all that is in the old one"
+
+
+def _moving_away(name: str, endpoint_url: str) -> str:
+    """Returns the command that moves the state object away, and the last status with it.
+
+    Without the status, a checkpoint that is not there is that of a first start.
+    """
+    bucket, _, key = name.partition("/")
+    source = key.removeprefix("integration-state/").removesuffix(".json").replace("/", "-")
+    objects = f"s3://{name}", f"s3://{bucket}/integration-logs/latest-{source}.json"
+    return " && ".join(f"aws s3 mv {one} {one}.old --endpoint-url {endpoint_url}" for one in objects)
 
 
 def _without_checksum(checkpoint: Checkpoint) -> bytes:

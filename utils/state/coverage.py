@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from utils.model import LogObject, Position, furthest
-from utils.state.coverage_state import CoverageState, content_hash
+from utils.state.coverage_state import CoverageState, Owed, content_hash
 from utils.state.intervals import Interval, union
 from utils.state.planning import Survey
 from utils.state.recent import Recent
@@ -19,6 +19,10 @@ MAX_RECENT_OBJECTS = 15_000
 MAX_RECENT_BYTES = 650_000
 MAX_DORMANT_FOLDERS = 1_000
 MAX_DORMANT_BYTES = 50_000
+# What of the checkpoint is kept for objects that are owed. What does not fit stays due, because
+# coverage does not pass it.
+MAX_OWED_OBJECTS = 1_000
+MAX_OWED_BYTES = 100_000
 # So much more may be remembered before it is looked for what can be forgotten.
 CLOSE_EVERY_BYTES = 100_000
 
@@ -36,6 +40,15 @@ class Coverage:
         self._full_bytes = MAX_RECENT_BYTES + CLOSE_EVERY_BYTES
         self._sweep_ms: int | None = None
         self._swept: set[str] = set()
+        self._owed: dict[str, Owed] = dict(state.owed or {})
+        # Those that do not fit, and the oldest `LastModified` among them.
+        self._unfit: set[str] = set()
+        self._unfit_ms: int | None = None
+
+    @property
+    def owed(self) -> list[str]:
+        """The keys of the objects that were tried and are not wholly shipped."""
+        return [*self._owed, *sorted(self._unfit)]
 
     def begin_at(self, since_ms: int) -> None:
         """Moves the beginning of coverage to an earlier time; a later one changes nothing.
@@ -67,7 +80,9 @@ class Coverage:
         return folder in self.state.dormant
 
     def is_due(self, listed: LogObject) -> bool:
-        """Tells if the object, or this content of it, is still to be shipped."""
+        """Tells if the object, or this content of it, is still to be shipped; not what is owed."""
+        if listed.key in self._owed or listed.key in self._unfit:
+            return False
         shipped = self._recent.find(listed)
         if shipped:
             return shipped.content != content_hash(listed)
@@ -75,6 +90,8 @@ class Coverage:
 
     def has_shipped(self, listed: LogObject) -> bool:
         """Tells if this content of the object is shipped, wherever coverage begins."""
+        if listed.key in self._owed:
+            return False
         shipped = self._recent.find(listed)
         if shipped:
             return shipped.content == content_hash(listed)
@@ -82,6 +99,9 @@ class Coverage:
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
+        owed = self._owed.get(due.key)
+        if owed:
+            return Position(due, owed.lines, owed.line_hash, earlier_ms=owed.last_modified_ms)
         shipped = self._recent.find(due)
         if shipped is None:
             return Position(due)
@@ -95,7 +115,55 @@ class Coverage:
             event_times: the first and the last time of its events in ms, None if it has none.
         """
         known_as = furthest([self.position(position.object), position])
+        self._owed.pop(position.object.key, None)
+        self._note_owed()
         self._recent.add(known_as, event_times)
+
+    def owe(self, position: Position) -> None:
+        """Records an object that can't be shipped beyond the position now.
+
+        Args:
+            position: behind its last shipped line.
+        """
+        if position.stored or position.is_doubtful:
+            # More of it may have been sent than is known.
+            position = position.forgotten(is_gone=False)
+        listed = position.object
+        known = self._owed.get(listed.key)
+        owed = Owed(listed.last_modified_ms, position.lines, position.line_hash)
+        if position.lines == 0 and known is None:
+            begun = self.position(listed)
+            owed = Owed(listed.last_modified_ms, begun.lines, begun.line_hash)
+        if known is None and not self._fits(listed.key, owed):
+            self._unfit.add(listed.key)
+            known_ms = listed.last_modified_ms if self._unfit_ms is None else self._unfit_ms
+            self._unfit_ms = min(known_ms, listed.last_modified_ms)
+            return
+        self._owed[listed.key] = owed
+        self._note_owed()
+
+    def let_go(self, key: str) -> int:
+        """Forgets an object that is owed and is not there any more; returns the lines sent of it.
+
+        Should it come back, it goes on behind these.
+
+        Args:
+            key: the object's.
+        """
+        owed = self._owed.pop(key)
+        self._note_owed()
+        if owed.lines:
+            gone = LogObject(owed.last_modified_ms, key, "", 0)
+            self._recent.add(Position(gone, owed.lines, owed.line_hash), None)
+        return owed.lines
+
+    def _fits(self, key: str, owed: Owed) -> bool:
+        if len(self._owed) >= MAX_OWED_OBJECTS:
+            return False
+        return len(msgspec.json.encode({**self._owed, key: owed})) <= MAX_OWED_BYTES
+
+    def _note_owed(self) -> None:
+        self.state.owed = dict(self._owed) or msgspec.UNSET
 
     def is_full(self) -> bool:
         """Tells if so much is remembered that `close` is to be called before a plan ends."""
@@ -110,6 +178,8 @@ class Coverage:
             survey: the listing that the plan was made of.
             frontier_ms: everything listed before this time is shipped, in ms since 1970.
         """
+        if self._unfit_ms is not None:
+            frontier_ms = min(frontier_ms, self._unfit_ms)
         self._cover_until(frontier_ms - LATE_WINDOW_MS)
         self._note_dormant(survey, frontier_ms)
         self._forget_covered(frontier_ms)

@@ -117,6 +117,27 @@ class Progress:
             if self._open and self.coverage.is_full():
                 self._close(self._open[0].object.last_modified_ms)
 
+    def owe(self, position: Position) -> None:
+        """Notes that the first planned object can't be shipped beyond a position now.
+
+        Args:
+            position: behind its last acknowledged line.
+        """
+        with self._lock:
+            self._open.popleft()
+            self.coverage.owe(position)
+            self._times = None
+            self.mark = Mark(self.mark.lines, self.mark.objects + 1)
+
+    def let_go(self, key: str) -> int:
+        """Forgets an object that is owed and is not there any more; returns the lines sent of it.
+
+        Args:
+            key: the object's.
+        """
+        with self._lock:
+            return self.coverage.let_go(key)
+
     def end(self) -> None:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
         with self._lock:

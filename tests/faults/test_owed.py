@@ -1,0 +1,115 @@
+"""What can't be shipped now is owed: named, tried in each iteration, and no reason to stop."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from msgspec.json import decode
+
+from services.shipping.object_reader import ObjectReader
+from tests.world.audit_objects import DAY_MS, event, text_of
+from tests.world.in_memory import STATE_KEY, World, source_of
+from tests.world.in_memory_s3 import BUCKET
+from tests.world.in_memory_time import HOUR_MS, NOON_MS
+from tests.world.in_memory_trial import assert_same, shipped, world_of
+from utils.errors import UnreadableError
+from utils.model import LogObject
+
+BAD = "May-2024/S3-bad.gz"
+GOOD = "May-2024/S3-good.gz"
+LATER = "May-2024/S3-later.gz"
+
+
+def lines_of(number: int) -> list[str]:
+    return [event(10 * number + one, NOON_MS - HOUR_MS) for one in range(4)]
+
+
+def put(world: World, key: str, number: int) -> Counter[str]:
+    world.put(key, text_of(lines_of(number)), world.time.now_ms)
+    return Counter(lines_of(number))
+
+
+class Shut:
+    """Keeps an object from being read, behind so many of its pieces."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, key: str, pieces: int = 0) -> None:
+        pieces_of = ObjectReader.pieces
+        self.is_shut = True
+
+        def shut(reader: ObjectReader, log_object: LogObject) -> Iterator[bytes]:
+            for number, piece in enumerate(pieces_of(reader, log_object)):
+                if self.is_shut and log_object.key == key and number == pieces:
+                    raise UnreadableError(f"Can't read {key}", "AccessDenied", "Permit it")
+                yield piece
+
+        patch.setattr(ObjectReader, "pieces", shut)
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_an_object_that_cannot_be_read_keeps_no_other_back(
+    pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of([])
+    due = put(world, BAD, 1)
+    world.time.now_ms += 1000
+    others = put(world, GOOD, 2)
+    shut = Shut(monkeypatch, BAD, pieces)
+    # However long it lasts: coverage has passed the object long since.
+    for _ in range(3):
+        life = shipped(world, source_of())
+        assert life.owed == 1
+        (error,) = [line for line in world.statuses()[-2:] if " ERROR " in line]
+        assert f"Can't read {BAD} (AccessDenied). Permit it." in error
+        assert "owed=1" in world.statuses()[-1]
+        latest = decode(world.output("integration-logs/latest-audit-logs-S3.json"))
+        assert latest["counts"]["owed"] == 1
+        world.time.now_ms += 2 * DAY_MS
+        others += put(world, f"{LATER}{world.time.now_ms}", world.time.now_ms)
+        others -= due
+    shut.is_shut = False
+    life = shipped(world, source_of())
+    assert life.owed == 0
+    assert_same(world.messages(), due + others)
+    assert b"owed" not in world.output(STATE_KEY)
+
+
+def test_what_is_not_there_any_more_is_let_go_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of([])
+    put(world, BAD, 1)
+    Shut(monkeypatch, BAD)
+    shipped(world, source_of())
+    del world.buckets[BUCKET][BAD]
+    assert shipped(world, source_of()).owed == 0
+    text = f"The object {BAD} is not there any more, so the rest of it is not owed."
+    assert sum(text in line for line in world.statuses()) == 1
+    shipped(world, source_of())
+    assert sum(text in line for line in world.statuses()) == 1
+
+
+def test_what_comes_back_goes_on_behind_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of([])
+    put(world, BAD, 1)
+    shut = Shut(monkeypatch, BAD, pieces=2)
+    shipped(world, source_of())
+    sent = world.messages()
+    assert 0 < sent.total() < 4
+    content = world.buckets[BUCKET].pop(BAD).content
+    shipped(world, source_of())
+    shut.is_shut = False
+    world.put(BAD, content, world.time.now_ms)
+    shipped(world, source_of())
+    assert_same(world.messages(), Counter(lines_of(1)))
+
+
+def test_what_does_not_fit_is_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.state.coverage.MAX_OWED_OBJECTS", 0)
+    world = world_of([])
+    due = put(world, BAD, 1)
+    shut = Shut(monkeypatch, BAD)
+    for number in range(2, 5):
+        world.time.now_ms += 2 * DAY_MS
+        due += put(world, f"{GOOD}{number}", number)
+        assert shipped(world, source_of()).owed == 1
+    shut.is_shut = False
+    shipped(world, source_of())
+    assert_same(world.messages(), due)
