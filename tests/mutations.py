@@ -5,6 +5,7 @@
 The table in `documentation/mutations.md` is made of the same data.
 """
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,31 @@ PASSED, FAILED = 0, 1
 
 
 class Mutation(NamedTuple):
-    """What is broken, the text that is there once and what comes into its place, and the test."""
+    """A deliberate breakage.
+
+    Args:
+        title: what is broken.
+        name: the function, class or constant that is broken, as `InFlight.settle_oldest`. In which
+            module it stands does not matter; where a name is there twice, the text decides.
+        search: the text that is there once, within the source of what is named.
+        replacement: what comes into its place.
+        test: the test that turns red.
+    """
 
     title: str
-    path: str
+    name: str
     search: str
     replacement: str
     test: str
+
+
+class Definition(NamedTuple):
+    """A function, class or constant of the program: its whole name, and where its source stands."""
+
+    name: str
+    path: Path
+    begin: int
+    end: int
 
 
 KILLS = "tests/faults/test_kills_in_process.py"
@@ -38,7 +57,7 @@ SHARDS = "tests/faults/test_sharding.py"
 MUTATIONS = (
     Mutation(
         "The position is saved before the acknowledgement",
-        "services/shipping/shipper.py",
+        "Shipper._finish_oldest",
         "        pending = self._in_flight.settle_oldest()\n",
         "        chunk = self._in_flight._pending[0].chunk\n"
         "        self._tools.progress.acknowledge(chunk.position, 0, [], 0)\n"
@@ -47,7 +66,7 @@ MUTATIONS = (
     ),
     Mutation(
         "The acknowledgement takes two steps",
-        "services/shipping/shipper.py",
+        "Shipper._acknowledge",
         "        progress.acknowledge(chunk.position, chunk.counts.read,",
         "        progress.acknowledge(chunk.position, 0, [], progress._checkpoint.upload_ms)\n"
         "        progress.acknowledge(chunk.position, chunk.counts.read,",
@@ -55,140 +74,140 @@ MUTATIONS = (
     ),
     Mutation(
         "What will be sent is not saved before",
-        "services/output/checkpoint_saver.py",
+        "CheckpointSaver.has_room",
         "return is_near and mark.objects < self._objects_named",
         "return True",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(
         "The window of lines has no end",
-        "services/output/checkpoint_saver.py",
+        "CheckpointSaver.has_room",
         "return is_near and mark.objects < self._objects_named",
         "return mark.objects < self._objects_named",
         f"{KILLS}::test_killed_again_and_again",
     ),
     Mutation(
         "A failed save does not stop shipping",
-        "services/output/checkpoint_saver.py",
+        "CheckpointSaver.has_room",
         "                raise self._error\n            is_near",
         "                return True\n            is_near",
         f"{STORAGE}::test_an_output_bucket_that_is_full_or_forbidden_stops_shipping",
     ),
     Mutation(
         "Nothing is read back",
-        "services/shipping/settle.py",
+        "_read",
         "                doubt.see(timestamp_ms, message)",
         "                pass",
         f"{FAULTS}::test_only_batches_that_are_missing_are_sent_again",
     ),
     Mutation(
         "Only the first page is read back",
-        "services/shipping/read_back.py",
+        "ReadBack.stored",
         'if page["nextForwardToken"] == request.get("nextToken"):',
         "if True:",
         f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",
     ),
     Mutation(
         "An empty page is taken for the end",
-        "services/shipping/read_back.py",
+        "ReadBack.stored",
         'if page["nextForwardToken"] == request.get("nextToken"):',
         'if page["nextForwardToken"] == request.get("nextToken") or not page["events"]:',
         f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",
     ),
     Mutation(
         "It is read back at once",
-        "services/shipping/in_flight.py",
+        "InFlight._settle",
         "stop.wait(self._rules.settle_seconds)",
         "stop.wait(0)",
         f"{FAULTS}::test_a_doubt_is_settled_after_settle_seconds_and_not_before",
     ),
     Mutation(
         "Twins of earlier objects are not discounted",
-        "services/shipping/settle.py",
+        "Settler.look",
         "            doubt.discount(event_key(event) for event in known)",
         "            pass",
         f"{FAULTS}::test_an_equal_line_of_an_object_that_was_shipped_before_is_not_the_one_in_doubt",
     ),
     Mutation(
         "Twins under way are not discounted",
-        "services/shipping/in_flight.py",
+        "InFlight._look",
         "            doubt.discount(event_key(event) for event in pending.delivery.accepted)",
         "            pass",
         f"{FAULTS}::test_five_hundred_equal_lines",
     ),
     Mutation(
         "Twins that are marked as stored are not discounted",
-        "services/shipping/takeover.py",
+        "Takeover._settled",
         "            doubt.discount(_known_keys(begin, part))",
         "            pass",
         f"{KILLS}::test_killed_again_and_again",
     ),
     Mutation(
         "An unknown outcome counts as not stored",
-        "services/aws/put_request.py",
+        "_outcome",
         'raise UnknownOutcomeError(f"HTTP {answer.status_code}")',
         'raise NotStoredError(f"HTTP {answer.status_code}")',
         f"{FAULTS}::test_a_batch_in_doubt_again_and_again",
     ),
     Mutation(
         "An unknown outcome counts as stored",
-        "services/upload_cloudwatch_logs_service.py",
+        "LogStream.deliver",
         "return Delivery(uncertain=[parcel])",
         "return Delivery(accepted=list(parcel.batch))",
         f"{FAULTS}::test_a_batch_in_doubt_again_and_again",
     ),
     Mutation(
         "An iteration that leaves a doubt says that it ended",
-        "services/shipping/shipper.py",
+        "Shipper.wind_up",
         "return self._in_flight.is_clean()",
         "return True",
         f"{FAULTS}::test_credentials_that_end_while_a_batch_is_in_doubt",
     ),
     Mutation(
         "What a failed iteration had queued goes out later",
-        "services/upload_cloudwatch_logs_service.py",
+        "LogStream.close",
         "        self._is_closed = True",
         "        self._is_closed = False",
         f"{KILLS}::test_what_a_failed_iteration_has_not_sent_stays_unsent",
     ),
     Mutation(
         "The start of too new events is taken for their number",
-        "utils/lines/batching.py",
+        "split_rejected",
         "end = len(batch) if too_new_start is None else max(first, too_new_start)",
         "end = len(batch) - (too_new_start or 0)",
         f"{FAULTS}::test_what_is_rejected_for_its_time_is_sent_again_with_a_time_of_upload",
     ),
     Mutation(
         "The ends of too old and expired events are added up like numbers",
-        "utils/lines/batching.py",
+        "split_rejected",
         "first = max(too_old_end, expired_end)",
         "first = too_old_end + expired_end",
         f"{FAULTS}::test_what_is_rejected_for_its_time_is_sent_again_with_a_time_of_upload",
     ),
     Mutation(
         "The time of upload is not saved before the first put",
-        "services/shipping/resume.py",
+        "Resumption.under_way",
         "owner=owner, upload_ms=upload_ms)",
         "owner=owner)",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(
         "A saved time of upload is later than that of what is under way",
-        "services/shipping/in_flight.py",
+        "InFlight.upload_from_ms",
         "            return self._pending[0].upload_from_ms\n",
         "            return self._next_upload_ms\n",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(
         "After a takeover the same times of upload are given out again",
-        "services/shipping/takeover.py",
+        "Takeover._settled",
         "max(upload_from_ms, doubt.newest_upload_ms + 1)",
         "upload_from_ms",
         f"{KILLS}::test_equal_old_lines_count_each_over_two_kills",
     ),
     Mutation(
         "A gap is forgotten as soon as it is reported",
-        "services/shipping/iteration.py",
+        "Iteration._followed",
         "return replace(followed, gap_since=followed.quiet_since)",
         "return followed",
         "tests/unit/test_latest.py::"
@@ -196,124 +215,178 @@ MUTATIONS = (
     ),
     Mutation(
         "A failed iteration forgets what is known of a gap",
-        "services/shipping/iteration.py",
+        "Iteration._keep",
         "self._trail or latest.trail()",
         "self._trail or Trail()",
         "tests/unit/test_latest.py::test_an_iteration_that_fails_does_not_make_a_gap_new",
     ),
     Mutation(
         "Failed iterations leave the daemon healthy",
-        "services/daemon/rounds.py",
+        "Rounds._run",
         "0 if is_good else self._failures[name] + 1",
         "0",
         "tests/process/test_rounds.py::test_failures_in_a_row_are_counted_for_each_source",
     ),
     Mutation(
         "A source that is under way keeps the others waiting for their hour",
-        "services/daemon/rounds.py",
+        "Rounds.run",
         "if source.name in self._under_way:",
         "if self._under_way:",
         "tests/process/test_hours.py::test_a_source_that_is_throttled_for_hours_costs_no_other_an_hour",
     ),
     Mutation(
         "Two iterations of a source overlap",
-        "services/daemon/rounds.py",
+        "Rounds.run",
         "if source.name in self._under_way:",
         "if False:",
         "tests/process/test_daemon.py::test_iterations_never_overlap_and_a_missed_slot_loses_nothing",
     ),
     Mutation(
         "There is no late window",
-        "utils/state/coverage.py",
+        "LATE_WINDOW_MS",
         "LATE_WINDOW_MS = 24 * 60 * 60 * 1000",
         "LATE_WINDOW_MS = 0",
         f"{STORAGE}::test_an_object_that_appears_up_to_a_day_behind_the_newest_is_found",
     ),
     Mutation(
         "The ETag is not compared",
-        "services/aws/get_request.py",
+        "GetClient.get",
         '"If-Match": f\'"{log_object.etag}"\', ',
         "",
         "tests/unit/test_get_client.py::test_an_object_that_was_replaced_is_refused",
     ),
     Mutation(
         "A body that broke is read from its beginning",
-        "services/shipping/object_reader.py",
+        "ObjectReader._body",
         "self._client.get(log_object, offset)",
         "self._client.get(log_object, 0)",
         f"{STORAGE}::test_a_body_that_breaks_is_resumed",
     ),
     Mutation(
         "The owner is not checked at a save",
-        "services/output/checkpoints.py",
+        "CheckpointStore.save",
         "if self._current_etag() != self._etag:",
         "if False:",
         f"{STORAGE}::test_a_daemon_that_finds_another_owner_at_a_save_stops",
     ),
     Mutation(
         "A takeover does not see that the other daemon is alive",
-        "services/shipping/takeover.py",
+        "await_owner",
         "if again is None or again.checksum != found.checksum:",
         "if again is None:",
         f"{STORAGE}::test_a_newcomer_stops_when_the_other_daemon_is_at_work",
     ),
     Mutation(
         "A change by hand of the checkpoint is not noticed",
-        "utils/state/checkpoint.py",
+        "decode_checkpoint",
         "if checkpoint.checksum != sha256(_without_checksum(checkpoint)).hexdigest():",
         "if False:",
         f"{STORAGE}::test_a_checkpoint_that_can_not_be_trusted_stops_the_source",
     ),
     Mutation(
         "This machine's clock decides in place of the store's",
-        "services/shipping/due.py",
+        "DueObjects.outset",
         "now_ms = start.now_ms if top.store_ms is None else top.store_ms",
         "now_ms = start.now_ms",
         f"{TIME}::test_this_machines_clock_is_hours_or_days_off",
     ),
     Mutation(
         "A new kind of replica forgets what the kinds before have shipped",
-        "services/shipping/due.py",
+        "DueObjects._is_due",
         "return is_own and not outset.predecessors.have_shipped(listed)",
         "return is_own",
         f"{SHARDS}::test_killed_in_any_order_while_the_number_changes",
     ),
     Mutation(
         "What a replica of another kind had begun is left as it is",
-        "services/shipping/succession.py",
+        "Handover._end",
         "if found.running or found.open:",
         "if False:",
         f"{SHARDS}::test_what_a_dead_replica_had_begun_is_settled_in_its_own_stream",
     ),
     Mutation(
         "A replica of another kind is not watched before it is taken for dead",
-        "services/shipping/succession.py",
+        "Handover._ship_begun",
         "            await_owner(due.store, found, wait_seconds, self._shared.stop)\n",
         "            pass\n",
         f"{SHARDS}::test_a_replica_at_work_is_waited_for",
     ),
     Mutation(
         "A daemon goes on after another kind has taken over",
-        "services/shipping/succession.py",
+        "Handover.open",
         "if ended_ms > outset.now_ms + _STORE_STEP_MS - start.process_ago_ms:",
         "if False:",
         f"{SHARDS}::test_a_daemon_of_the_number_before_stops",
     ),
     Mutation(
         "Coverage of lasthour begins anew with another number of replicas",
-        "services/shipping/due.py",
+        "DueObjects._since_ms",
         "return min([now_ms - start.lasthour_ago_ms, *began])",
         "return now_ms - start.lasthour_ago_ms",
         f"{SHARDS}::test_coverage_of_lasthour_begins_where_it_did",
     ),
     Mutation(
         "A source may take all threads that put",
-        "services/threads/put_pool.py",
+        "PutPool._ready",
         "free > kept",
         "free > 0",
         "tests/unit/test_put_pool.py::test_sources_that_hang_leave_threads_to_the_others",
     ),
 )
+
+
+def places(mutation: Mutation, program: Path = REPOSITORY) -> list[Definition]:
+    """Returns the definitions that a mutation fits; it is to fit one."""
+    return [
+        definition
+        for definition in definitions(program, mutation.search)
+        if f".{definition.name}".endswith(f".{mutation.name}")
+        and "".join(_lines(definition)[definition.begin : definition.end]).count(mutation.search)
+        == 1
+    ]
+
+
+def definitions(program: Path, search: str) -> Iterator[Definition]:
+    """Yields the definitions of the modules where a text is."""
+    paths = [*program.glob("services/**/*.py"), *program.glob("utils/**/*.py")]
+    for path in [program / "engine.py", *paths]:
+        text = path.read_text()
+        if search in text:
+            module = ".".join(path.relative_to(program).with_suffix("").parts)
+            yield from _within(ast.parse(text), Definition(module, path, 0, 0))
+
+
+def _within(node: ast.AST, outer: Definition) -> Iterator[Definition]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                pass
+            case _:
+                continue
+        assert isinstance(child, ast.stmt)
+        end = child.end_lineno or child.lineno
+        definition = Definition(f"{outer.name}.{name}", outer.path, child.lineno - 1, end)
+        yield definition
+        yield from _within(child, definition)
+
+
+def _lines(definition: Definition) -> list[str]:
+    return definition.path.read_text().splitlines(keepends=True)
+
+
+def break_in(mutation: Mutation, program: Path) -> Path:
+    """Breaks a program; returns the module that is changed.
+
+    Raises:
+        ValueError: the mutation fits nothing, or more than one definition.
+    """
+    (place,) = places(mutation, program)
+    lines = _lines(place)
+    source = "".join(lines[place.begin : place.end]).replace(mutation.search, mutation.replacement)
+    place.path.write_text("".join([*lines[: place.begin], source, *lines[place.end :]]))
+    return place.path
 
 
 class Tree:
@@ -335,13 +408,13 @@ class Tree:
 
     def status_with(self, mutation: Mutation) -> int:
         """Returns pytest's exit status for the mutation's test on the broken program."""
-        path = self._directory / mutation.path
-        content = path.read_text()
-        path.write_text(content.replace(mutation.search, mutation.replacement))
+        (place,) = places(mutation, self._directory)
+        content = place.path.read_text()
+        break_in(mutation, self._directory)
         try:
             return self.status_of([mutation.test])
         finally:
-            path.write_text(content)
+            place.path.write_text(content)
 
     def status_of(self, tests: Sequence[str]) -> int:
         """Returns pytest's exit status for tests."""
@@ -352,11 +425,15 @@ class Tree:
         ).returncode
 
 
-def rows() -> Iterator[str]:
-    """Yields the rows of the document's table."""
-    for mutation in MUTATIONS:
-        path, _, name = mutation.test.partition("::")
-        yield f"| {mutation.title} | `{mutation.path}` | `{path}` | `{name}` |"
+def table() -> str:
+    """Returns the document's table."""
+    rows = [
+        f"| {mutation.title} | `{mutation.name}` | `{path}` | `{test}` |"
+        for mutation in MUTATIONS
+        for path, _, test in [mutation.test.partition("::")]
+    ]
+    head = ["| what is broken | where | tests | the test that turns red |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def main() -> int:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import mutations
 from tests.documents import rooms
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"structure": rooms.structure},
     "documentation/contributing.md": {"picture": rooms.picture, "modules": rooms.contents},
+    "documentation/mutations.md": {"mutations": mutations.table},
 }
 
 
