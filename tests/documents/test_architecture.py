@@ -5,12 +5,11 @@ without a server, a network or a clock.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import pytest
+from tests.documents.rooms import ROOT, deepest, doors, rooms, tree_of
 
-ROOT = Path(__file__).parents[2]
 MODULES = sorted([ROOT / "engine.py", *ROOT.glob("services/**/*.py"), *ROOT.glob("utils/**/*.py")])
 
 # What a pure module may import; of a module that can do more, the names are given.
@@ -55,6 +54,70 @@ AWS = (
     "types_boto3_cloudwatch",
 )
 
+# Which room may import from which. A new door is a decision: is it the right room?
+DOORS: dict[str, set[str]] = {
+    "engine": {
+        "services/commands",
+        "services/daemon",
+        "services/output",
+        "services/threads",
+        "utils",
+        "utils/config",
+    },
+    "services": {
+        "services/aws",
+        "services/shipping",
+        "services/threads",
+        "utils",
+        "utils/config",
+        "utils/lines",
+    },
+    "services/aws": {"services/threads", "utils", "utils/config"},
+    "services/commands": {
+        "services",
+        "services/aws",
+        "services/output",
+        "services/shipping",
+        "services/threads",
+        "utils",
+        "utils/config",
+        "utils/lines",
+        "utils/report",
+        "utils/state",
+    },
+    "services/daemon": {
+        "services/aws",
+        "services/output",
+        "services/shipping",
+        "services/threads",
+        "utils",
+        "utils/config",
+        "utils/report",
+        "utils/state",
+    },
+    "services/output": {"services/aws", "utils", "utils/config", "utils/report", "utils/state"},
+    "services/shipping": {
+        "services",
+        "services/aws",
+        "services/output",
+        "services/threads",
+        "utils",
+        "utils/config",
+        "utils/lines",
+        "utils/report",
+        "utils/state",
+    },
+    "services/threads": {"utils", "utils/lines"},
+    "utils": set(),
+    "utils/config": {"utils", "utils/state"},
+    "utils/lines": {"utils"},
+    "utils/report": {"utils", "utils/config", "utils/lines"},
+    "utils/state": {"utils", "utils/config", "utils/lines"},
+}
+# The longest way from engine.py through the imports, both ends counted. It is to be 9.
+MOST_IMPORTS_DEEP = 18
+MOST_FILES = 13
+
 
 def name_of(module: Path) -> str:
     return module.relative_to(ROOT).as_posix()
@@ -62,10 +125,6 @@ def name_of(module: Path) -> str:
 
 def layer_of(module: Path) -> str:
     return name_of(module).partition("/")[0]
-
-
-def tree_of(module: Path) -> ast.Module:
-    return ast.parse(module.read_text("utf-8"))
 
 
 def imports_of(module: Path) -> set[str]:
@@ -109,21 +168,30 @@ def test_all_layers_are_looked_at() -> None:
     assert len(of_layers("services")) > 10
 
 
-@pytest.mark.parametrize("module", of_layers("utils"), ids=name_of)
-def test_utils_import_only_what_is_pure(module: Path) -> None:
-    names = imports_of(module)
-    assert [name for name in sorted(names) if not any(is_within(name, one) for one in PURE)] == []
+def offenders(modules: list[Path], faults: Callable[[Path], Iterable[str]]) -> dict[str, list[str]]:
+    """Returns what is wrong with each module that is at fault."""
+    found = {name_of(module): sorted(faults(module)) for module in modules}
+    return {name: faults_of_it for name, faults_of_it in found.items() if faults_of_it}
 
 
-@pytest.mark.parametrize("module", of_layers("utils"), ids=name_of)
-def test_utils_call_nothing_that_reads_or_writes(module: Path) -> None:
-    calls = [node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
-    assert {call.id for call in calls if isinstance(call, ast.Name)} & IMPURE_FUNCTIONS == set()
+def test_utils_import_only_what_is_pure() -> None:
+    def impure(module: Path) -> list[str]:
+        names = imports_of(module)
+        return [name for name in names if not any(is_within(name, one) for one in PURE)]
+
+    assert offenders(of_layers("utils"), impure) == {}
 
 
-@pytest.mark.parametrize("module", of_layers("services", "utils"), ids=name_of)
-def test_only_programs_read_the_clock(module: Path) -> None:
-    assert name_of(module) in READ_THE_CLOCK or list(clock_reads(module)) == []
+def test_utils_call_nothing_that_reads_or_writes() -> None:
+    def impure(module: Path) -> set[str]:
+        calls = [node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
+        return {call.id for call in calls if isinstance(call, ast.Name)} & IMPURE_FUNCTIONS
+
+    assert offenders(of_layers("utils"), impure) == {}
+
+
+def test_only_programs_read_the_clock() -> None:
+    assert offenders(of_layers("services", "utils"), clock_reads).keys() <= READ_THE_CLOCK
 
 
 def test_the_engine_reads_the_clock() -> None:
@@ -133,14 +201,14 @@ def test_the_engine_reads_the_clock() -> None:
     assert "datetime.now" in found
 
 
-@pytest.mark.parametrize("module", of_layers("engine.py", "utils"), ids=name_of)
-def test_only_services_import_boto3(module: Path) -> None:
-    assert imports_from(module, *AWS) == []
+def test_only_services_import_boto3() -> None:
+    layers = of_layers("engine.py", "utils")
+    assert offenders(layers, lambda module: imports_from(module, *AWS)) == {}
 
 
-@pytest.mark.parametrize("module", of_layers("services", "utils"), ids=name_of)
-def test_only_the_engine_imports_schedule(module: Path) -> None:
-    assert imports_from(module, "schedule") == []
+def test_only_the_engine_imports_schedule() -> None:
+    layers = of_layers("services", "utils")
+    assert offenders(layers, lambda module: imports_from(module, "schedule")) == {}
 
 
 def test_what_is_to_be_imported_in_one_place_is_imported_there() -> None:
@@ -149,14 +217,28 @@ def test_what_is_to_be_imported_in_one_place_is_imported_there() -> None:
     assert imports_from(ROOT / "services" / "aws" / "boto3_session.py", "boto3")
 
 
-@pytest.mark.parametrize(
-    ("layer", "above"),
-    [
-        ("utils", ("services", "engine", "tests")),
-        ("services", ("engine", "tests")),
-        ("engine.py", ("tests",)),
-    ],
-)
-def test_no_layer_imports_from_one_above(layer: str, above: tuple[str, ...]) -> None:
-    found = {name_of(module): imports_from(module, *above) for module in of_layers(layer)}
-    assert {module: names for module, names in found.items() if names} == {}
+def test_no_layer_imports_from_one_above() -> None:
+    above = {"utils": ("services", "engine", "tests"), "services": ("engine", "tests")}
+    for layer, forbidden in {**above, "engine.py": ("tests",)}.items():
+        names = offenders(of_layers(layer), lambda one, to=forbidden: imports_from(one, *to))  # type: ignore[misc]
+        assert names == {}
+
+
+# --- Rooms ---------------------------------------------------------------------------------------
+
+
+def test_a_room_imports_only_from_those_that_it_may() -> None:
+    """A door that nobody uses is shut again: take it out of the table."""
+    used = {room: sorted(imported) for room, imported in doors().items()}
+    assert used == {room: sorted(allowed) for room, allowed in DOORS.items()}
+
+
+def test_no_chain_of_imports_is_too_long() -> None:
+    """To read the engine, nobody has to read through more than so many modules in a row."""
+    chain = deepest("engine")
+    assert len(chain) <= MOST_IMPORTS_DEEP, " > ".join(chain)
+
+
+def test_no_room_is_too_full() -> None:
+    files = {room: len(modules) for room, modules in rooms().items()}
+    assert {room: number for room, number in files.items() if number > MOST_FILES} == {}
