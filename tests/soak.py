@@ -1,8 +1,9 @@
 """Kills the program some hundred times, with faults on all sides, and says what it came to.
 
-    python -m tests.soak --kills 500
+    python -m tests.soak --kills 500 --wrong-answers 500
 
-Rounds with fresh buckets and a fresh log group run side by side until there were enough kills.
+Rounds with fresh buckets and a fresh log group run side by side until there were enough kills. Then
+come rounds in each of which one answer is wrong, one after the other.
 """
 
 import argparse
@@ -16,13 +17,16 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.kill_rounds import PROBABILITIES, KillRound, Plan, Result
+from tests.servers.installation import BUCKET, OUTPUT_BUCKET
 from tests.servers.seaweedfs import SeaweedFS
+from tests.wrong_answers import Round, Trial
 
 # Most of a round is waiting, so that several take hardly longer than one.
 SIDE_BY_SIDE = 3
 KILLS_A_ROUND = 10
 # No round begins after this.
 LONGEST_SECONDS = 40 * 60
+TELL_EVERY_ROUNDS = 25
 # settle_seconds, visible_after_ms, lines of an object and batch_size, in turn.
 KINDS = ((1, 500, 300, 50), (1, 500, 300, 100), (1, 500, 1500, 250), (3, 2000, 300, 50))
 
@@ -96,6 +100,43 @@ class Soak:
         )
 
 
+class WrongAnswers:
+    """Rounds in each of which one answer is wrong, on one S3 server.
+
+    `told` are those in which the program came to ask for it, `wrong` those that went wrong.
+
+    Args:
+        directory: an existing one, for the configuration.
+        lyve_cloud: a running server.
+        seeds: one of each round.
+    """
+
+    def __init__(self, directory: Path, lyve_cloud: SeaweedFS, seeds: range) -> None:
+        self._directory = directory
+        self._lyve_cloud = lyve_cloud
+        self._seeds = seeds
+        self.told = 0
+        self.wrong = 0
+
+    def run(self) -> None:
+        """Runs the rounds, and says which went wrong."""
+        for name in (BUCKET, OUTPUT_BUCKET):
+            self._lyve_cloud.client().create_bucket(Bucket=name)
+        with Trial(self._directory, self._lyve_cloud) as trial:
+            for rounds, seed in enumerate(self._seeds, start=1):
+                self._run_round(Round(trial, seed))
+                if rounds % TELL_EVERY_ROUNDS == 0 or rounds == len(self._seeds):
+                    _say(f"{rounds} wrong answers, {self.told} told, {self.wrong} went wrong")
+
+    def _run_round(self, one: Round) -> None:
+        try:
+            self.told += one.run()
+        except AssertionError as exc:
+            self.told += 1
+            self.wrong += 1
+            _say(str(exc))
+
+
 def table_of(soak: Soak, total: Result) -> Iterator[tuple[str, int]]:
     """Yields the rows of the last table."""
     for (settle_seconds, visible_after_ms), result in sorted(soak.results.items()):
@@ -119,16 +160,24 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(description="Kills the program again and again.")
     parser.add_argument("--kills", type=int, default=500, help="how many, 500 by default")
-    kills = parser.parse_args(arguments).kills
+    help_ = "rounds with one, 500 by default"
+    parser.add_argument("--wrong-answers", type=int, default=500, help=help_)
+    parser.add_argument("--first-seed", type=int, default=1, help="of the wrong answers")
+    options = parser.parse_args(arguments)
+    seeds = range(options.first_seed, options.first_seed + options.wrong_answers)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with SeaweedFS(directory) as lyve_cloud:
-            soak = Soak(directory, lyve_cloud, kills)
-            total = soak.run()
+            soak = Soak(directory, lyve_cloud, options.kills)
+            total = soak.run() if options.kills else Result()
+            answers = WrongAnswers(directory, lyve_cloud, seeds)
+            answers.run()
     for title, figure in table_of(soak, total):
         _say(f"{title:<62} {figure:>9,}")
-    is_good = total.kills.total() >= kills and not (total.lost or total.doubled)
-    return 0 if is_good else 1
+    _say(f"{'wrong answers':<62} {answers.told:>9,}")
+    _say(f"{'wrong answers that lost, doubled or hid something':<62} {answers.wrong:>9,}")
+    is_good = total.kills.total() >= options.kills and not (total.lost or total.doubled)
+    return 0 if is_good and not answers.wrong else 1
 
 
 def _say(text: str) -> None:
