@@ -8,7 +8,7 @@ import io
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, redirect_stderr
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +51,8 @@ NOT_UTF8 = b"\xff\xfe is no text"
 DAY = timedelta(days=1)
 FOLDERS_OF_OLD = ("", "April-2024/", "a b/")
 FOLDERS = ("", "June-2024/x/", "May-2024/")
+# The number of the object with a line for the quarantine: it is not shipped before the lie.
+REFUSED_IN = 7
 _LARGE_BYTES = 260_000
 
 
@@ -162,38 +164,39 @@ class Trial:
 class Fault(NamedTuple):
     """One answer that is wrong: the one to the request of a kind with a number.
 
-    `name` says what is answered; `is_plausible`, that it can't be told from a true one when it
-    comes, as it was true: what it hides is found by the next iteration.
+    `name` says what is answered; `is_later`, that an iteration is over by then; `is_plausible`,
+    that it can't be told from a true one when it comes, as it was true: what it hides is found by
+    the next iteration.
     """
 
     kind: str
     number: int
     name: str
     lie: Lie
-    is_plausible: bool = False
+    is_later: bool
+    is_plausible: bool
 
     def __str__(self) -> str:
         return f"{self.kind} no. {self.number} answered by {self.name}"
 
 
-Saying = Callable[[random.Random], Fault]
 # The kinds of requests to the store and to CloudWatch, and the highest number that is lied to.
 STORE = {
     "list top": 1,
-    "list folder": 4,
+    "list folder": 2,
     "list output": 1,
-    "GET object": 8,
+    "GET object": 6,
     "HEAD object": 1,
     "GET checkpoint": 1,
-    "HEAD checkpoint": 4,
-    "PUT checkpoint": 4,
+    "HEAD checkpoint": 3,
+    "PUT checkpoint": 3,
     "GET latest": 1,
     "PUT latest": 1,
     "PUT status": 1,
     "PUT quarantine": 1,
 }
 LOGS = {
-    "PutLogEvents": 8,
+    "PutLogEvents": 5,
     "GetLogEvents": 1,
     "CreateLogStream": 1,
     "DescribeLogGroups": 1,
@@ -209,6 +212,8 @@ CHECKABLE = {"GET object", "GET checkpoint", "PUT checkpoint", "HEAD checkpoint"
 # The service has no checksum or number for these, so an older one, said once more, can't be told;
 # `settle_seconds` stands for what is stored and can't be read yet.
 WITHOUT_OLDER = {"GetLogEvents"}
+# It is asked for where no checkpoint is found.
+AT_FIRST = {"list output"}
 STATUSES = range(200, 600)
 
 
@@ -231,10 +236,9 @@ def fault_of(seed: int) -> Fault:
     }
     if kind not in CHECKABLE:
         del named["itself, with a bit turned"]
-    if kind in WITHOUT_OLDER:
+    is_later = kind not in AT_FIRST and rng.random() < 0.7
+    if kind in WITHOUT_OLDER or not is_later:
         del named["an older one"]
-    if kind in LOGS:
-        del named["that of another"]
     name = rng.choice(list(named))
     lie = named[name]
     if lie is None:
@@ -243,7 +247,7 @@ def fault_of(seed: int) -> Fault:
         lie = instead(page(status, body), is_forwarded)
     is_plausible = name == "an older one" and kind.startswith("list")
     carried_out = "carried out" if is_forwarded else "not carried out"
-    return Fault(kind, number, f"{name} ({carried_out})", lie, is_plausible)
+    return Fault(kind, number, f"{name} ({carried_out})", lie, is_later, is_plausible)
 
 
 class Round:
@@ -260,8 +264,8 @@ class Round:
         self._random = random.Random(seed)
         self._said: list[str] = []
         self._objects = 0
-        self._is_refused = seed % 3 == 0
         self.fault = fault_of(seed)
+        self._is_refused = seed % 3 == 0 or self.fault.kind == "PUT quarantine"
 
     def run(self) -> bool:
         """Runs the round; returns if the lie was told.
@@ -275,8 +279,7 @@ class Round:
         # Folders in which nothing is new are not listed at each iteration.
         self._fill(FOLDERS_OF_OLD, [now - self._random.uniform(2, 40) * DAY for _ in range(4)])
         self._fill(FOLDERS[-1:], [now - 0.9 * DAY])
-        # With a checkpoint and earlier answers, or without any.
-        if fault.name.startswith("an older") or self._random.random() < 0.6:
+        if fault.is_later:
             outcome = self._iterate()
             self._expect(outcome.exit_status == 0, "failed before anything was wrong")
         self._fill(FOLDERS, [now - self._random.uniform(0, 0.8) * DAY for _ in range(6)])
@@ -346,7 +349,7 @@ class Round:
             folder = self._random.choice(folders)
             size = _LARGE_BYTES if number < 2 else self._random.choice([0, 200, 3000])
             lines = self._lines(date, self._random.randint(1, 16), size)
-            if self._is_refused and self._objects == 3:
+            if self._is_refused and self._objects == REFUSED_IN:
                 lines.insert(1, NOT_UTF8)
             self._trial.put(f"{folder}S3-{self._objects:02}.{ending}", lines, date)
 

@@ -4,7 +4,7 @@ It stands in front of an S3 server or of the stand-in for CloudWatch Logs. Gatew
 proxies give such answers: an empty page, an answer to somebody else, a part, an older one.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from email.message import Message
 from http.client import HTTPConnection, responses
@@ -20,7 +20,7 @@ MOST_REQUESTS = 20_000
 # No request takes this long, unless something hangs.
 TIMEOUT_SECONDS = 30
 HTML = b"<!DOCTYPE html>\n<html><head><title>502</title></head>\n<body>Bad gateway</body></html>\n"
-_EARLIER_OF_A_KIND = 24
+_EARLIER = 100
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding"}
 _OUTPUT_OBJECTS = {
     "integration-state/": "checkpoint",
@@ -59,11 +59,19 @@ class Answer(NamedTuple):
         return self._replace(body=body).with_header("Content-Length", str(len(body)))
 
 
-class Exchange(NamedTuple):
-    """A request, the way to its true answer, and the true answers of its kind up to now.
+class Earlier(NamedTuple):
+    """A true answer of before, and the request that it is the answer to."""
 
-    `target` is the path with its query, for CloudWatch the operation; `earlier` are targets and
-    answers, the oldest first.
+    kind: str
+    method: str
+    target: str
+    answer: Answer
+
+
+class Exchange(NamedTuple):
+    """A request, the way to its true answer, and the true answers up to now, the oldest first.
+
+    `target` is the path with its query, for CloudWatch the operation.
     """
 
     kind: str
@@ -72,7 +80,7 @@ class Exchange(NamedTuple):
     headers: Message
     body: bytes
     send: Callable[[], Answer]
-    earlier: Sequence[tuple[str, Answer]]
+    earlier: Sequence[Earlier]
 
 
 class NothingToTellError(Exception):
@@ -146,9 +154,7 @@ class LyingProxy:
         """Begins anew: no lies, nothing told, no earlier answers."""
         with self._lock:
             self._plans: list[_Plan] = []
-            self._earlier: dict[str, deque[tuple[str, Answer]]] = defaultdict(
-                lambda: deque(maxlen=_EARLIER_OF_A_KIND)
-            )
+            self._earlier: deque[Earlier] = deque(maxlen=_EARLIER)
             self.asked: Counter[str] = Counter()
             self.told: list[str] = []
 
@@ -177,7 +183,7 @@ class LyingProxy:
             if self.asked.total() > MOST_REQUESTS:
                 return None, False
             plans = [plan for plan in self._plans if plan.is_now(exchange.kind, exchange.target)]
-            earlier = list(self._earlier[exchange.kind])
+            earlier = list(self._earlier)
         for plan in plans:
             try:
                 answer = plan.lie(exchange._replace(earlier=earlier))
@@ -188,7 +194,8 @@ class LyingProxy:
             return answer, False
         answer = exchange.send()
         with self._lock:
-            self._earlier[exchange.kind].append((exchange.target, answer))
+            kind, method, target, *_ = exchange
+            self._earlier.append(Earlier(kind, method, target, answer))
         return answer, True
 
     def send(self, method: str, target: str, headers: Message, body: bytes) -> Answer:
@@ -347,7 +354,8 @@ def older(is_forwarded: bool = False) -> Lie:
     """
 
     def lie(exchange: Exchange) -> Answer:
-        found = [answer for target, answer in exchange.earlier if target == exchange.target]
+        asked = (exchange.method, exchange.target)
+        found = [one.answer for one in exchange.earlier if (one.method, one.target) == asked]
         if not found:
             raise NothingToTellError
         if is_forwarded:
@@ -358,18 +366,20 @@ def older(is_forwarded: bool = False) -> Lie:
 
 
 def of_another(is_forwarded: bool = False) -> Lie:
-    """Answers what another request of the kind was answered.
+    """Answers what another request was answered, one of the kind if there was any.
 
     Args:
         is_forwarded: whether the service carries the request out.
     """
 
     def lie(exchange: Exchange) -> Answer:
-        found = [answer for target, answer in exchange.earlier if target != exchange.target]
+        others = [one for one in exchange.earlier if one.target != exchange.target]
+        found = [one for one in others if one.kind == exchange.kind]
+        found = found or [one for one in others if one.method == exchange.method]
         if not found:
             raise NothingToTellError
         if is_forwarded:
             exchange.send()
-        return found[-1]
+        return found[-1].answer
 
     return lie
