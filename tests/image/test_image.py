@@ -45,7 +45,7 @@ KEY = "May-2024/S3-a.gz"
 SECRETS = {"LYVE_SECRET": SeaweedFS.secret_key, "AWS_SECRET": SECRET_KEY}
 DOCUMENT = REPOSITORY / "documentation" / "image.md"
 COMPOSE_FILE = REPOSITORY / "documentation" / "compose.yaml"
-CLOCKED_ENGINE = REPOSITORY / "tests" / "clocked_engine.py"
+CLOCKED_ENGINE = REPOSITORY / "tests" / "servers" / "clocked_engine.py"
 QUICK_CHECKS = ("--health-interval", "1s", "--health-retries", "1", "--health-start-period", "1ms")
 SERVERS = ("LYVE_ENDPOINT", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "NO_PROXY")
 
@@ -305,11 +305,11 @@ def clocked(
     options = [
         *QUICK_CHECKS,
         *("--volume", f"{directory}:{directory}:ro"),
-        *("--volume", f"{CLOCKED_ENGINE}:/app/tests/clocked_engine.py:ro"),
+        *("--volume", f"{CLOCKED_ENGINE}:/app/tests/servers/clocked_engine.py:ro"),
         *("--entrypoint", "python"),
         *replaced,
     ]
-    return containers.start("/app/tests/clocked_engine.py", options=options)
+    return containers.start("/app/tests/servers/clocked_engine.py", options=options)
 
 
 def test_it_is_unhealthy_when_the_last_three_iterations_failed_and_well_after_a_good_one(
