@@ -184,7 +184,7 @@ class LyveCheck:
             return _checkpoint_fault(exc)
         if found is None:
             return passed("there is none yet: mode says where to begin")
-        check_identity(found, self._source.identity, store.name)
+        check_identity(found, self._source.identity, store.name, self._source.lyve.endpoint_url)
         if found.running:
             return passed("for this source; an iteration is under way, or was not finished")
         return passed("for this source")

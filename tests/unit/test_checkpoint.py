@@ -37,6 +37,7 @@ from utils.state.progress import Progress
 NOW_MS = 1_709_208_000_000
 
 NAME = "output/integration-state/audit-S3.json"
+ENDPOINT = "https://s3.us-west-1.lyvecloud.seagate.com"
 IDENTITY = SourceIdentity("audit", "S3", "eu-central-1", "/lyve/audit", "lyve-cloud/audit/S3")
 
 PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
@@ -238,10 +239,26 @@ def test_fewer_objects_are_open_where_their_keys_are_long(filler: str, named: in
 def test_a_checkpoint_for_something_else_is_refused(field: str) -> None:
     other = replace(IDENTITY, **{field: "another"})
     with pytest.raises(CheckpointError) as caught:
-        check_identity(small(), other, NAME)
-    assert caught.value.detail == f"{field} was {getattr(IDENTITY, field)!r}, is 'another'"
-    assert "config.json" in caught.value.hint
+        check_identity(shipped(), other, NAME, ENDPOINT)
+    setting = "AWS_REGION" if field == "aws_region" else field
+    assert caught.value.detail == f"{setting} was {getattr(IDENTITY, field)!r}, is 'another'"
+    assert f"Set {setting} back" in caught.value.hint
+
+
+@pytest.mark.parametrize("field", SourceIdentity.__struct_fields__)
+def test_a_checkpoint_behind_which_nothing_was_put_follows_the_configuration(field: str) -> None:
+    other = replace(IDENTITY, **{field: "another"})
+    first = Checkpoint(IDENTITY, "owner", CoverageState(5), running=True, saves=3)
+    assert check_identity(first, other, NAME, ENDPOINT) == replace(first, source=other)
+    begun = replace(first, open=[Position(LogObject(1, "S3-a", "", 9))])
+    with pytest.raises(CheckpointError):
+        check_identity(begun, other, NAME, ENDPOINT)
+
+
+def shipped() -> Checkpoint:
+    return Checkpoint(IDENTITY, "owner", CoverageState(5, covered=[(5, 9)]))
 
 
 def test_a_checkpoint_for_the_same_is_accepted() -> None:
-    check_identity(small(), msgspec.convert(msgspec.to_builtins(IDENTITY), SourceIdentity), NAME)
+    same = msgspec.convert(msgspec.to_builtins(IDENTITY), SourceIdentity)
+    assert check_identity(small(), same, NAME, ENDPOINT) == small()

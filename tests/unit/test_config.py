@@ -253,7 +253,7 @@ def test_a_wrong_document_is_one_problem(document: bytes, expected: str) -> None
     assert problem(document).startswith(expected)
 
 
-SEVERAL = [
+SEVERAL_TYPES = [
     ("S3,IAM", '["S3", "IAM"]'),
     ("S3/IAM/Console", '["S3", "IAM", "Console"]'),
     ("iam and s3", '["IAM", "S3"]'),
@@ -261,7 +261,7 @@ SEVERAL = [
 ]
 
 
-@pytest.mark.parametrize(("written", "meant"), SEVERAL)
+@pytest.mark.parametrize(("written", "meant"), SEVERAL_TYPES)
 def test_several_types_in_one_text_are_a_list_and_the_advice_is_right(
     written: object, meant: str
 ) -> None:
@@ -882,8 +882,8 @@ VALUES = st.recursive(
 SOME_KEYS = st.dictionaries(KEYS, VALUES, max_size=2)
 NEARLY_RIGHT = SOME_KEYS.map(lambda keys: {**DOCUMENT, **keys})
 NAMED = SOME_KEYS.map(lambda keys: {"name": "a", "bucket_name": "audit", **keys})
-SEVERAL = st.lists(NAMED | VALUES, max_size=3).map(lambda sources: {**SHARED, "sources": sources})
-DOCUMENTS = st.binary(max_size=30) | (VALUES | NEARLY_RIGHT | SEVERAL).map(
+SEVERAL_TYPES = st.lists(NAMED | VALUES, max_size=3).map(lambda sources: {**SHARED, "sources": sources})
+DOCUMENTS = st.binary(max_size=30) | (VALUES | NEARLY_RIGHT | SEVERAL_TYPES).map(
     lambda value: json.dumps(value).encode()
 )
 NAMES = st.sampled_from([*VARIABLES, "LYVE_ACESS", "AWS_SECRETT", "A_LYVE_ACCESS", "lyve_region"])

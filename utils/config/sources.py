@@ -97,10 +97,10 @@ def _days_to_come(entries: Iterable[Entry], file: str, today: date) -> Iterator[
     for where, mode in written:
         day = day_of(str(mode))
         if day and day > today:
-            what = f"is {found(mode)}, which is still to come"
+            message = f"{where}: mode is {found(mode)}, which is still to come"
             detail = f"today is {today:%d/%m/%Y} in UTC; allowed: {RULES['mode'].allowed}"
             hint = "Write the day from which you want the logs, or lasthour to begin now"
-            yield ForwarderError(f"{where}: mode {what}", detail, hint)
+            yield ForwarderError(message, detail, hint)
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:

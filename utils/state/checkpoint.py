@@ -160,7 +160,9 @@ def _moving_away(name: str, endpoint_url: str) -> str:
     bucket, _, key = name.partition("/")
     source = key.removeprefix("integration-state/").removesuffix(".json").replace("/", "-")
     objects = f"s3://{name}", f"s3://{bucket}/integration-logs/latest-{source}.json"
-    return " && ".join(f"aws s3 mv {one} {one}.old --endpoint-url {endpoint_url}" for one in objects)
+    return " && ".join(
+        f"aws s3 mv {one} {one}.old --endpoint-url {endpoint_url}" for one in objects
+    )
 
 
 def _without_checksum(checkpoint: Checkpoint) -> bytes:

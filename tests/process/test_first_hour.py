@@ -1,0 +1,113 @@
+"""What an operator meets first: each message's advice is followed here, and works."""
+
+import re
+import shlex
+
+import boto3
+import pytest
+
+from tests.servers.installation import (
+    AWS_REGION,
+    BUCKET,
+    LOG_GROUP,
+    OUTPUT_BUCKET,
+    Installation,
+)
+from tests.world.audit_events import gzip_lines
+
+EVENTS = [b'{"number": %d}' % number for number in range(5)]
+STATE = f"s3://{OUTPUT_BUCKET}/integration-state/{BUCKET}-S3.json"
+LATEST = f"s3://{OUTPUT_BUCKET}/integration-logs/latest-{BUCKET}-S3.json"
+
+
+# A checkpoint that is for something else.
+
+
+@pytest.mark.parametrize("has_objects", [True, False])
+def test_a_wrong_log_group_can_be_corrected_after_a_first_start(
+    installation: Installation, *, has_objects: bool
+) -> None:
+    """The message asks for the correction: it must not end in another error."""
+    if has_objects:
+        installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.configuration["log_group"] = "lyve-cloud-adit-logs"
+    first = installation.once()
+    assert (first.exit_status, len(first.errors)) == (1, 1)
+    assert "correct log_group" in first.errors[0].text
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.configuration["log_group"] = LOG_GROUP
+    outcome = installation.once()
+    assert (outcome.exit_status, outcome.errors) == (0, [])
+    assert len(installation.messages()) == len(EVENTS)
+    assert installation.once().done.text == "Done sending 0 logs"
+
+
+def test_a_wrong_region_can_be_corrected_after_a_first_start(installation: Installation) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.environment["AWS_REGION"] = "eu-central-1"
+    assert installation.once().exit_status == 1
+    installation.environment["AWS_REGION"] = AWS_REGION
+    assert installation.once().done.text == f"Done sending {len(EVENTS)} logs"
+
+
+def test_another_stream_after_something_was_shipped_is_told_with_both_ways_on(
+    installation: Installation,
+) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.once()
+    installation.configuration["log_stream"] = "new"
+    outcome = installation.once()
+    (error,) = outcome.errors
+    assert outcome.exit_status == 1
+    assert "(log_stream was 'lyve-cloud/audit-logs/S3', is 'new')" in error.text
+    assert "leave out of the new log stream all that is in the old one" in error.text
+    assert "Set log_stream back; or start anew: " in error.text
+    assert installation.run("--check").exit_status == 1
+    # The one way.
+    del installation.configuration["log_stream"]
+    assert installation.once().exit_status == 0
+    # The other one.
+    installation.configuration["log_stream"] = "new"
+    follow(command_in(error.text), installation)
+    assert installation.once().done.text == f"Done sending {len(EVENTS)} logs"
+    kept = {f"s3://{OUTPUT_BUCKET}/{key}" for key in installation.output_keys()}
+    assert {f"{STATE}.old", f"{LATEST}.old", STATE, LATEST} <= kept
+
+
+def test_another_region_after_something_was_shipped_names_the_variable(
+    installation: Installation,
+) -> None:
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    installation.once()
+    installation.environment["AWS_REGION"] = "eu-central-1"
+    (error,) = installation.once().errors
+    assert f"(AWS_REGION was '{AWS_REGION}', is 'eu-central-1')" in error.text
+    assert "Set AWS_REGION back" in error.text
+    assert "config.json" not in error.text
+    installation.environment["AWS_REGION"] = AWS_REGION
+    assert installation.once().exit_status == 0
+
+
+def command_in(text: str) -> str:
+    """Returns the command that a message wants to be pasted."""
+    (command,) = re.findall("`(aws [^`]*)`", text)
+    return str(command)
+
+
+def follow(command: str, installation: Installation) -> None:
+    """Does what the command line of AWS would do with it."""
+    for part in command.split(" && "):
+        aws, s3, verb, source, target, option, endpoint_url = shlex.split(part)
+        assert (aws, s3, verb, option) == ("aws", "s3", "mv", "--endpoint-url")
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=installation.environment["LYVE_REGION"],
+            aws_access_key_id=installation.environment["LYVE_ACCESS"],
+            aws_secret_access_key=installation.environment["LYVE_SECRET"],
+        )
+        bucket, _, key = source.removeprefix("s3://").partition("/")
+        new_bucket, _, new_key = target.removeprefix("s3://").partition("/")
+        content = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        client.put_object(Bucket=new_bucket, Key=new_key, Body=content)
+        client.delete_object(Bucket=bucket, Key=key)
