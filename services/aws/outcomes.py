@@ -6,7 +6,13 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html
 """
 
+from collections.abc import Mapping
+from threading import Lock
+from urllib.parse import urlsplit
+
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+
+from services.threads.made_once import MadeOnce
 
 _THROTTLED = frozenset(vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
 _TRANSIENT = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
@@ -53,3 +59,48 @@ PASSING_CODES = (
     | {str(status) for status in PASSING_STATUSES}
 )
 """Error codes after which the same request may well be answered; what was done is not known."""
+
+_IDS_KEPT = 4_096
+_MOST_TARGET_LETTERS = 200
+
+
+class RequestIds:
+    """The ids of a service's last answers: one that comes again is no answer to a new request."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: dict[str, None] = {}
+
+    def is_new(self, request_id: str) -> bool:
+        """Notes the id of an answer; tells if there is one that no answer had before.
+
+        Args:
+            request_id: as the service gave it, empty for none.
+        """
+        with self._lock:
+            is_new = bool(request_id) and request_id not in self._seen
+            self._seen[request_id] = None
+            if len(self._seen) > _IDS_KEPT:
+                del self._seen[next(iter(self._seen))]
+        return is_new
+
+
+@MadeOnce
+def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoint has its own
+    """Returns the ids that all answers of one service are held against.
+
+    Args:
+        endpoint_url: of the service.
+    """
+    return RequestIds()
+
+
+def redirect_target(headers: Mapping[str, str]) -> str:
+    """Returns where an answer redirects to, without keys or a query, which may hold secrets."""
+    try:
+        target = urlsplit(headers.get("Location", ""))
+    except ValueError:
+        return "an invalid address"
+    host = target.netloc.rpartition("@")[2]
+    named = f"{target.scheme}://{host}{target.path}" if host else target.path
+    return named[:_MOST_TARGET_LETTERS] or "nowhere"

@@ -1,7 +1,13 @@
-"""Sends one signed PutLogEvents request over a pooled connection and tells its outcome."""
+"""Sends one signed PutLogEvents request over a pooled connection and tells its outcome.
 
-from collections.abc import Callable
+*Not stored* and *stored* have to be proven: by an answer that is CloudWatch's own, whole, and to
+this request. What proves neither is unknown, and is settled by reading back.
+"""
+
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from socket import gaierror
+from typing import NoReturn
 
 import msgspec
 from botocore.auth import SigV4Auth
@@ -14,14 +20,28 @@ from botocore.exceptions import (
     NoCredentialsError,
     ProxyConnectionError,
 )
+from urllib3.exceptions import ConnectTimeoutError as NoConnectionInTimeError
+from urllib3.exceptions import NewConnectionError
 
 from services.aws.clients import aws_credentials
 from services.aws.http_session import http_session
-from services.aws.outcomes import THROTTLING_CODES
+from services.aws.outcomes import (
+    PASSING_CODES,
+    PASSING_STATUSES,
+    THROTTLING_CODES,
+    RequestIds,
+    redirect_target,
+    request_ids,
+)
 from utils.config.settings import Source
 from utils.model import Batch
 
 _TARGET = "Logs_20140328.PutLogEvents"
+# Fields of errors, and of the answers to the daemon's other requests.
+_OF_OTHER_ANSWERS = {
+    *("__type", "code", "Code", "error", "errors", "message", "Message"),
+    *("events", "logGroups", "logStreams", "nextBackwardToken", "nextForwardToken", "nextToken"),
+}
 
 
 class NotStoredError(Exception):
@@ -64,8 +84,12 @@ class _Answer(msgspec.Struct):
 
 
 class _Failure(msgspec.Struct):
-    code: str = msgspec.field(default="", name="__type")
+    """The service's own document of an error; it writes some names in two ways."""
+
+    type_: str = msgspec.field(default="", name="__type")
+    code: str = ""
     message: str = ""
+    capital_message: str = msgspec.field(default="", name="Message")
 
 
 class PutClient:
@@ -84,6 +108,7 @@ class PutClient:
         self._log_group = source.log_group
         self._log_stream = source.log_stream
         self._http = http_session(endpoint_url)
+        self._request_ids = request_ids(endpoint_url)
         self._credentials = aws_credentials(source.aws)
         self._region = source.aws.region
 
@@ -103,11 +128,11 @@ class PutClient:
             raise NotStoredError("the checkpoint is not saved")
         try:
             answer = self._http.send(request)
-        except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as exc:
-            raise NotStoredError(type(exc).__name__) from exc
         except BotoCoreError as exc:
+            if _is_unconnected(exc):
+                raise NotStoredError(type(exc).__name__) from exc
             raise UnknownOutcomeError(type(exc).__name__) from exc
-        return _outcome(answer)
+        return _outcome(answer, len(batch), self._request_ids)
 
     def _body(self, batch: Batch) -> bytes:
         events = [_InputLogEvent(event.timestamp_ms, event.message) for event in batch]
@@ -123,31 +148,89 @@ class PutClient:
         return request
 
 
-def _outcome(answer: AWSResponse) -> RejectedInfo:
-    content = answer.content
-    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise UnknownOutcomeError(f"HTTP {answer.status_code}")
-    if len(content) != int(answer.headers.get("Content-Length", len(content))):
-        raise UnknownOutcomeError("incomplete answer")
-    if answer.status_code != HTTPStatus.OK:
-        _raise_failure(answer.status_code, content)
+def _is_unconnected(error: BotoCoreError) -> bool:
+    """Tells if the error's origin is that no connection, or no tunnel through a proxy, came about.
+
+    Behind a proxy urllib3 reports a break *after* sending, too, as if the proxy had not been
+    reached: its `close()` resets what it knows of the connection. So the origin counts.
+    """
+    if not isinstance(error, ProxyConnectionError):
+        return isinstance(error, EndpointConnectionError | ConnectTimeoutError)
+    reported = error.kwargs.get("error")
+    origin = getattr(reported, "original_error", None)
+    if isinstance(origin, NewConnectionError | NoConnectionInTimeError | gaierror):
+        return True
+    # `http.client` says so, and has no type for it.
+    return type(origin) is OSError and str(origin).startswith("Tunnel connection failed")
+
+
+def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo:
+    status, headers, content = answer.status_code, answer.headers, answer.content
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise UnknownOutcomeError(f"HTTP {status} to {redirect_target(headers)}")
+    if not _is_whole(headers, content):
+        raise UnknownOutcomeError(f"HTTP {status}, an incomplete answer")
+    # Only the service gives each answer an id; what a cache gives again has an old one.
+    if not seen.is_new(headers.get("x-amzn-RequestId", "")):
+        raise UnknownOutcomeError(f"HTTP {status}, not an answer of CloudWatch to this request")
+    code = _code_in_header(headers)
+    if status != HTTPStatus.OK:
+        _raise_failure(status, code, content)
+    if code:
+        raise UnknownOutcomeError(f"HTTP {status} and {code}")
+    return _rejected(content, events)
+
+
+def _is_whole(headers: Mapping[str, str], content: bytes) -> bool:
+    """Tells if nothing of the answer is missing.
+
+    An answer that ends within its headers passes for one without a body. A chunked body that ends
+    too early has failed before.
+    """
+    is_chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
+    return is_chunked or headers.get("Content-Length", "") == str(len(content))
+
+
+def _rejected(content: bytes, events: int) -> RejectedInfo:
+    """Returns the indices in an answer, if it can be one to a request of so many events."""
     try:
-        parsed = msgspec.json.decode(content or b"{}", type=_Answer)
-    except msgspec.DecodeError as exc:
-        raise UnknownOutcomeError("unreadable answer") from exc
-    return parsed.rejected or RejectedInfo()
+        fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        rejected = msgspec.json.decode(content, type=_Answer).rejected or RejectedInfo()
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise UnknownOutcomeError("HTTP 200, an unreadable answer") from exc
+    if fields.keys() & _OF_OTHER_ANSWERS:
+        raise UnknownOutcomeError("HTTP 200, the answer to something else")
+    ends = (rejected.too_old_log_event_end_index, rejected.expired_log_event_end_index)
+    start = rejected.too_new_log_event_start_index
+    if not all(0 <= end <= events for end in ends) or not 0 <= (start or 0) < events:
+        raise UnknownOutcomeError("HTTP 200, indices beyond the batch")
+    return rejected
 
 
-def _raise_failure(status: int, content: bytes) -> None:
+def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn:
     try:
         failure = msgspec.json.decode(content, type=_Failure)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # The header alone can carry the code.
         failure = _Failure()
-    code = failure.code.rpartition("#")[2].partition(":")[0] or f"HTTP {status}"
+    code = code_in_header or _bare(failure.type_ or failure.code)
+    if not code or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise UnknownOutcomeError(f"HTTP {status}")
     if code in THROTTLING_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise NotStoredError(code)
+    if code in PASSING_CODES or status in PASSING_STATUSES:
+        raise UnknownOutcomeError(code)
     if code == "InvalidParameterException":
-        raise RefusedError(failure.message)
+        raise RefusedError(failure.message or failure.capital_message)
     if code == "ResourceNotFoundException":
         raise StreamMissingError
     raise ClientError({"Error": {"Code": code, "Message": ""}}, "PutLogEvents")
+
+
+def _code_in_header(headers: Mapping[str, str]) -> str:
+    return _bare(headers.get("x-amzn-ErrorType", ""))
+
+
+def _bare(code: str) -> str:
+    """Returns the code of `Code:http://...` or `namespace#Code`."""
+    return code.partition(":")[0].rpartition("#")[2].strip()

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from uuid import uuid4
 
-from botocore.awsrequest import AWSPreparedRequest
+from botocore.awsrequest import AWSPreparedRequest, HeadersDict
 from botocore.exceptions import ClientError
 from msgspec import Struct, json, to_builtins
 
@@ -126,4 +127,5 @@ class MemoryLogs:
 
 
 def _http_result(status: int, body: bytes) -> HttpResult:
-    return HttpResult(status, body, {"Content-Length": str(len(body))})
+    headers = {"Content-Length": str(len(body)), "x-amzn-RequestId": str(uuid4())}
+    return HttpResult(status, body, HeadersDict(headers))
