@@ -10,16 +10,18 @@ import msgspec
 
 from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.aws.get_request import GetClient
-from services.shipping.object_reader import ObjectReader
+from services.aws.integrity import are_alike, bare_etag
+from services.aws.list_request import Listing, listed_pages
+from services.shipping.object_reader import ObjectReader, Reading
 from utils.config.settings import Source
 from utils.errors import ServiceError
 from utils.json_extractor import NotJsonError, event_time_ms
-from utils.lines.decompression import DamagedError, LineSplitter, decompressed
+from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
 from utils.model import LogObject
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ListObjectsV2RequestPaginateTypeDef, ObjectTypeDef
+    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -44,22 +46,19 @@ class AuditBucket:
 
     def __init__(self, client: "S3Client", source: Source, stop: Event) -> None:
         self._client = client
+        self._stop = stop
         self.name = source.bucket_name
         get_client = GetClient(source.lyve, self.name)
-        self.reader = ObjectReader(get_client, stop)
+        self.reader = ObjectReader(get_client, stop, self)
 
     def top_level(self) -> TopLevel:
         """Lists the folders of the bucket."""
         top = TopLevel()
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Delimiter="/"
-        )
-        with lyve_errors(f"list the audit bucket {self.name}", AUDIT_BUCKET_HINTS):
-            for page in pages:
-                top.folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
-                top.objects += [_log_object(listed) for listed in page.get("Contents", [])]
-                date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-                top.store_ms = top.store_ms or _date_ms(date)
+        for page in self._pages(delimiter="/"):
+            top.folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
+            top.objects += [_log_object(listed) for listed in page.get("Contents", [])]
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            top.store_ms = top.store_ms or _date_ms(date)
         return top
 
     def objects(self, folder: str, after: str = "") -> Iterator[LogObject]:
@@ -69,13 +68,35 @@ class AuditBucket:
             folder: with its slash.
             after: the key behind which they begin, if not with the first.
         """
-        asked: ListObjectsV2RequestPaginateTypeDef = {"Bucket": self.name, "Prefix": folder}
-        if after:
-            asked["StartAfter"] = after
-        pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
-        with lyve_errors(f"list the audit bucket {self.name}", AUDIT_BUCKET_HINTS):
-            for page in pages:
-                yield from (_log_object(listed) for listed in page.get("Contents", []))
+        for page in self._pages(folder, after=after):
+            # A store need not know StartAfter.
+            behind = (one for one in page.get("Contents", []) if one["Key"] > after)
+            yield from (_log_object(listed) for listed in behind)
+
+    def find(self, key: str) -> LogObject | None:
+        """Returns an object as the listing shows it, None if it does not.
+
+        Args:
+            key: the whole of it.
+        """
+        # It is the first one of those that begin with it.
+        return next((one for one in self.objects(key) if one.key == key), None)
+
+    def head(self, key: str) -> LogObject | None:
+        """Returns an object as HEAD shows it, None if it is not there.
+
+        Args:
+            key: the whole of it.
+        """
+        try:
+            with lyve_errors(f"read {key} in the audit bucket", AUDIT_BUCKET_HINTS):
+                head = self._client.head_object(Bucket=self.name, Key=key)
+        except ServiceError as exc:
+            if exc.detail in MISSING_OBJECT:
+                return None
+            raise
+        etag = bare_etag(head.get("ETag"))
+        return LogObject(_ms(head["LastModified"]), key, etag, head["ContentLength"])
 
     def current(self, known: LogObject) -> LogObject:
         """Returns the object as it is now, or as it was known if it is gone.
@@ -83,30 +104,38 @@ class AuditBucket:
         Args:
             known: as it was listed.
         """
-        try:
-            with lyve_errors(f"read {known.key} in the audit bucket", AUDIT_BUCKET_HINTS):
-                head = self._client.head_object(Bucket=self.name, Key=known.key)
-        except ServiceError as exc:
-            if exc.detail in MISSING_OBJECT:
-                return known
-            raise
-        etag = head["ETag"].strip('"')
-        if (etag, head["ContentLength"]) == (known.etag, known.size_bytes):
+        now = self.head(known.key)
+        if now is None or are_alike(now, known):
             return known
-        return LogObject(_ms(head["LastModified"]), known.key, etag, head["ContentLength"])
+        # What HEAD shows may have another form of the same ETag.
+        listed = self.find(known.key) or now
+        return known if are_alike(listed, known) else listed
+
+    def _pages(
+        self, prefix: str = "", delimiter: str = "", after: str = ""
+    ) -> "Iterator[ListObjectsV2OutputTypeDef]":
+        doing = f"list the audit bucket {self.name}"
+        listing = Listing(doing, self.name, prefix, delimiter, after)
+        with lyve_errors(doing, AUDIT_BUCKET_HINTS):
+            yield from listed_pages(self._client, listing, self._stop)
 
     def lines(self, log_object: LogObject) -> Iterator[bytes]:
         """Yields the object's lines without their line ends.
 
         Raises:
-            DamagedError: behind the last good line; `rest` holds what follows it.
-            ServiceError: it can't be read now.
+            DamagedError: behind the last good line, once a second look agrees; `rest` holds what
+                follows it.
+            UnreadableError: it alone can't be read now.
+            ServiceError: nothing can be read now.
         """
         splitter = LineSplitter()
+        reading = Reading(self.reader, log_object)
         try:
-            for block in decompressed(self.reader.pieces(log_object)):
+            for block in decompressed(reading.pieces()):
                 yield from splitter.lines(block)
         except DamagedError as exc:
+            if not isinstance(exc, ReplacedError):
+                reading.check_damage()
             if _is_whole(splitter.rest):
                 yield splitter.rest
             else:
@@ -126,9 +155,8 @@ def _is_whole(rest: bytes) -> bool:
 
 
 def _log_object(listed: "ObjectTypeDef") -> LogObject:
-    return LogObject(
-        _ms(listed["LastModified"]), listed["Key"], listed["ETag"].strip('"'), listed["Size"]
-    )
+    etag = bare_etag(listed.get("ETag"))
+    return LogObject(_ms(listed["LastModified"]), listed["Key"], etag, listed["Size"])
 
 
 def _ms(moment: datetime) -> int:
@@ -137,6 +165,10 @@ def _ms(moment: datetime) -> int:
 
 def _date_ms(date: str | None) -> int | None:
     try:
-        return _ms(parsedate_to_datetime(date)) if date else None
+        moment = parsedate_to_datetime(date) if date else None
     except ValueError:
         return None
+    if moment is None:
+        return None
+    # A date of "-0000" is in UTC, and comes without a zone.
+    return _ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -2,20 +2,36 @@
 
 import re
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import msgspec
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, ResponseStreamingError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.response import StreamingBody
 
 from services.aws.http_session import http_session
+from services.aws.integrity import bare_etag, differ
+from services.aws.list_request import WrongAnswerError
 from utils.config.settings import LyveAccess
+from utils.errors import ServiceError
 from utils.model import LogObject
 
 _CODE = re.compile(rb"<Code>([^<]+)</Code>")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MOST_ERROR_BYTES = 64 * 1024
+
+
+class OtherContentError(WrongAnswerError):
+    """The answer is of another content than the listed one, by its ETag."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The bytes of an object from an offset on, and their ETag, "" where the answer has none."""
+
+    body: StreamingBody
+    etag: str = ""
 
 
 class GetClient:
@@ -35,32 +51,57 @@ class GetClient:
         self._credentials = Credentials(access.access_key, access.secret_key)
         self._region = access.region
 
-    def get(self, log_object: LogObject, offset: int) -> StreamingBody:
+    def get(self, log_object: LogObject, offset: int) -> Part:
         """Returns the object's bytes from an offset on, if it is still as it was listed.
 
+        Args:
+            log_object: as it was listed. Without an ETag, that of the content is not asked for.
+            offset: of the first byte.
+
         Raises:
-            ClientError: the service refuses it.
             BotoCoreError: the connection failed.
+            ClientError: the service refuses it.
+            ServiceError: it redirects to somewhere else.
+            WrongAnswerError: the answer is not the part that was asked for.
         """
         url = self._bucket_url + quote(log_object.key, safe="/~")
         headers = {"If-Match": f'"{log_object.etag}"', "Range": f"bytes={offset}-"}
+        if not log_object.etag:
+            headers.pop("If-Match", None)
         request = AWSRequest("GET", url, headers, stream_output=True)
         S3SigV4Auth(self._credentials, "s3", self._region).add_auth(request)
         answer = self._http.send(request.prepare())
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            raise _refusal(answer)
-        if not _begins_at(answer, offset):
+            raise _refusal(answer, log_object.key)
+        try:
+            _check_part(answer, log_object, offset)
+        except WrongAnswerError:
             answer.raw.close()
-            raise ResponseStreamingError(error="the answer is not the part that was asked for")
-        return _body(answer)
+            raise
+        return Part(_body(answer), bare_etag(answer.headers.get("ETag")))
 
 
-def _begins_at(answer: AWSResponse, offset: int) -> bool:
-    """Tells if the body is the asked part: a store or a proxy may ignore Range, or take another."""
+def _check_part(answer: AWSResponse, asked: LogObject, offset: int) -> None:
+    """Makes sure that the body is the asked part: stores and proxies may answer something else."""
     if answer.status_code == HTTPStatus.OK:
-        return offset == 0
-    written = answer.headers.get("Content-Range", "")
-    return bool(re.match(rf"bytes {offset}-", written))
+        if offset:
+            raise WrongAnswerError("it begins with the first byte")
+    elif not _is_rest(answer.headers.get("Content-Range", ""), asked, offset):
+        raise WrongAnswerError("it is another part")
+    length = answer.headers.get("Content-Length")
+    if length is not None and length.strip() != str(asked.size_bytes - offset):
+        raise WrongAnswerError("its length is another one than the listed size")
+    if differ(bare_etag(answer.headers.get("ETag")), asked.etag):
+        raise OtherContentError("its ETag is another one than the listed one")
+
+
+def _is_rest(content_range: str, asked: LogObject, offset: int) -> bool:
+    found = _RANGE.fullmatch(content_range.strip())
+    if found is None:
+        return False
+    size = asked.size_bytes
+    is_total = found[3] in {"*", str(size)}
+    return is_total and (int(found[1]), int(found[2])) == (offset, size - 1)
 
 
 def _body(answer: AWSResponse) -> StreamingBody:
@@ -68,9 +109,19 @@ def _body(answer: AWSResponse) -> StreamingBody:
     return StreamingBody(answer.raw, size)  # type: ignore[arg-type] # or text, or None
 
 
-def _refusal(answer: AWSResponse) -> ClientError:
+def _refusal(answer: AWSResponse, key: str) -> ClientError | ServiceError:
     """Returns what botocore's client raises: with the status as the code where none is named."""
-    named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
+    target = urlsplit(answer.headers.get("Location", "")).hostname
+    if target:
+        return ServiceError(
+            f"Can't read {key} in the audit bucket",
+            f"{answer.status_code}, a redirect to {target}",
+            "Check LYVE_ENDPOINT and LYVE_REGION: a redirect is not followed",
+        )
+    try:
+        named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
+    except (HTTPClientError, IncompleteReadError, OSError):
+        named = None
     code = named[1].decode(errors="replace") if named else str(answer.status_code)
     return ClientError(
         {

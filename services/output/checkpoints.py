@@ -1,13 +1,17 @@
 """Loads and saves the checkpoint of one source."""
 
 from contextlib import AbstractContextManager
+from threading import Event
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
+from services.aws.integrity import bare_etag, content_md5
+from services.aws.list_request import Listing, listed_pages
+from services.output.latest import LatestStatus
 from utils.config.sharding import Shard, parse_shard
-from utils.errors import OwnerError
+from utils.errors import CheckpointError, OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
 
 if TYPE_CHECKING:
@@ -15,6 +19,11 @@ if TYPE_CHECKING:
 
 _FOLDER = "integration-state/"
 _ENDING = ".json"
+# In the place of an ETag: there is no object, or one without an ETag.
+_GONE = ""
+_UNKNOWN = "unknown"
+_LOOKS = 4
+_FIRST_PAUSE_SECONDS = 0.2
 
 
 class CheckpointStore:
@@ -22,6 +31,8 @@ class CheckpointStore:
 
     Lyve Cloud overwrites in spite of `If-None-Match`, so each save first looks if the object is
     still the one that this process wrote. What changes between that look and the save is not seen.
+    That it is gone is believed if two ways say so, GET or HEAD and the listing, and nothing else
+    shows that the source was shipped.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -32,28 +43,31 @@ class CheckpointStore:
     def __init__(self, client: "S3Client", bucket: str, name: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._source = name
         self._key = f"{_FOLDER}{name}{_ENDING}"
         self.name = f"{bucket}/{self._key}"
-        self._etag = ""
+        self._etag = _GONE
+        self._held_md5 = ""
 
     def load(self) -> Checkpoint | None:
         """Returns the checkpoint, None if there is none yet.
 
         Raises:
-            CheckpointError: it can't be trusted.
+            CheckpointError: it can't be trusted, or is gone while the source was shipped.
             ServiceError: it can't be read.
         """
-        with self._errors("read"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
-                document = answer["Body"].read()
-            except ClientError as exc:
-                if error_code(exc) not in MISSING_OBJECT:
-                    raise
-                self._etag = ""
+        for number in range(_LOOKS):
+            found = self._stored()
+            if found is not None:
+                document, etag = found
+                self._hold(document, etag)
+                return decode_checkpoint(document, self.name)
+            if not self._is_listed():
+                self._check_untraced()
+                self._etag, self._held_md5 = _GONE, ""
                 return None
-        self._etag = answer["ETag"]
-        return decode_checkpoint(document, self.name)
+            _pause(number)
+        raise self._hidden("read")
 
     def save(self, document: bytes) -> None:
         """Writes the checkpoint.
@@ -77,16 +91,69 @@ class CheckpointStore:
                 Key=self._key,
                 Body=document,
                 ContentType="application/json",
+                ContentMD5=content_md5(document),
             )
-        self._etag = answer["ETag"]
+        self._hold(document, answer.get("ETag"))
+
+    def _hold(self, document: bytes, etag: str | None) -> None:
+        self._etag = bare_etag(etag) or _UNKNOWN
+        self._held_md5 = content_md5(document)
 
     def _current_etag(self) -> str:
-        try:
-            return self._client.head_object(Bucket=self._bucket, Key=self._key)["ETag"]
-        except ClientError as exc:
-            if error_code(exc) not in MISSING_OBJECT:
-                raise
-            return ""
+        """Returns the ETag of what is stored: the one that is held, if the content is the same."""
+        for number in range(_LOOKS):
+            try:
+                head = self._client.head_object(Bucket=self._bucket, Key=self._key)
+            except ClientError as exc:
+                if error_code(exc) not in MISSING_OBJECT:
+                    raise
+                if not self._held_md5 or not self._is_listed():
+                    return _GONE
+                _pause(number)
+                continue
+            etag = bare_etag(head.get("ETag")) or _UNKNOWN
+            return etag if etag == self._etag != _UNKNOWN else self._compared(etag)
+        raise self._hidden("write")
+
+    def _compared(self, etag: str) -> str:
+        """Returns the ETag that is held, if what is stored is what was written.
+
+        A store may leave ETags out, or have two forms of the same.
+        """
+        found = self._stored() if self._held_md5 else None
+        is_own = found is not None and content_md5(found[0]) == self._held_md5
+        return self._etag if is_own else f"not {self._etag} but {etag}"
+
+    def _stored(self) -> tuple[bytes, str | None] | None:
+        with self._errors("read"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
+                return answer["Body"].read(), answer.get("ETag")
+            except ClientError as exc:
+                if error_code(exc) not in MISSING_OBJECT:
+                    raise
+                return None
+
+    def _is_listed(self) -> bool:
+        return self._key in _listed_keys(self._client, self._bucket, self._key)
+
+    def _check_untraced(self) -> None:
+        """Makes sure that the source was never shipped: a start from the beginning doubles it."""
+        latest = LatestStatus(self._client, self._bucket, self._source)
+        if latest.trail().newest_shipped:
+            raise CheckpointError(
+                f"The checkpoint {self.name} is gone, but {latest.name} says that this source was "
+                "shipped",
+                "not found",
+                "Put back its last version; or, to start anew, move that object away too",
+            )
+
+    def _hidden(self, doing: str) -> ServiceError:
+        return ServiceError(
+            f"Can't {doing} the checkpoint {self.name}",
+            "it is listed, and not found",
+            "The next iteration tries again; if it stays so, put back the object's last version",
+        )
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
         return lyve_errors(f"{doing} the checkpoint {self.name}", OUTPUT_BUCKET_HINTS)
@@ -104,13 +171,19 @@ def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shar
         ServiceError: the output bucket can't be listed.
     """
     prefix = f"{_FOLDER}{source}"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    with lyve_errors(f"list the checkpoints in {bucket}", OUTPUT_BUCKET_HINTS):
-        names = [
-            entry["Key"].removeprefix(prefix).removesuffix(_ENDING)
-            for page in pages
-            for entry in page.get("Contents", [])
-        ]
+    keys = _listed_keys(client, bucket, prefix)
+    names = [key.removeprefix(prefix).removesuffix(_ENDING) for key in keys]
     shards = [parse_shard(name.removeprefix("/")) for name in names if name.startswith("/")]
     whole: list[Shard | None] = [None] if "" in names else []
     return [*whole, *(shard for shard in shards if shard)]
+
+
+def _listed_keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
+    doing = f"list the checkpoints in {bucket}"
+    with lyve_errors(doing, OUTPUT_BUCKET_HINTS):
+        pages = listed_pages(client, Listing(doing, bucket, prefix), Event())
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def _pause(number: int) -> None:
+    Event().wait(_FIRST_PAUSE_SECONDS * 2**number)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
+from services.aws.integrity import content_md5
 from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LatestStatus:
-    """Keeps the last status of one source.
+    """Keeps the last status of one source; `name` is the object's, with its bucket.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -26,7 +27,7 @@ class LatestStatus:
         self._bucket = bucket
         self._source = source
         self._key = latest_key(source)
-        self._name = f"{bucket}/{self._key}"
+        self.name = f"{bucket}/{self._key}"
 
     def trail(self) -> Trail:
         """Returns what the last iteration handed on, an empty one if there was none.
@@ -53,13 +54,15 @@ class LatestStatus:
         Raises:
             ServiceError: it can't be written.
         """
+        document = encode_latest(self._source, outcome, trail)
         with self._errors("write"):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._key,
-                Body=encode_latest(self._source, outcome, trail),
+                Body=document,
                 ContentType="application/json",
+                ContentMD5=content_md5(document),
             )
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
-        return lyve_errors(f"{doing} the last status {self._name}", OUTPUT_BUCKET_HINTS)
+        return lyve_errors(f"{doing} the last status {self.name}", OUTPUT_BUCKET_HINTS)

@@ -69,13 +69,13 @@ def test_a_store_that_lists_each_folder_from_its_beginning_gets_nothing_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It need not know StartAfter: what is listed twice is planned once."""
-    paginate = MemoryS3.paginate
+    list_objects_v2 = MemoryS3.list_objects_v2
 
-    def from_the_beginning(self: MemoryS3, **listing: str) -> Iterator[dict[str, object]]:
+    def from_the_beginning(self: MemoryS3, **listing: str) -> dict[str, object]:
         listing.pop("StartAfter", None)
-        return paginate(self, **listing)
+        return list_objects_v2(self, **listing)
 
-    monkeypatch.setattr(MemoryS3, "paginate", from_the_beginning)
+    monkeypatch.setattr(MemoryS3, "list_objects_v2", from_the_beginning)
     assert lists_asked(1, 60) > 60
 
 

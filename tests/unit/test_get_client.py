@@ -13,7 +13,7 @@ from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
 from utils.config.settings import LyveAccess
-from utils.errors import ServiceError
+from utils.errors import ServiceError, UnreadableError
 from utils.lines.decompression import DamagedError, DeletedError
 from utils.model import LogObject
 
@@ -47,6 +47,26 @@ def listed(key: str = KEYS[0]) -> LogObject:
     return LogObject(0, key, "etag", len(BODY))
 
 
+class Shown:
+    """The other looks at an object: what HEAD and the listing show.
+
+    Args:
+        head: what HEAD shows.
+        listed: what the listing shows.
+    """
+
+    def __init__(self, head: LogObject | None = None, listed: LogObject | None = None) -> None:
+        self._shown = head, listed
+
+    def head(self, key: str) -> LogObject | None:
+        assert key
+        return self._shown[0]
+
+    def find(self, key: str) -> LogObject | None:
+        assert key
+        return self._shown[1]
+
+
 def in_turn(replies: Sequence[Reply], asked: list[str]) -> Callable[[str, str], Reply]:
     """Returns the answers one after the other, the last one from then on."""
     left: Iterator[Reply] = chain(replies, repeat(replies[-1]))
@@ -65,7 +85,7 @@ def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
     with FakeServer(in_turn([FOUND], asked)) as server:
         access = access_to(server, path)
         s3_client(access).get_object(Bucket="audit-logs", Key=key)["Body"].read()
-        assert GetClient(access, "audit-logs").get(listed(key), 0).read() == BODY
+        assert GetClient(access, "audit-logs").get(listed(key), 0).body.read() == BODY
     assert asked[1] == asked[0]
 
 
@@ -81,7 +101,7 @@ def stored(installation: Installation) -> tuple[GetClient, LogObject]:
 @pytest.mark.parametrize("offset", [0, 5, len(BODY) - 1])
 def test_the_bytes_from_an_offset_on_are_read(installation: Installation, offset: int) -> None:
     client, log_object = stored(installation)
-    assert client.get(log_object, offset).read() == BODY[offset:]
+    assert client.get(log_object, offset).body.read() == BODY[offset:]
 
 
 def test_an_object_that_was_replaced_is_refused(installation: Installation) -> None:
@@ -109,10 +129,13 @@ def test_a_refusal_has_the_code_that_boto3_names(reply: Reply, code: str) -> Non
     assert theirs.value.response["Error"].get("Code") == code
 
 
-def read(server: FakeServer) -> bytes:
+def read(
+    server: FakeServer, log_object: LogObject | None = None, shown: Shown | None = None
+) -> bytes:
     """Returns an object's bytes, read with as many tries as it takes."""
     client = GetClient(access_to(server), "audit-logs")
-    return b"".join(ObjectReader(client, NoPause()).pieces(listed()))
+    reader = ObjectReader(client, NoPause(), shown or Shown())
+    return b"".join(reader.pieces(log_object or listed()))
 
 
 @pytest.mark.parametrize(
@@ -143,8 +166,9 @@ def test_a_server_that_fails_for_good_is_named_with_its_code() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("AccessDenied", ServiceError),
-        ("InvalidObjectState", ServiceError),
+        ("AccessDenied", UnreadableError),
+        ("InvalidObjectState", UnreadableError),
+        ("SignatureDoesNotMatch", ServiceError),
         ("NoSuchKey", DeletedError),
         ("PreconditionFailed", DamagedError),
     ],
@@ -181,7 +205,5 @@ def test_an_answer_that_is_not_the_asked_part_is_thrown_away(resumed: Reply) -> 
     broken = Reply(206, LONG[:BROKEN_AT], {**whole.headers, **length})
     replies = [broken, resumed, part(BROKEN_AT, BROKEN_AT)]
     with FakeServer(in_turn(replies, asked)) as server:
-        client = GetClient(access_to(server), "audit-logs")
-        log_object = LogObject(0, KEYS[0], "etag", len(LONG))
-        assert b"".join(ObjectReader(client, NoPause()).pieces(log_object)) == LONG
+        assert read(server, LogObject(0, KEYS[0], "etag", len(LONG))) == LONG
     assert len(asked) == 3

@@ -1,8 +1,10 @@
 """Lyve Cloud's side in memory: buckets, and the S3 client of a process."""
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from email.utils import format_datetime
 from hashlib import md5
+from types import SimpleNamespace
 from typing import NamedTuple, TypedDict, Unpack
 
 from tests.world.faults import Life, Line, client_error
@@ -36,6 +38,7 @@ class Listing(TypedDict, total=False):
     Prefix: str
     Delimiter: str
     StartAfter: str
+    ContinuationToken: str
 
 
 class Asked(TypedDict, total=False):
@@ -47,6 +50,7 @@ class Asked(TypedDict, total=False):
     Range: str
     Body: bytes
     ContentType: str
+    ContentMD5: str
 
 
 class MemoryBody:
@@ -64,10 +68,20 @@ class MemoryBody:
     def read(self) -> bytes:
         return self._content
 
+    def close(self) -> None:
+        self._content = b""
+
     def iter_chunks(self, _size: int) -> Iterator[bytes]:
         for start in range(0, len(self._content), _PIECE_BYTES):
             self._life.reach("read")
             yield self._content[start : start + _PIECE_BYTES]
+
+
+class MemoryPart(NamedTuple):
+    """What the program's own client hands out."""
+
+    body: object
+    etag: str
 
 
 class MemoryS3:
@@ -83,24 +97,30 @@ class MemoryS3:
         self._buckets = buckets
         self._time = time
         self._line = line
+        # What boto3's client looks into answers with has nothing to look into here.
+        self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
 
-    def get_paginator(self, _operation: str) -> "MemoryS3":
-        return self
-
-    def paginate(self, **listing: Unpack[Listing]) -> Iterator[dict[str, object]]:
+    def list_objects_v2(self, **listing: Unpack[Listing]) -> dict[str, object]:
         found = sorted(dict(self._buckets[listing["Bucket"]]).items())
         after, prefix = listing.get("StartAfter", ""), listing.get("Prefix", "")
         inside = [one for one in found if one[0].startswith(prefix) and one[0] > after]
-        entries = _rolled_up(inside, listing.get("Delimiter", ""))
-        for start in range(0, max(1, len(entries)), _KEYS_A_PAGE):
-            now_ms = self._line.call("list", lambda: self._time.now_ms)
-            date = format_datetime(moment(now_ms), usegmt=True)
-            page = entries[start : start + _KEYS_A_PAGE]
-            yield {
-                "CommonPrefixes": [{"Prefix": one} for one in page if isinstance(one, str)],
-                "Contents": [_entry(*one) for one in page if not isinstance(one, str)],
-                "ResponseMetadata": {"HTTPHeaders": {"date": date}},
-            }
+        token = listing.get("ContinuationToken", "")
+        rolled_up = _rolled_up(inside, listing.get("Delimiter", ""))
+        entries = [one for one in rolled_up if _name(one) > token]
+        now_ms = self._line.call("list", lambda: self._time.now_ms)
+        date = format_datetime(moment(now_ms), usegmt=True)
+        page = entries[:_KEYS_A_PAGE]
+        is_truncated = len(page) < len(entries)
+        return {
+            "Name": listing["Bucket"],
+            "Prefix": prefix,
+            "KeyCount": len(page),
+            "IsTruncated": is_truncated,
+            **({"NextContinuationToken": _name(page[-1])} if is_truncated else {}),
+            "CommonPrefixes": [{"Prefix": one} for one in page if isinstance(one, str)],
+            "Contents": [_entry(*one) for one in page if not isinstance(one, str)],
+            "ResponseMetadata": {"HTTPHeaders": {"date": date}},
+        }
 
     def get_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         def work() -> dict[str, object]:
@@ -116,12 +136,11 @@ class MemoryS3:
 
     def get(self, log_object: LogObject, offset: int) -> object:
         """Answers as the program's own client does, not boto3's."""
-        return self.get_object(
-            Bucket=BUCKET,
-            Key=log_object.key,
-            IfMatch=f'"{log_object.etag}"',
-            Range=f"bytes={offset}-",
-        )["Body"]
+        asked = Asked(Bucket=BUCKET, Key=log_object.key, Range=f"bytes={offset}-")
+        if log_object.etag:
+            asked["IfMatch"] = f'"{log_object.etag}"'
+        answer = self.get_object(**asked)
+        return MemoryPart(answer["Body"], str(answer["ETag"]).strip('"'))
 
     def head_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         def work() -> dict[str, object]:
@@ -137,6 +156,9 @@ class MemoryS3:
     def put_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         assert asked["ContentType"]
         assert asked["Bucket"] == OUTPUT_BUCKET, "the audit bucket is only read"
+
+        digest = md5(asked["Body"]).digest()  # noqa: S324 - as S3 checks it
+        assert asked.get("ContentMD5") == b64encode(digest).decode()
 
         def work() -> dict[str, object]:
             stored = StoredObject(asked["Body"], self._time.now_ms)
@@ -165,6 +187,10 @@ def _rolled_up(
         elif folder not in entries:
             entries.append(folder)
     return entries
+
+
+def _name(entry: str | tuple[str, StoredObject]) -> str:
+    return entry if isinstance(entry, str) else entry[0]
 
 
 def _entry(key: str, one: StoredObject) -> dict[str, object]:

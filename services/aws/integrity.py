@@ -1,0 +1,42 @@
+"""Tells content apart: ETags as they can be compared, and the MD5 that goes with a PUT."""
+
+import re
+from base64 import b64encode
+from hashlib import md5
+
+from utils.model import LogObject
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def bare_etag(etag: str | None) -> str:
+    """Returns an ETag without what stores and proxies put around it, "" for an unknown one.
+
+    Args:
+        etag: as an answer has it: quoted, unquoted or weak; None if it has none.
+    """
+    return (etag or "").strip().removeprefix("W/").strip('"')
+
+
+def differ(etag: str, other: str) -> bool:
+    """Tells if two bare ETags are known to be of different contents."""
+    return bool(etag and other and etag != other)
+
+
+def are_alike(one: LogObject, other: LogObject) -> bool:
+    """Tells if nothing is known that makes two looks at an object differ."""
+    return one.size_bytes == other.size_bytes and not differ(one.etag, other.etag)
+
+
+def is_md5(etag: str) -> bool:
+    """Tells if a bare ETag can be the MD5 of the content: that of a multipart upload has a `-`."""
+    return _MD5.fullmatch(etag.lower()) is not None
+
+
+def content_md5(content: bytes) -> str:
+    """Returns the Content-MD5 of a PUT, which some buckets demand.
+
+    Args:
+        content: all that is put.
+    """
+    return b64encode(md5(content, usedforsecurity=False).digest()).decode()
