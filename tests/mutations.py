@@ -144,9 +144,9 @@ MUTATIONS = (
     ),
     Mutation(
         "An unknown outcome counts as not stored",
-        "_outcome",
-        'raise UnknownOutcomeError(f"HTTP {answer.status_code}")',
-        'raise NotStoredError(f"HTTP {answer.status_code}")',
+        "_raise_failure",
+        'raise UnknownOutcomeError(f"HTTP {status}")\n    if code in THROTTLING',
+        'raise NotStoredError(f"HTTP {status}")\n    if code in THROTTLING',
         f"{FAULTS}::test_a_batch_in_doubt_again_and_again",
     ),
     Mutation(
