@@ -2,7 +2,7 @@ FROM python:3.13-slim-trixie
 
 LABEL org.opencontainers.image.title="logscollector" \
       org.opencontainers.image.description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs." \
-      org.opencontainers.image.version="1.0.0"
+      org.opencontainers.image.version="2.0.0"
 
 ENV TZ=UTC \
     PYTHONPATH=/app \

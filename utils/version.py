@@ -1,3 +1,3 @@
 """The version of the program, in its one place."""
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"

@@ -1,11 +1,13 @@
 """Looks what the next iteration of a source would ship; it sends and writes nothing."""
 
 from contextlib import suppress
+from itertools import chain
 from threading import Event
 
 from services.aws.clients import s3_client
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
+from utils.errors import UnreadableError
 from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject, Start
@@ -33,7 +35,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     begun = {one.object.key: one for checkpoint in checkpoints for one in checkpoint.open}
     summary = Preview(outset.now_ms)
     largest: LogObject | None = None
-    for one in due.listed(outset, Backlog()):
+    for one in chain(due.owed(outset), due.listed(outset, Backlog())):
         position = begun.get(one.key) or outset.position(one)
         summary.note(one, position.lines)
         if largest is None or one.size_bytes > largest.size_bytes:
@@ -48,7 +50,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
 def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
     reader = due.bucket.reader
     sample = Sample()
-    with suppress(DamagedError):
+    with suppress(DamagedError, UnreadableError):
         for line in due.bucket.lines(log_object):
             # How many bytes the lines took is known where a piece ends.
             if sample.lines >= _SAMPLE_LINES and reader.bytes_read > sample.object_bytes:

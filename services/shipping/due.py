@@ -105,6 +105,15 @@ class DueObjects:
         current = self.bucket.current(unknown)
         return None if current == unknown else current
 
+    def owed(self, outset: Outset) -> Iterator[LogObject]:
+        """Yields the objects that are owed and still there.
+
+        Args:
+            outset: of the iteration.
+        """
+        found = (self.find(key) for key in outset.coverage.owed)
+        return (one for one in found if one)
+
     def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the listing.
 
