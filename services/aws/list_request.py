@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from services.aws.errors import error_code
-from services.aws.outcomes import PASSING_CODES
+from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
 from utils.errors import ServiceError, StoppedError
 
 if TYPE_CHECKING:
@@ -102,15 +102,22 @@ def _page(
         except (WrongAnswerError, ResponseParserError) as exc:
             reason = str(exc) if isinstance(exc, WrongAnswerError) else "it is no XML"
         except ClientError as exc:
-            is_retried = exc.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
-            if is_retried or error_code(exc) not in PASSING_CODES or number == _TRIES - 1:
+            if number == _TRIES - 1 or not _is_left_to_retry(exc):
                 raise
-            reason = error_code(exc)
         else:
             return page
         if number < _TRIES - 1 and stop.wait(_FIRST_PAUSE_SECONDS * 2**number):
             raise StoppedError("Stopped before a listing was whole")
     raise _wrong(listing, f"{reason}, {_TRIES} times in a row")
+
+
+def _is_left_to_retry(error: ClientError) -> bool:
+    """Tells if the refusal passes, and botocore does not know that."""
+    metadata = error.response.get("ResponseMetadata", {})
+    passes = (
+        metadata.get("HTTPStatusCode") in PASSING_STATUSES or error_code(error) in PASSING_CODES
+    )
+    return passes and not metadata.get("RetryAttempts")
 
 
 def check_page(page: "ListObjectsV2OutputTypeDef", listing: Listing) -> None:

@@ -1,0 +1,139 @@
+"""A listing counts only if it answers what was asked, and is whole by its own words."""
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from services.aws.clients import s3_client
+from services.pull_logs_service import AuditBucket
+from tests.servers.installation import BUCKET
+from tests.standin.fake_server import FakeServer, Reply, always, s3_refusal
+from tests.unit.test_get_client import NoPause, access_to
+from tests.world.in_memory import source_of
+from utils.errors import ServiceError
+
+FOLDER = "May 2024/"
+KEYS = [f"{FOLDER}S3-a", f"{FOLDER}S3-b"]
+DATE = {"Date": "Thu, 29 Feb 2024 12:00:00 -0000"}
+NOON_MS = 1_709_208_000_000
+
+
+def entry(key: str, etag: str = "<ETag>&quot;e&quot;</ETag>") -> str:
+    moment = "<LastModified>2024-02-29T12:00:00.000Z</LastModified>"
+    return f"<Contents><Key>{key}</Key>{moment}{etag}<Size>3</Size></Contents>"
+
+
+def page(*parts: str, truncated: str = "false", root: str = "ListBucketResult") -> Reply:
+    text = f"<IsTruncated>{truncated}</IsTruncated>{''.join(parts)}"
+    body = f"<?xml version='1.0'?><{root} xmlns='http://s3.amazonaws.com/x'>{text}</{root}>"
+    return Reply(200, body.encode(), DATE)
+
+
+NAME = f"<Name>{BUCKET}</Name>"
+PREFIX = f"<Prefix>{FOLDER}</Prefix>"
+RIGHT = page(NAME, PREFIX, *map(entry, KEYS), "<KeyCount>2</KeyCount>")
+MORE = "<NextContinuationToken>more</NextContinuationToken>"
+WRONG = {
+    "empty": Reply(200),
+    "no content": Reply(204),
+    "HTML": Reply(200, b"<!DOCTYPE html><html><body>Please <br> wait</body></html>"),
+    "XHTML": Reply(200, b"<html><body>Please wait</body></html>"),
+    "cut": Reply(200, RIGHT.body[:-40]),
+    "another answer": page(NAME, PREFIX, root="ListVersionsResult"),
+    "an error with 200": Reply(200, b"<Error><Code>InternalError</Code></Error>"),
+    "no word of its end": Reply(200, b"<ListBucketResult></ListBucketResult>"),
+    "another bucket": page("<Name>other</Name>", PREFIX),
+    "another prefix": page(NAME, "<Prefix>June-2024/</Prefix>"),
+    "no prefix": page(NAME, "<Prefix></Prefix>"),
+    "another prefix's keys": page(NAME, entry("June-2024/S3-a")),
+    "folders": page(NAME, f"<CommonPrefixes><Prefix>{FOLDER}</Prefix></CommonPrefixes>"),
+    "fewer keys than it says": page(NAME, PREFIX, entry(KEYS[0]), "<KeyCount>2</KeyCount>"),
+    "truncated without a token": page(NAME, PREFIX, entry(KEYS[0]), truncated="true"),
+    "a key without a size": page(f"<Contents><Key>{KEYS[0]}</Key></Contents>"),
+    "its second page": page(PREFIX, "<ContinuationToken>1</ContinuationToken>"),
+    "too many requests": Reply(429),
+    "a gateway's time-out": Reply(408, b"<html></html>"),
+}
+
+
+def listed(answer: Callable[[str, str], Reply], after: str = "") -> list[str]:
+    with FakeServer(answer) as server:
+        client = s3_client(access_to(server), 1)
+        bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
+        return [one.key for one in bucket.objects(FOLDER, after)]
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_answer_is_asked_for_again(wrong: Reply) -> None:
+    """Else the objects that it leaves out are passed over for good."""
+    numbers = count()
+    assert listed(lambda *_: wrong if next(numbers) < 3 else RIGHT) == KEYS
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_answer_for_good_is_an_error_after_six_tries(wrong: Reply) -> None:
+    asked: list[str] = []
+
+    def answer(_method: str, path: str) -> Reply:
+        asked.append(path)
+        return wrong
+
+    with pytest.raises(ServiceError, match=f"Can't list the audit bucket {BUCKET}"):
+        listed(answer)
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        page(*map(entry, KEYS)),
+        page(NAME, "<Prefix>May+2024%2F</Prefix>", *map(entry, KEYS)),
+        page("<Name/>", PREFIX, *map(entry, KEYS), "<Delimiter/><KeyCount>2</KeyCount>"),
+        page(*(entry(key, "") for key in KEYS)),
+        page(*(entry(key, "<ETag>W/&quot;e&quot;</ETag>") for key in KEYS)),
+    ],
+    ids=["hardly anything", "encoded", "empty elements", "no ETag", "weak ETags"],
+)
+def test_what_a_store_leaves_out_is_not_wrong(right: Reply) -> None:
+    assert listed(always(right)) == KEYS
+
+
+def test_pages_that_go_round_are_an_error() -> None:
+    with pytest.raises(ServiceError, match="it goes on where it did before"):
+        listed(always(page(NAME, PREFIX, MORE, truncated="true")))
+
+
+def test_a_page_that_fails_in_the_middle_leaves_nothing_out() -> None:
+    pages = [page(entry(KEYS[0]), MORE, truncated="true"), Reply(200), page(entry(KEYS[1]))]
+    turns = iter(pages)
+    assert listed(lambda *_: next(turns)) == KEYS
+
+
+def test_a_store_that_does_not_know_where_to_begin_gives_only_what_is_behind() -> None:
+    assert listed(always(RIGHT), after=KEYS[0]) == KEYS[1:]
+
+
+def test_behind_a_key_the_order_is_needed() -> None:
+    """What comes out of order behind it may as well stand before it."""
+    with pytest.raises(ServiceError, match="its keys are not in order"):
+        listed(always(page(*map(entry, reversed(KEYS)))), after=f"{FOLDER}A")
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    numbers = count()
+
+    def answer(*_: str) -> Reply:
+        next(numbers)
+        return s3_refusal("AccessDenied")
+
+    with pytest.raises(ServiceError, match="AccessDenied"):
+        listed(answer)
+    assert next(numbers) == 1
+
+
+def test_a_date_of_no_zone_is_the_stores_time() -> None:
+    with FakeServer(always(page(NAME))) as server:
+        client = s3_client(access_to(server), 1)
+        bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
+        assert bucket.top_level().store_ms == NOON_MS
