@@ -71,7 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response_only(reply.status)
-        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+        is_chunked = "Transfer-Encoding" in reply.headers
+        length = {} if is_chunked else {"Content-Length": str(len(reply.body))}
+        for name, value in {**length, **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.body)

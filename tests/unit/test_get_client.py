@@ -1,11 +1,13 @@
 """The get client asks as boto3's own client does, and what passes is tried again."""
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import md5
 from itertools import chain, repeat
 from threading import Event
 
 import pytest
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from services.aws.clients import s3_client
 from services.aws.get_request import GetClient
@@ -13,8 +15,8 @@ from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
 from utils.config.settings import LyveAccess
-from utils.errors import ServiceError, UnreadableError
-from utils.lines.decompression import DamagedError, DeletedError
+from utils.errors import ServiceError, TransientError, UnreadableError
+from utils.lines.decompression import DamagedError, DeletedError, ReplacedError
 from utils.model import LogObject
 
 BODY = b'{"number": 1}\n'
@@ -207,3 +209,189 @@ def test_an_answer_that_is_not_the_asked_part_is_thrown_away(resumed: Reply) -> 
     with FakeServer(in_turn(replies, asked)) as server:
         assert read(server, LogObject(0, KEYS[0], "etag", len(LONG))) == LONG
     assert len(asked) == 3
+
+
+DIGEST = md5(LONG, usedforsecurity=False).hexdigest()
+LISTED = LogObject(0, KEYS[0], DIGEST, len(LONG))
+TURNED = bytes([LONG[0] ^ 1]) + LONG[1:]
+TRIES = 6
+
+
+def answered(body: bytes, size: int = len(LONG), **headers: str) -> Reply:
+    """Returns an answer with all bytes of an object of a size."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(206, body, {"Content-Range": f"bytes 0-{size - 1}/{size}", **named})
+
+
+RIGHT = answered(LONG, ETag=f'"{DIGEST}"')
+WRONG = {
+    "nothing, though 200": Reply(200),
+    "HTML": Reply(200, b"<html>Please wait</html>"),
+    "another object's": answered(LONG, ETag='"other"'),
+    "a shorter object's": answered(LONG[:9], 9),
+    "another total": Reply(
+        206, LONG, {"Content-Range": f"bytes 0-{len(LONG) - 1}/{len(LONG) + 1}"}
+    ),
+    "a part of it": Reply(206, LONG[:9], {"Content-Range": f"bytes 0-8/{len(LONG)}"}),
+    "too many requests": Reply(429),
+    "a gateway's time-out": Reply(408, b"<html></html>"),
+    "an idle connection's end": Reply(400, b"<Error><Code>RequestTimeout</Code></Error>"),
+    "not found": Reply(404),
+    "replaced": Reply(412),
+    "no such range": Reply(416),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_answer_is_thrown_away(wrong: Reply) -> None:
+    """HEAD and the listing show the object as it was, so nothing is booked as its own fault."""
+    with FakeServer(in_turn([wrong, wrong, RIGHT], [])) as server:
+        assert read(server, LISTED, Shown(LISTED, LISTED)) == LONG
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_answer_for_good_leaves_the_object_unread(wrong: Reply) -> None:
+    """Any loop ends: it is owed, and those behind it are shipped."""
+    asked: list[str] = []
+    with (
+        FakeServer(in_turn([wrong], asked)) as server,
+        pytest.raises(UnreadableError, match=r"Can't read May-2024/S3-"),
+    ):
+        read(server, LISTED, Shown(LISTED, LISTED))
+    assert len(asked) == TRIES
+
+
+@pytest.mark.parametrize(
+    ("head", "in_listing", "kind"),
+    [
+        (None, None, DeletedError),
+        (LISTED, None, UnreadableError),
+        (None, LISTED, UnreadableError),
+        (LISTED, LISTED, UnreadableError),
+    ],
+)
+def test_an_object_is_gone_when_all_looks_agree(
+    head: LogObject | None, in_listing: LogObject | None, kind: type[Exception]
+) -> None:
+    with FakeServer(in_turn([Reply(404)], [])) as server, pytest.raises(kind):
+        read(server, LISTED, Shown(head, in_listing))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Shown(replace(LISTED, size_bytes=1), LISTED),
+        Shown(LISTED, replace(LISTED, etag="other")),
+        Shown(replace(LISTED, etag="other", last_modified_ms=9000), LISTED),
+    ],
+)
+@pytest.mark.parametrize("answer", [Reply(412), answered(LONG, ETag='"other"')])
+def test_an_object_is_replaced_when_another_look_says_so_too(answer: Reply, shown: Shown) -> None:
+    with (
+        FakeServer(in_turn([answer], [])) as server,
+        pytest.raises(ReplacedError, match="replaced"),
+    ):
+        read(server, LISTED, shown)
+
+
+def test_a_store_with_two_forms_of_an_etag_is_read() -> None:
+    """It would never ship, and be called replaced in each iteration."""
+    shown = Shown(replace(LISTED, etag="other-1", last_modified_ms=-999), LISTED)
+    with FakeServer(in_turn([Reply(412), answered(LONG, ETag='"other-1"')], [])) as server:
+        assert read(server, LISTED, shown) == LONG
+
+
+@pytest.mark.parametrize("etag", ['"{}"', "{}", 'W/"{}"', ""])
+def test_etags_are_compared_without_what_stands_around_them(etag: str) -> None:
+    with FakeServer(in_turn([answered(LONG, ETag=etag.format(DIGEST))], [])) as server:
+        assert read(server, LISTED) == LONG
+
+
+def test_bytes_that_were_turned_on_the_way_are_read_again() -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([answered(TURNED), RIGHT], asked)) as server:
+        assert read(server, LISTED) == LONG
+    assert len(asked) == 2
+
+
+def test_bytes_that_are_turned_each_time_otherwise_are_not_handed_out() -> None:
+    turned = [answered(LONG[:at] + b"\0" + LONG[at + 1 :]) for at in range(3)]
+    with (
+        FakeServer(in_turn(turned, [])) as server,
+        pytest.raises(UnreadableError, match="the MD5 of its bytes is not its ETag"),
+    ):
+        read(server, LISTED)
+
+
+def test_an_etag_that_only_looks_like_an_md5_does_not_keep_an_object_from_being_shipped() -> None:
+    """As of an object that the store encrypts: its bytes come twice alike."""
+    with FakeServer(in_turn([answered(LONG)], [])) as server:
+        assert read(server, replace(LISTED, etag="0" * 32)) == LONG
+
+
+@pytest.fixture
+def _streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 0)
+
+
+@pytest.mark.usefixtures("_streamed")
+def test_a_large_object_that_was_turned_on_the_way_is_unreadable_at_its_end() -> None:
+    with (
+        FakeServer(in_turn([answered(TURNED), RIGHT], [])) as server,
+        pytest.raises(UnreadableError, match="it was read twice, and its bytes differ"),
+    ):
+        read(server, LISTED)
+
+
+@pytest.mark.usefixtures("_streamed")
+def test_a_large_object_is_read_once() -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([RIGHT], asked)) as server:
+        assert read(server, LISTED) == LONG
+    assert len(asked) == 1
+
+
+def chunked(body: bytes, *, is_whole: bool = True) -> Reply:
+    """Returns an answer without a length, as of a store that undoes a Content-Encoding."""
+    coded = b"%x\r\n%s\r\n" % (len(body), body) + (b"0\r\n\r\n" if is_whole else b"")
+    return Reply(200, coded, {"Transfer-Encoding": "chunked", "Connection": "close"})
+
+
+@pytest.mark.parametrize("verified_bytes", [0, 10**6])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_more_bytes_than_are_listed_are_no_object(
+    monkeypatch: pytest.MonkeyPatch, verified_bytes: int, *, is_whole: bool
+) -> None:
+    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", verified_bytes)
+    with (
+        FakeServer(in_turn([chunked(LONG * 2, is_whole=is_whole)], [])) as server,
+        pytest.raises(UnreadableError, match="more bytes came than are listed"),
+    ):
+        read(server, replace(LISTED, etag="multipart-2"))
+
+
+def test_a_body_without_a_length_is_read() -> None:
+    with FakeServer(in_turn([chunked(LONG)], [])) as server:
+        assert read(server, LISTED) == LONG
+
+
+def test_a_redirect_is_named_and_not_followed() -> None:
+    asked: list[str] = []
+    moved = Reply(301, b"", {"Location": "https://elsewhere.example:8443/x"})
+    with (
+        FakeServer(in_turn([moved], asked)) as server,
+        pytest.raises(ServiceError, match=r"\(301, a redirect to elsewhere\.example\)") as error,
+    ):
+        read(server, LISTED)
+    assert not isinstance(error.value, UnreadableError)
+    assert len(asked) == 1
+
+
+def test_a_store_that_is_down_is_not_told_of_each_object() -> None:
+    with FakeServer(in_turn([Reply(503)], [])) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), NoPause(), Shown())
+        for _ in range(2):
+            with pytest.raises(UnreadableError):
+                [*reader.pieces(LISTED)]
+        with pytest.raises(TransientError):
+            [*reader.pieces(LISTED)]
