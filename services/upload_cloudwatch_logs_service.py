@@ -44,6 +44,7 @@ class LogStream:
         self._stop = stop
         self._may_send: Callable[[], bool] = _never
         self._is_closed = False
+        self._last_unknown = ""
         self.read_back = ReadBack(self._client, source, gauge, stop)
         missing = f"Create the log group {source.log_group} in {source.aws.region}"
         missing += ", or correct log_group in config.json or AWS_REGION"
@@ -84,7 +85,8 @@ class LogStream:
         """
         try:
             info = yield from self._put_until_answered(parcel.batch)
-        except UnknownOutcomeError:
+        except UnknownOutcomeError as exc:
+            self._last_unknown = self._gauge.trouble = str(exc)
             return Delivery(uncertain=[parcel])
         except RefusedError as exc:
             return (yield from self._deliver_parts(parcel, str(exc)))
@@ -103,6 +105,14 @@ class LogStream:
             again = restamped(rejected, parcel.upload_ms)
             delivery.add((yield from self.deliver(Parcel(again, parcel.upload_ms))))
         return delivery
+
+    def unknown_error(self) -> ServiceError:
+        """Returns the error of puts whose outcome stays unknown, however often they are sent."""
+        return ServiceError(
+            f"Can't put events into the log group {self.log_group}",
+            self._last_unknown,
+            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+        )
 
     def _put_until_answered(self, batch: Batch) -> Generator[float, None, RejectedInfo]:
         for pause_seconds in pauses():

@@ -8,6 +8,7 @@ import msgspec
 
 from services.shipping.settle import ReadBackDeniedError
 from services.shipping.tools import Rules, Tools
+from services.threads.start import RAISE_THE_LIMIT
 from utils.errors import StoppedError
 from utils.lines.batching import batches, restamped
 from utils.lines.chunking import Chunk
@@ -16,20 +17,27 @@ from utils.model import LogEvent, doubtful_keys
 from utils.state.settling import Doubt, event_key, split_stored
 
 _LOOK_SECONDS = 0.5
+# In a row, and `settle_seconds` apart: what answers in CloudWatch's place, or not at all, may do so
+# for good, and the next iteration goes on there.
+_MOST_FRUITLESS_LOOKS = 10
 
 
 class Pending(msgspec.Struct):
-    """A chunk whose batches are under way; its upload times begin with `upload_from_ms`."""
+    """A chunk whose batches are under way; its upload times begin with `upload_from_ms`.
+
+    `is_sent` is set once all of its batches are submitted.
+    """
 
     chunk: Chunk
     upload_from_ms: int
     delivery: Delivery
     futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
+    is_sent: bool = False
 
     def is_delivered(self) -> bool:
         """Tells if all of the chunk is known to be accepted or refused."""
         known = [self.delivery, *self._deliveries()]
-        is_whole = len(known) == 1 + len(self.futures)
+        is_whole = self.is_sent and len(known) == 1 + len(self.futures)
         return is_whole and not any(delivery.uncertain or delivery.error for delivery in known)
 
     def is_untouched(self) -> bool:
@@ -57,6 +65,7 @@ class InFlight:
         self._rules = rules
         self._pending: deque[Pending] = deque()
         self._next_upload_ms = rules.upload_ms
+        self._has_told_missing = False
         self._lane = tools.shared.puts.lane(rules.concurrency)
         tools.log_stream.open(tools.saver.may_send)
 
@@ -79,9 +88,16 @@ class InFlight:
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, chunk: Chunk) -> None:
-        """Sends the chunk's events in batches, each with an upload time in case it needs one."""
+        """Sends the chunk's events in batches, each with an upload time in case it needs one.
+
+        What may be sent is noted before it can be: whatever is raised here leaves nothing out.
+
+        Raises:
+            ForwarderError: there is no thread to send it.
+        """
         stored = Delivery(accepted=list(chunk.stored))
         pending = Pending(chunk, self._next_upload_ms, stored)
+        self._pending.append(pending)
         acceptance = self._rules.acceptance
         for batch in batches(chunk.events, acceptance, self._rules.batch_size):
             is_in_time = acceptance.includes(batch[0].timestamp_ms)
@@ -91,8 +107,9 @@ class InFlight:
             if chunk.position.is_doubtful:
                 pending.delivery.uncertain.append(parcel)
             else:
-                pending.futures.append(self._deliver(parcel))
-        self._pending.append(pending)
+                self._deliver(pending, parcel)
+        pending.is_sent = True
+        self._tell_missing_threads()
 
     def settle_oldest(self) -> Pending:
         """Waits until all of the oldest chunk is accepted or refused, and returns it.
@@ -123,8 +140,15 @@ class InFlight:
         """Tells if nothing under way can have been stored."""
         return all(pending.is_untouched() for pending in self._pending)
 
-    def _deliver(self, parcel: Parcel) -> "Future[Delivery]":
-        return self._lane.submit(self._tools.log_stream.deliver(parcel))
+    def _deliver(self, pending: Pending, parcel: Parcel) -> None:
+        self._lane.submit(self._tools.log_stream.deliver(parcel), pending.futures)
+
+    def _tell_missing_threads(self) -> None:
+        missing = self._tools.shared.puts.missing
+        if missing and not self._has_told_missing:
+            self._has_told_missing = True
+            text = f"Not all threads could be started; the others go on. {RAISE_THE_LIMIT}."
+            self._tools.status.write("WARN", text, {"missing": missing})
 
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
@@ -142,14 +166,22 @@ class InFlight:
         """Finds out what became of the batches in doubt, and sends again what is missing."""
         for pending in self._pending:
             self._collect(pending)
+        fruitless = 0
         while any(pending.delivery.uncertain for pending in self._pending):
             if self._tools.shared.stop.wait(self._rules.settle_seconds):
                 raise StoppedError("Stopped before a batch in doubt was settled")
+            before = self._events_in_doubt()
             doubt = self._look()
             for pending in self._pending:
                 self._send_missing(pending, doubt)
             for pending in self._pending:
                 self._collect(pending)
+            fruitless = fruitless + 1 if self._events_in_doubt() >= before else 0
+            if fruitless >= _MOST_FRUITLESS_LOOKS:
+                raise self._tools.log_stream.unknown_error()
+
+    def _events_in_doubt(self) -> int:
+        return sum(1 for _ in self._in_doubt())
 
     def _look(self) -> Doubt:
         doubt = Doubt()
@@ -172,10 +204,11 @@ class InFlight:
                 yield from parcel.batch
 
     def _send_missing(self, pending: Pending, doubt: Doubt) -> None:
-        uncertain, pending.delivery.uncertain = pending.delivery.uncertain, []
-        for parcel in uncertain:
+        uncertain = pending.delivery.uncertain
+        while uncertain:
+            parcel = uncertain[0]
             stored, missing = split_stored(parcel.batch, doubt)
-            pending.delivery.accepted += stored
             if missing:
-                again = Parcel(missing, parcel.upload_ms)
-                pending.futures.append(self._deliver(again))
+                self._deliver(pending, Parcel(missing, parcel.upload_ms))
+            pending.delivery.accepted += stored
+            uncertain.pop(0)

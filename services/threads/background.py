@@ -1,7 +1,9 @@
 """Does work on a thread that a stop does not wait for longer than it may."""
 
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Event
+
+from services.threads.start import no_thread, started
 
 # Docker kills ten seconds after its signal, so a stop leaves the work less than this.
 _STOP_SECONDS = 8.0
@@ -17,6 +19,7 @@ def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], object])
         refresh: called now and then meanwhile.
 
     Raises:
+        ForwarderError: no thread can be started for it.
         Exception: what the work raises.
     """
     results: list[bool] = []
@@ -31,7 +34,8 @@ def attend(work: Callable[[], bool], stop: Event, refresh: Callable[[], object])
         finally:
             done.set()
 
-    Thread(target=run, daemon=True).start()
+    if not started(run):
+        raise no_thread(1)
     while not done.wait(REFRESH_SECONDS) and not stop.is_set():
         refresh()
     done.wait(_STOP_SECONDS)

@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from itertools import count
-from threading import Condition, Event, Thread
+from threading import Condition, Event
 
+from services.threads.start import no_thread, started
 from utils.lines.delivery import Delivery
 
 # A delivery on its way: it yields the seconds that it waits before it goes on.
@@ -54,9 +55,21 @@ class Lane:
         self.turn = 0
         self.is_leaving = False
 
-    def submit(self, steps: Steps) -> "Future[Delivery]":
-        """Returns the future result of a delivery."""
+    def submit(
+        self, steps: Steps, futures: "list[Future[Delivery]] | None" = None
+    ) -> "Future[Delivery]":
+        """Returns the future result of a delivery.
+
+        Args:
+            steps: of the delivery.
+            futures: gets the result before anything can be done, whatever is raised then.
+
+        Raises:
+            ForwarderError: no thread can be started for it; it is not carried out.
+        """
         job = Job(steps)
+        if futures is not None:
+            futures.append(job.future)
         self._pool.add(self, job)
         return job.future
 
@@ -80,7 +93,8 @@ class PutPool:
     The next one is of the source that has the fewest under way. Those that hang hold their threads
     long, so half of all are kept for the sources in equal parts: what one does not use of its part
     stays free for it. The threads are daemons: a connection that hangs does not keep the process
-    from ending. They end with the last lane.
+    from ending. They end with the last lane. Where the system lets only some start, these do
+    all the work, and `missing` says how many more there should be.
 
     Args:
         elapsed_seconds: returns a time that nobody sets.
@@ -95,6 +109,7 @@ class PutPool:
         self._lanes: list[Lane] = []
         self._threads = 0
         self._workers = self._sources = 1
+        self.missing = 0
 
     def expect(self, sources: int, workers: int) -> None:
         """Prepares for what the process ships from now on.
@@ -119,12 +134,19 @@ class PutPool:
         return lane
 
     def add(self, lane: Lane, job: Job) -> None:
-        """Takes a delivery into a lane."""
+        """Takes a delivery into a lane.
+
+        Raises:
+            ForwarderError: no thread can be started for it, and none runs.
+        """
         with self._changed:
-            lane.ready.append(job)
             if self._threads < self._workers:
-                self._threads += 1
-                Thread(target=self._work, daemon=True).start()
+                self._start_one()
+            if not self._threads:
+                error = no_thread(self._workers)
+                job.future.set_result(Delivery(error=error))
+                raise error
+            lane.ready.append(job)
             self._changed.notify()
 
     def leave(self, lane: Lane) -> None:
@@ -132,6 +154,12 @@ class PutPool:
         with self._changed:
             lane.is_leaving = True
             self._changed.notify_all()
+
+    def _start_one(self) -> None:
+        """Starts one more thread, which counts only if the system lets it start."""
+        is_started = started(self._work) is not None
+        self._threads += is_started
+        self.missing = 0 if is_started else self._workers - self._threads
 
     def _work(self) -> None:
         while self._do_next():

@@ -2,9 +2,10 @@
 
 from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event
 from typing import TypeVar
 
+from services.threads.start import started
 from utils.errors import StoppedError
 
 Item = TypeVar("Item")
@@ -19,7 +20,7 @@ class _End:
 
 
 def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Generator[Item]:
-    """Yields the items, which a thread of its own reads ahead.
+    """Yields the items, which a thread of its own reads ahead, if the system lets one start.
 
     Args:
         items: what is read.
@@ -31,7 +32,9 @@ def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Generator[Item
     """
     queue: Queue[Item | _End] = Queue(depth)
     is_left = Event()
-    Thread(target=_read, args=(items, queue, is_left), daemon=True).start()
+    if not started(_read, items, queue, is_left):
+        yield from _read_here(items, stop)
+        return
     try:
         while True:
             item = _next(queue, stop)
@@ -42,6 +45,13 @@ def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Generator[Item
             yield item
     finally:
         is_left.set()
+
+
+def _read_here(items: Iterator[Item], stop: Event) -> Iterator[Item]:
+    for item in items:
+        if stop.is_set():
+            raise StoppedError("Stopped before everything was shipped")
+        yield item
 
 
 def _read(items: Iterator[Item], queue: "Queue[Item | _End]", is_left: Event) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
 from typing import Generic, TypeVar
+
+from services.threads.start import no_thread, started
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -25,20 +26,25 @@ class WorkerPool(Generic[Argument, Result]):
         self._function = function
         self._queue: SimpleQueue[tuple[Argument, Future[Result]] | None] = SimpleQueue()
         self._workers = workers
-        self._threads: list[Thread] = []
+        self._threads = 0
 
     def submit(self, argument: Argument) -> "Future[Result]":
-        """Returns the future result of the call."""
+        """Returns the future result of the call.
+
+        Raises:
+            ForwarderError: no thread can be started for it, and none runs.
+        """
         future: Future[Result] = Future()
+        if self._threads < self._workers:
+            self._threads += started(self._work) is not None
+        if not self._threads:
+            raise no_thread(self._workers)
         self._queue.put((argument, future))
-        if len(self._threads) < self._workers:
-            self._threads.append(Thread(target=self._work, daemon=True))
-            self._threads[-1].start()
         return future
 
     def close(self) -> None:
         """Lets the threads end once they have done what was submitted."""
-        for _ in self._threads:
+        for _ in range(self._threads):
             self._queue.put(None)
 
     def _work(self) -> None:
