@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from tests.servers.installation import LOG_GROUP, Installation, empty, keys_of
+from tests.servers.installation import LOG_GROUP, Installation, empty
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
@@ -158,9 +158,7 @@ class KillRound:
             outcome = engine.wait(_FINISH_SECONDS)
         assert (outcome.exit_status, outcome.errors) == (0, []), outcome.stderr
         assert installed.once().done.text == "Done sending 0 logs"
-        keys = list(keys_of(installed.s3, self._output_bucket))
-        in_quarantine = [key for key in keys if key.startswith("integration-quarantine/")]
-        assert len(in_quarantine) == self._refused
+        assert len(installed.quarantine(bucket=self._output_bucket)) == self._refused
 
     def _weighed(self, standin: CloudWatchStandin) -> Result:
         stored = Counter(event.message for event in standin.events(LOG_GROUP, self._bucket))

@@ -6,6 +6,13 @@ import re
 from collections.abc import Iterable
 
 MOST_CHARACTERS = 80
+# Letters and marks without width or ink, which `str.isprintable` lets pass.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+_MISREAD = re.compile(r"[\s\"'\\=]")
+_PAIR = re.compile(r"(?<=\w)=")
 # Of several words, how near they come to one option: "last hour" to "lasthour".
 _SAME_WORDS = 0.9
 
@@ -64,8 +71,40 @@ def _words(text: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    r"""Returns the text with what a terminal or UTF-8 can't show as an escape, such as `\n`."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    r"""Returns the text with what a terminal or UTF-8 can't show as an escape, such as `\n`.
+
+    Escapes are made of controls, marks of direction, separators of lines, blanks other than the
+    space, and what has no width. Everything that others wrote passes this before it is shown: keys,
+    codes, messages.
+    """
+    if text.isprintable() and not _INVISIBLE.search(text):
+        return text
+    return "".join(char if _is_shown(char) else ascii(char)[1:-1] for char in text)
+
+
+def quoted(text: str) -> str:
+    """Returns the text as a JSON string in which all is printable."""
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(char if _is_shown(char) else json.dumps(char)[1:-1] for char in written)
+
+
+def pair_value(text: str) -> str:
+    """Returns the value of a `key=value` pair: plain where that can't be misread, or `quoted`."""
+    if text.isprintable() and not _MISREAD.search(text) and not _INVISIBLE.search(text):
+        return text
+    return quoted(text)
+
+
+def pairless(text: str) -> str:
+    r"""Returns printable text in which nothing passes for a `key=value` pair.
+
+    Behind a word `=` becomes `\x3d`.
+    """
+    return _PAIR.sub(r"\\x3d", printable(text))
+
+
+def _is_shown(char: str) -> bool:
+    return char.isprintable() and not _INVISIBLE.match(char)
 
 
 def _quoted(text: str) -> str:

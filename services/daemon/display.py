@@ -1,9 +1,8 @@
 """Shows a person how far an iteration is: a bar on a terminal, a line now and then otherwise."""
 
-import sys
 from collections.abc import Sequence
 
-from services.output.status import Clock, has_bar, tell
+from services.output.status import Clock, has_bar, say, tell
 from services.shipping.iteration import Iteration
 from utils.model import total
 from utils.report.status import progress_bar, progress_text
@@ -41,8 +40,7 @@ class Display:
         elapsed_seconds = now_seconds - self._began_seconds
         gauge = total(self._gauges)
         if is_bar:
-            sys.stderr.write(f"{progress_bar(gauge, elapsed_seconds)}\r")
-            sys.stderr.flush()
+            say(f"{progress_bar(gauge, elapsed_seconds)}\r")
         else:
             text = f"Shipping: {progress_text(gauge, elapsed_seconds)}."
             tell(self._clock.now(), "INFO", text, self._pairs)

@@ -3,23 +3,29 @@
 import base64
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from uuid import uuid4
 
 import msgspec
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.integrity import content_md5
 from utils.config.log_format import is_json
 from utils.model import LogObject, QuarantinedLine
-from utils.report.status import Pairs, json_line, status_key, status_line
+from utils.report.status import Pairs, json_line, quarantine_key, status_key, status_line
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
+# Of thousands of damaged objects, enough to see what is wrong: the lines are held to the end.
+MOST_OF_A_KIND = 100
+MOST_OF_OBJECTS = 1000
 _writing = Lock()
 
 
@@ -42,22 +48,48 @@ def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     line = status_line(now, level, text, pairs)
     shown = json_line(now, level, text, pairs) if is_json(os.environ) else line
     erase_bar = "\x1b[K" if has_bar() else ""
-    # In one piece: other sources write at the same time.
-    with _writing:
-        sys.stderr.write(f"{erase_bar}{shown}\n")
-        sys.stderr.flush()
+    say(f"{erase_bar}{shown}\n")
     return line
+
+
+def say(text: str) -> None:
+    """Writes on standard error, in one piece: other sources write at the same time.
+
+    One that is closed, full or read by nobody decides nothing: the text is lost, and all else goes
+    on.
+    """
+    with _writing, suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        stream.write(text)
+        stream.flush()
+        return
+    # Around the stream's buffer, which keeps what could not be written, grows, and is tried once
+    # more at the end: https://docs.python.org/3/c-api/init.html#c.Py_FinalizeEx
+    rest = text.encode(errors="backslashreplace")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def has_bar() -> bool:
     """Tells if a person watches, who is shown a bar."""
-    return sys.stderr.isatty() and not is_json(os.environ)
+    with suppress(ValueError):
+        return sys.stderr is not None and sys.stderr.isatty() and not is_json(os.environ)
+    return False
 
 
 class StatusLog:
     """The status lines of one iteration of one source, on standard error at once.
 
-    `level` and `text` are those of its last line.
+    `level` and `text` are those of its last line. Lines about single objects are shown up to
+    `MOST_OF_A_KIND` that differ in the object alone, and up to `MOST_OF_OBJECTS`; how many more
+    there were stands before the next other line.
 
     Args:
         source: the source's name.
@@ -68,6 +100,8 @@ class StatusLog:
         self._source = source
         self._clock = clock
         self._lines: list[str] = []
+        self._kinds: Counter[str] = Counter()
+        self._left_out = 0
         self.level = self.text = ""
 
     def write(self, level: str, text: str, pairs: Pairs) -> None:
@@ -78,9 +112,13 @@ class StatusLog:
             text: what happened, and for a failure what to do.
             pairs: figures and names, behind the source's.
         """
-        line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
-        self._lines.append(line)
         self.level, self.text = level, text
+        if "object" not in pairs:
+            self._tell_left_out()
+        elif not self._has_room(f"{level} {text.replace(str(pairs['object']), '')}"):
+            self._left_out += 1
+            return
+        self._keep(level, text, pairs)
 
     def upload(self, client: "S3Client", bucket: str) -> None:
         """Puts the lines into the output bucket, under a key of their own.
@@ -92,12 +130,34 @@ class StatusLog:
         Raises:
             ServiceError: they can't be written.
         """
+        self._tell_left_out()
         key = status_key(self._clock.now(), self._source, uuid4().hex[:8])
         content = "\n".join([*self._lines, ""]).encode()
         with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
             client.put_object(
-                Bucket=bucket, Key=key, Body=content, ContentType="text/plain; charset=utf-8"
+                Bucket=bucket,
+                Key=key,
+                Body=content,
+                ContentType="text/plain; charset=utf-8",
+                ContentMD5=content_md5(content),
             )
+
+    def _has_room(self, kind: str) -> bool:
+        """Notes a line about an object, if it may be shown."""
+        if self._kinds[kind] >= MOST_OF_A_KIND or self._kinds.total() >= MOST_OF_OBJECTS:
+            return False
+        self._kinds[kind] += 1
+        return True
+
+    def _tell_left_out(self) -> None:
+        number, self._left_out = self._left_out, 0
+        if number:
+            text = f"There were {number} more lines like these about other objects."
+            self._keep("WARN", text, {"left_out": number})
+
+    def _keep(self, level: str, text: str, pairs: Pairs) -> None:
+        line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
+        self._lines.append(line)
 
 
 class _QuarantineEntry(msgspec.Struct, omit_defaults=True):
@@ -110,7 +170,7 @@ class _QuarantineEntry(msgspec.Struct, omit_defaults=True):
 
 
 class Quarantine:
-    """Keeps the lines that CloudWatch can't take, each in an object of its own.
+    """Keeps the lines that CloudWatch can't take.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -123,26 +183,36 @@ class Quarantine:
         self._bucket = bucket
         self._source = source
 
-    def keep(self, log_object: LogObject, line: QuarantinedLine) -> None:
-        """Writes one line with its reason; the same line again is the same object.
+    def keep(self, log_object: LogObject, lines: Sequence[QuarantinedLine]) -> None:
+        """Writes lines with their reasons into one object; the same lines again are the same one.
+
+        A line is known by the object's key and its number: it may stand in two objects, where what
+        is shipped together was cut elsewhere before a kill.
 
         Args:
-            log_object: the object that holds the line.
-            line: the line.
+            log_object: the object that holds the lines.
+            lines: at least one.
 
         Raises:
-            ServiceError: it can't be written.
+            ServiceError: they can't be written.
         """
-        entry = _QuarantineEntry(line.reason, log_object.key, log_object.etag, line.number)
-        try:
-            entry.line = line.content.decode()
-        except UnicodeDecodeError:
-            entry.line_base64 = base64.b64encode(line.content).decode()
-        key = f"integration-quarantine/{self._source}/{log_object.key}/{line.number}.json"
-        with lyve_errors(f"write a quarantined line into {self._bucket}", OUTPUT_BUCKET_HINTS):
+        ordered = sorted(lines, key=lambda line: line.number)
+        entries = (msgspec.json.encode(_entry(log_object, line)) for line in ordered)
+        content = b"".join(entry + b"\n" for entry in entries)
+        with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
             self._client.put_object(
                 Bucket=self._bucket,
-                Key=key,
-                Body=msgspec.json.encode(entry),
-                ContentType="application/json",
+                Key=quarantine_key(self._source, log_object.key, ordered[0].number),
+                Body=content,
+                ContentType="application/x-ndjson",
+                ContentMD5=content_md5(content),
             )
+
+
+def _entry(log_object: LogObject, line: QuarantinedLine) -> _QuarantineEntry:
+    entry = _QuarantineEntry(line.reason, log_object.key, log_object.etag, line.number)
+    try:
+        entry.line = line.content.decode()
+    except UnicodeDecodeError:
+        entry.line_base64 = base64.b64encode(line.content).decode()
+    return entry

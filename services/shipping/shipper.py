@@ -95,8 +95,8 @@ class Shipper:
         chunk, delivery = pending.chunk, pending.delivery
         for event, reason in delivery.refused:
             chunk.quarantine(event.line_number, event.message.encode(), reason)
-        for line in chunk.quarantined:
-            self._tools.quarantine.keep(chunk.position.object, line)
+        if chunk.quarantined:
+            self._tools.quarantine.keep(chunk.position.object, chunk.quarantined)
         chunk.counts.accepted = len(delivery.accepted)
         chunk.counts.restamped = sum(event.restamped for event in delivery.accepted)
         _check_balance(chunk)

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from msgspec.json import decode
 from msgspec.structs import replace
 
-from tests.world.audit_objects import DAY_MS, event, everything, messages_of, quarantine_of, whole
+from tests.world.audit_objects import (
+    DAY_MS,
+    event,
+    everything,
+    messages_of,
+    quarantine_of,
+    quarantined,
+    whole,
+)
 from tests.world.faults import Fault, Killed, Life, each
 from tests.world.in_memory import World, source_of
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, StoredObject
@@ -413,7 +421,7 @@ def run_schedule(seed: int) -> None:
     for one in replicas(kinds[-1], source):
         assert world.run(one).is_good, world.statuses()
     assert_same(world.messages(), messages_of(objects, 0))
-    assert world.keys("integration-quarantine/") == quarantine_of(objects, 0)
+    assert quarantined(world) == quarantine_of(objects, 0)
     counted = [decode(world.output(key)) for key in world.keys("integration-state/")]
     assert all(not one["open"] for one in counted)
 

@@ -624,7 +624,7 @@ def test_an_output_object_has_a_documented_key(installation: Installation) -> No
     assert installation.output_keys() == [
         status,
         f"integration-logs/latest-{BUCKET}-S3.json",
-        f"integration-quarantine/{BUCKET}-S3/May-2024/S3-a b.gz/1.json",
+        f"integration-quarantine/{BUCKET}-S3/May-2024/S3-a b.gz/1.jsonl",
         f"integration-state/{BUCKET}-S3.json",
     ]
     assert isinstance(installation.checkpoint()["version"], int)

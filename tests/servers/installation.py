@@ -39,7 +39,7 @@ LOOK_SECONDS = 0.02
 STOP_SECONDS = 10.0
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (INFO|WARN|ERROR) (.+?)((?: source=.*)?)")
-_PAIR = re.compile(r" ([a-z_]+)=(?:\"([^\"]*)\"|(\S*))")
+_PAIR = re.compile(r" ([a-z_]+)=(?:(\"(?:[^\"\\]|\\.)*\")|(\S*))")
 _SECRETS = ("LYVE_ACCESS", "LYVE_SECRET", "AWS_ACCESS", "AWS_SECRET")
 
 
@@ -249,11 +249,20 @@ class Installation:
         document: dict[str, object] = json.loads(self.output(f"integration-state/{source}.json"))
         return document
 
-    def quarantine(self, source: str = f"{BUCKET}-S3") -> dict[str, dict[str, object]]:
-        """Returns the quarantined lines' documents by what stands behind the source's name."""
-        prefix = f"integration-quarantine/{source}/"
-        keys = [key for key in self.output_keys() if key.startswith(prefix)]
-        return {key.removeprefix(prefix): json.loads(self.output(key)) for key in keys}
+    def quarantine(
+        self, source: str = "", bucket: str = OUTPUT_BUCKET
+    ) -> dict[tuple[str, int], dict[str, object]]:
+        """Returns the quarantined lines' entries by the object's key and the line's number.
+
+        Args:
+            source: whose, all if it is empty.
+            bucket: the output bucket.
+        """
+        prefix = f"integration-quarantine/{source}"
+        keys = [key for key in keys_of(self.s3, bucket) if key.startswith(prefix)]
+        bodies = [self.s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
+        entries = [json.loads(line) for body in bodies for line in body.splitlines()]
+        return {(entry["key"], entry["line_number"]): entry for entry in entries}
 
     def status_objects(self) -> dict[str, str]:
         """Returns the status objects' texts by key, in the order of the keys."""
@@ -349,7 +358,11 @@ def _status_line(line: str) -> StatusLine:
     parts = _LINE.fullmatch(line)
     assert parts, f"not a status line: {line!r}"
     moment, level, text, pairs = parts.groups()
-    found = {name: quoted or plain for name, quoted, plain in _PAIR.findall(pairs)}
+    assert not _PAIR.sub("", pairs), f"not pairs: {pairs!r}"
+    found = {
+        name: json.loads(quoted) if quoted else plain
+        for name, quoted, plain in _PAIR.findall(pairs)
+    }
     return StatusLine(datetime.fromisoformat(moment), level, text, found)
 
 

@@ -1,6 +1,7 @@
 """A bucket with everything that can stand in it, and what is to become of each line."""
 
 import gzip
+import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -93,14 +94,20 @@ def messages_of(objects: Iterable[AuditObject], since_ms: int) -> Counter[str]:
     return Counter(message for one in due for message in one.messages)
 
 
-def quarantine_of(objects: Iterable[AuditObject], since_ms: int) -> list[str]:
-    """Returns the keys of the lines that are to be in quarantine."""
+def quarantine_of(objects: Iterable[AuditObject], since_ms: int) -> list[tuple[str, int]]:
+    """Returns key and number of each line that is to be in quarantine."""
     due = [one for one in objects if one.modified_ms >= since_ms]
-    return sorted(
-        f"integration-quarantine/audit-logs-S3/{one.key}/{number}.json"
-        for one in due
-        for number in one.quarantined
-    )
+    return sorted((one.key, number) for one in due for number in one.quarantined)
+
+
+def quarantined(world: World) -> list[tuple[str, int]]:
+    """Returns key and number of each line in quarantine, however often it stands there."""
+    entries = [
+        json.loads(line)
+        for key in world.keys("integration-quarantine/audit-logs-S3/")
+        for line in world.output(key).splitlines()
+    ]
+    return sorted({(entry["key"], entry["line_number"]) for entry in entries})
 
 
 def _mixed(key: str, modified_ms: int, seed: int) -> AuditObject:

@@ -13,6 +13,7 @@ from tests.world.audit_objects import (
     fill,
     messages_of,
     quarantine_of,
+    quarantined,
 )
 from tests.world.faults import Fault, Killed, Life
 from tests.world.in_memory import World, source_of
@@ -55,7 +56,7 @@ class Trial:
         stored = self.world.messages()
         assert_same(stored, messages_of(self.objects, self.since_ms))
         quarantine = quarantine_of(self.objects, self.since_ms)
-        assert self.world.keys("integration-quarantine/") == quarantine
+        assert quarantined(self.world) == quarantine
         assert self.world.run(self.source).is_good
         assert_same(self.world.messages(), stored)
 
@@ -77,8 +78,8 @@ def take_small_steps(patch: pytest.MonkeyPatch) -> None:
         "services.output.checkpoint_saver._SAVE_EVERY_LINES": 10,
         "services.output.checkpoint_saver.WINDOW_LINES": 28,
         "services.output.checkpoint_saver.WINDOW_OBJECTS": 6,
-        "services.shipping.takeover.WINDOW_LINES": 28,
         "services.shipping.object_reader.VERIFIED_BYTES": 600,
+        "services.shipping.takeover.WINDOW_LINES": 28,
         "utils.state.progress.WINDOW_OBJECTS": 6,
     }.items():
         patch.setattr(name, value)

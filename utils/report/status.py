@@ -1,14 +1,22 @@
 """The words of status lines."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from utils.model import Counts, Gauge
+from utils.wording import pair_value, pairless, printable
 
 _BAR_WIDTH = 20
 # The most that a duration can show.
 _LONGEST_SECONDS = 10**9
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_LONGEST_KEY_BYTES = 1024
+_HASH_DIGITS = 32
+# A server's own text may have any length, and lines are held until the iteration ends.
+_LONGEST_TEXT = 4000
 
 Pairs = Mapping[str, object]
 
@@ -23,14 +31,17 @@ class Seconds(float):
 def status_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     """Returns one status line: `<ISO time> <level> <text> key=value ...`.
 
+    It is one line that a terminal may be shown, and has the given pairs alone, whatever others have
+    written into the text and the values.
+
     Args:
         now: the time of the line.
         level: INFO, WARN or ERROR.
         text: what happened, and for a failure what to do.
-        pairs: figures and names; a value with white space is put in quotes.
+        pairs: figures and names; a value that could be misread is a JSON string.
     """
-    words = [stamp(now), level, text, *(f"{key}={_value(value)}" for key, value in pairs.items())]
-    return " ".join(" ".join(words).splitlines())
+    shown = (f"{key}={pair_value(_cut(str(value)))}" for key, value in pairs.items())
+    return " ".join([stamp(now), level, pairless(_cut(text)), *shown])
 
 
 def json_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
@@ -42,7 +53,8 @@ def json_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
         text: what happened, and for a failure what to do.
         pairs: figures, which stay numbers, and names.
     """
-    return json.dumps({"time": stamp(now), "level": level, "message": text, **pairs}, default=str)
+    line = {"time": stamp(now), "level": level, "message": text, **pairs}
+    return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 def count_pairs(counts: Counts) -> dict[str, object]:
@@ -62,14 +74,30 @@ def status_key(now: datetime, source: str, unique: str) -> str:
     return f"integration-logs/{moment:%Y/%m/%d}/{moment:%H-%M-%S}-{source}-{unique}.log"
 
 
+def quarantine_key(source: str, key: str, line_number: int) -> str:
+    """Returns the key of an object of quarantined lines.
+
+    Args:
+        source: the source's name.
+        key: of the object that holds the lines. One too long to stand in another key is cut, and
+            ends in a hash of the whole.
+        line_number: of the first of them, from 1.
+    """
+    start, end = f"integration-quarantine/{source}/", f"/{line_number}.jsonl"
+    room = _LONGEST_KEY_BYTES - len((start + end).encode())
+    if len(key.encode()) > room:
+        tail = f"-{hashlib.sha256(key.encode()).hexdigest()[:_HASH_DIGITS]}"
+        key = key.encode()[: room - len(tail)].decode(errors="ignore") + tail
+    return f"{start}{key}{end}"
+
+
 def stamp(now: datetime) -> str:
     """Returns a time as status lines show it."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _value(value: object) -> str:
-    text = str(value)
-    return f'"{text}"' if any(char.isspace() for char in text) else text
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
@@ -86,7 +114,8 @@ def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
         left = str(timedelta(seconds=min(round(seconds), _LONGEST_SECONDS)))
     objects = f"{gauge.objects:,} of {gauge.objects_total:,} objects"
     text = f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
-    return f"{text}, nothing gets through now ({gauge.trouble})" if gauge.trouble else text
+    trouble = printable(gauge.trouble)
+    return f"{text}, nothing gets through now ({trouble})" if trouble else text
 
 
 def progress_bar(gauge: Gauge, elapsed_seconds: float) -> str:
