@@ -197,7 +197,7 @@ STORE = {
 }
 LOGS = {
     "PutLogEvents": 5,
-    "GetLogEvents": 1,
+    "GetLogEvents": 2,
     "CreateLogStream": 1,
     "DescribeLogGroups": 1,
 }
@@ -209,9 +209,6 @@ KINDS = (
 )
 # Their answers carry what shows a turned bit: an ETag or a checksum. Nothing shows it in others.
 CHECKABLE = {"GET object", "GET checkpoint", "PUT checkpoint", "HEAD checkpoint", "HEAD object"}
-# The service has no checksum or number for these, so an older one, said once more, can't be told;
-# `settle_seconds` stands for what is stored and can't be read yet.
-WITHOUT_OLDER = {"GetLogEvents"}
 # It is asked for where no checkpoint is found.
 AT_FIRST = {"list output"}
 STATUSES = range(200, 600)
@@ -237,7 +234,7 @@ def fault_of(seed: int) -> Fault:
     if kind not in CHECKABLE:
         del named["itself, with a bit turned"]
     is_later = kind not in AT_FIRST and rng.random() < 0.7
-    if kind in WITHOUT_OLDER or not is_later:
+    if not is_later:
         del named["an older one"]
     name = rng.choice(list(named))
     lie = named[name]
