@@ -84,15 +84,21 @@ class Engine:
         self._begin(self._rounds.open, started_seconds)
         self._rounds.await_open()
         _announce(scheduler)
+        is_announced = True
         while not self.stop.is_set():
             # A clock that was set back would leave the next slot hours away.
             if (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
                 self._schedule(scheduler, started_seconds)
                 _announce(scheduler)
-            look_seconds = REFRESH_SECONDS if self._refresh() else _LOOK_SECONDS
+            is_working = self._refresh()
+            if not (is_working or is_announced):
+                _announce(scheduler)
+                is_announced = True
+            look_seconds = REFRESH_SECONDS if is_working else _LOOK_SECONDS
             self.stop.wait(min(look_seconds, max(0.0, scheduler.idle_seconds or 0.0)))
             if not self.stop.is_set() and scheduler.jobs[0].should_run:
                 scheduler.run_pending()
+                is_announced = False
                 self.health.wait()
         return EXIT_OK if self._attend(self._rounds.join) is not None else EXIT_FAILED
 
@@ -121,7 +127,7 @@ class Engine:
         """Says how far it is, and how the program is; returns if anything is under way."""
         working = self._rounds.working()
         self._rounds.refresh()
-        self.health.say(working, self._rounds.failures())
+        self.health.say(working, self._rounds.failures(), self._rounds.unproven())
         return bool(working)
 
     def _begin(

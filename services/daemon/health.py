@@ -1,7 +1,7 @@
 """Keeps what the running program says of itself where the image's health check finds it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class HealthSign:
         self._elapsed_seconds = elapsed_seconds
         self._path = sign_path(os.getpid())
         self._failures: Mapping[str, int] = {}
+        self._unproven: list[str] = []
         self._hour_seconds: float | None = None
         self._said_seconds = float("-inf")
         self._known: dict[str, tuple[object, float]] = {}
@@ -35,7 +36,12 @@ class HealthSign:
         self._hour_seconds = self._elapsed_seconds()
         self._said_seconds = float("-inf")
 
-    def say(self, working: Mapping[str, tuple[object, float]], failures: Mapping[str, int]) -> None:
+    def say(
+        self,
+        working: Mapping[str, tuple[object, float]],
+        failures: Mapping[str, int],
+        unproven: Collection[str] = (),
+    ) -> None:
         """Says how the program is, if it is time to: called at least twice a minute.
 
         Where nothing can be written nothing is said, which the health check tells.
@@ -44,12 +50,15 @@ class HealthSign:
             working: for each source under way what is another value whenever it has come further,
                 and for how many seconds it may wait for what is in doubt.
             failures: for each source how many of its iterations have failed in a row.
+            unproven: the sources of which nothing has succeeded yet.
         """
         now_seconds = self._elapsed_seconds()
         is_new = working.keys() != self._known.keys() or failures != self._failures
+        is_new |= sorted(unproven) != self._unproven
         if not is_new and now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
             return
         self._said_seconds, self._failures = now_seconds, failures
+        self._unproven = sorted(unproven)
         works = {
             source: Work(self._progress_seconds(source, progress), settle_seconds)
             for source, (progress, settle_seconds) in working.items()
@@ -57,7 +66,7 @@ class HealthSign:
         self._known = {source: self._known[source] for source in works}
         draft = self._path.with_suffix(".draft")
         with suppress(OSError):
-            sign = Sign(now_seconds, self._hour_seconds, dict(failures), works)
+            sign = Sign(now_seconds, self._hour_seconds, dict(failures), works, self._unproven)
             draft.write_bytes(msgspec.json.encode(sign))
             draft.replace(self._path)
 

@@ -7,6 +7,7 @@ from services.aws.boto3_session import boto3_session
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.daemon.display import Display
+from services.daemon.start_line import tell_start
 from services.output.status import Clock, tell
 from services.shipping.iteration import Iteration
 from services.shipping.tools import Shared
@@ -38,6 +39,8 @@ class Rounds:
         self._shared = Shared(clock, stop, self._puts, MemoryShare())
         self._changed = Condition()
         self._opening: dict[str, Thread] = {}
+        self._looks: list[Thread] = []
+        self._proven: set[str] = set()
         self._under_way: dict[str, Iteration] = {}
         self._failures: dict[str, int] = {}
         self._owed: dict[str, int] = {}
@@ -49,13 +52,13 @@ class Rounds:
             self._expect(sources)
         for source in sources:
             arguments = (Iteration(source, self._shared), start)
-            self._opening[source.name] = Thread(target=_open, args=arguments, daemon=True)
+            self._opening[source.name] = Thread(target=self._open, args=arguments, daemon=True)
             self._opening[source.name].start()
 
     def await_open(self) -> None:
-        """Waits until that is done for all, or for all but those that hang."""
+        """Waits until that is done and told for all, or for all but those that hang."""
         give_up_at = self._clock.elapsed_seconds() + _LONGEST_OPEN_SECONDS
-        while any(one.is_alive() for one in self._opening.values()):
+        while any(one.is_alive() for one in [*self._opening.values(), *self._looks]):
             if self._stop.wait(_LOOK_SECONDS) or self._clock.elapsed_seconds() > give_up_at:
                 return
 
@@ -101,6 +104,11 @@ class Rounds:
         with self._changed:
             return dict(self._failures)
 
+    def unproven(self) -> set[str]:
+        """Returns the sources of which neither an iteration nor the opening has succeeded yet."""
+        with self._changed:
+            return self._failures.keys() - self._proven
+
     def _expect(self, sources: Sequence[Source]) -> None:
         names = {*(source.name for source in sources), *self._under_way}
         self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
@@ -121,9 +129,30 @@ class Rounds:
             with self._changed:
                 name = iteration.source.name
                 del self._under_way[name]
-                self._failures[name] = 0 if is_good else self._failures[name] + 1
+                self._count(name, is_good=is_good)
                 self._owed[name] = iteration.owed
                 self._changed.notify_all()
+
+    def _open(self, iteration: Iteration, start: Starting) -> None:
+        is_good = False
+        began = start()
+        try:
+            is_good = iteration.open(began)
+        finally:
+            if not self._stop.is_set():
+                with self._changed:
+                    self._count(iteration.source.name, is_good=is_good)
+        if is_good:
+            # The first iteration does not wait for what is only told.
+            arguments = (iteration.source, began, self._clock, self._stop)
+            look = Thread(target=tell_start, args=arguments, daemon=True)
+            self._looks.append(look)
+            look.start()
+
+    def _count(self, name: str, *, is_good: bool) -> None:
+        self._failures[name] = 0 if is_good else self._failures[name] + 1
+        if is_good:
+            self._proven.add(name)
 
     def _tell_late(self, source: Source) -> None:
         text = "The last iteration is still under way, so none begins at this hour. It goes on; \
@@ -139,7 +168,3 @@ def forget_clients() -> None:
     """
     for made in (boto3_session, http_session, s3_client, logs_client, aws_credentials):
         made.forget()
-
-
-def _open(iteration: Iteration, start: Starting) -> None:
-    iteration.open(start())

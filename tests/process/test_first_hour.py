@@ -6,6 +6,7 @@ import shlex
 import boto3
 import pytest
 
+from tests.process.test_daemon import Daemon
 from tests.servers.installation import (
     AWS_REGION,
     BUCKET,
@@ -14,6 +15,7 @@ from tests.servers.installation import (
     Installation,
 )
 from tests.world.audit_events import gzip_lines
+from utils.report.preview import beginning
 
 EVENTS = [b'{"number": %d}' % number for number in range(5)]
 STATE = f"s3://{OUTPUT_BUCKET}/integration-state/{BUCKET}-S3.json"
@@ -86,6 +88,44 @@ def test_another_region_after_something_was_shipped_names_the_variable(
     assert "config.json" not in error.text
     installation.environment["AWS_REGION"] = AWS_REGION
     assert installation.once().exit_status == 0
+
+
+# A good start.
+
+
+def test_a_good_start_says_what_ships_where_since_when_and_when_it_begins(
+    installation: Installation,
+) -> None:
+    """It was silent: nobody could tell a good start from one that hangs."""
+    daemon = Daemon(installation)
+    installation.configuration |= {"log_type": ["S3", "IAM"], "mode": "29/02/2024"}
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    with daemon.start("2026-11-01T05:59:58") as engine:
+        daemon.fire(engine, "2026-11-01T06:00:00")
+        engine.wait_until_said("The next iteration begins at 07:00 UTC.")
+        outcome = engine.stop()
+    *starts, first, _, _, then = outcome.lines
+    place = f"from {BUCKET} to {LOG_GROUP} in {AWS_REGION}"
+    since = "everything written since 29 February 2024, 00:00 UTC"
+    assert {(line.pairs["source"], line.text) for line in starts} == {
+        (f"{BUCKET}-{name}", f"Ready to ship {name} logs {place}: {since}. Objects due now: {due}.")
+        for name, due in (("S3", 1), ("IAM", 0))
+    }
+    assert [first.text, then.text] == [
+        f"The next iteration begins at {hour} UTC." for hour in ("06:00", "07:00")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "words"),
+    [
+        (0, "everything ever written"),
+        (1_794_441_600_000, "everything written since 12 November 2026, 00:00 UTC"),
+        (1_794_445_261_999, "everything written since 12 November 2026, 01:01 UTC"),
+    ],
+)
+def test_the_beginning_is_said_in_words(since_ms: int, words: str) -> None:
+    assert beginning(since_ms) == words
 
 
 def command_in(text: str) -> str:

@@ -94,6 +94,11 @@ def test_an_overdue_iteration_and_three_failures_are_told(
     assert told == (expected if failures >= MOST_FAILURES else [])
 
 
+def test_a_source_that_has_only_failed_since_the_start_is_told_at_once() -> None:
+    sign = Sign(0.0, 0.0, {"a": 1, "b": 1, "c": 0}, unproven=["a", "c"])
+    assert ailments([sign], 0.0) == ["a has failed since the start."]
+
+
 @PROPERTY
 @given(said=SECONDS, now=SECONDS)
 def test_a_sign_counts_only_while_it_is_fresh(said: float, now: float) -> None:
@@ -264,6 +269,26 @@ def test_a_daemon_is_well_before_its_first_iteration_and_sick_after_three_failur
         assert ailments([well], well.said_seconds) == []
         engine.stop()
         assert sign_of(engine) is None
+
+
+def test_a_daemon_that_never_worked_is_sick_until_something_succeeds(
+    installation: Installation, daemon: Daemon
+) -> None:
+    """With wrong keys `docker ps` said healthy for two hours."""
+    right = installation.environment["LYVE_SECRET"]
+    path = installation.directory / "secret"
+    installation.environment["LYVE_SECRET_FILE"] = str(path)
+    del installation.environment["LYVE_SECRET"]
+    installation.secrets.add(right)
+    path.write_text("wrongwrongwrongwrongwrongwrongwrongwrong")
+    with daemon.start("2026-11-01T05:59:58") as engine:
+        sick = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 1})
+        assert ailments([sick], sick.said_seconds) == ["audit-logs-S3 has failed since the start."]
+        path.write_text(right)
+        daemon.fire(engine, "2026-11-01T06:00:00")
+        well = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
+        assert ailments([well], well.said_seconds) == []
+        engine.stop()
 
 
 def test_an_iteration_that_hangs_is_seen_not_to_come_further(

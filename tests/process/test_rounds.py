@@ -30,6 +30,7 @@ class Doing:
         self.gauge = Gauge()
         self.began_seconds = 0.0
         self.progress = (0,)
+        self.owed = 0
         self.what = ""
         self._is_good = False
         self._ended = Event()
@@ -55,6 +56,7 @@ class Doing:
 def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Doing]]:
     """All that has begun."""
     monkeypatch.setattr(round_service, "Iteration", Doing)
+    monkeypatch.setattr(round_service, "tell_start", lambda *_: None)
     Doing.begun.clear()
     yield Doing.begun
     for one in Doing.begun:

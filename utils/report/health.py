@@ -26,13 +26,14 @@ class Sign(msgspec.Struct, frozen=True):
     `said_seconds` is when it said so. `hour_seconds` is when its last round hour came, or when it
     began to wait for the first; None if it waits for none. `failures` has for each source how many
     of its iterations in a row have failed, the last one that ended included, and `working` has each
-    source under way.
+    source under way. `unproven` are the sources of which nothing has succeeded yet.
     """
 
     said_seconds: float
     hour_seconds: float | None = None
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     working: dict[str, Work] = msgspec.field(default_factory=dict)
+    unproven: list[str] = msgspec.field(default_factory=list)
 
 
 def ailments(signs: Iterable[Sign], now_seconds: float) -> list[str]:
@@ -60,6 +61,8 @@ def _ailments(sign: Sign, now_seconds: float) -> Iterator[str]:
     for source, failures in sign.failures.items():
         if failures >= MOST_FAILURES:
             yield f"The last {failures} iterations of {source} failed."
+        elif failures and source in sign.unproven:
+            yield f"{source} has failed since the start."
 
 
 def _minutes(seconds: float) -> str:

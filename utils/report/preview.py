@@ -112,6 +112,18 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     ]
 
 
+def beginning(since_ms: int) -> str:
+    """Returns in words where coverage begins.
+
+    Args:
+        since_ms: in ms since 1970; 0 for the mode all.
+    """
+    if not since_ms:
+        return "everything ever written"
+    moment = datetime.fromtimestamp(since_ms // 1000, UTC)
+    return f"everything written since {moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
 def _day(moment_ms: int) -> str:
     moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
     return f"{moment:%Y-%m-%d %H:%M}"
