@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
+from itertools import islice
 from threading import Event
 
 from services.aws.clients import logs_client
@@ -18,10 +19,13 @@ from services.shipping.read_back import ReadBack
 from services.threads.backoff import pauses
 from services.threads.put_pool import Steps
 from utils.config.settings import Source
-from utils.errors import ForwarderError, ServiceError, StoppedError
+from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
 from utils.lines.batching import restamped, split_rejected
 from utils.lines.delivery import Delivery, Parcel
 from utils.model import Batch, Gauge
+
+# botocore itself does not try again what it does not know as passing, such as OperationAborted.
+_TRIES = 5
 
 
 class LogStream:
@@ -115,6 +119,7 @@ class LogStream:
         )
 
     def _put_until_answered(self, batch: Batch) -> Generator[float, None, RejectedInfo]:
+        missing = 0
         for pause_seconds in pauses():
             if self._is_closed:
                 break
@@ -124,6 +129,9 @@ class LogStream:
                     self._gauge.trouble = ""
                     return info
             except StreamMissingError:
+                missing += 1
+                if missing > _TRIES:
+                    raise self._stream_error() from None
                 self._create_stream()
             except NotStoredError as exc:
                 self._gauge.trouble = str(exc)
@@ -142,6 +150,13 @@ class LogStream:
         rest = yield from self.deliver(Parcel(batch[middle:], parcel.upload_ms))
         return first.add(rest)
 
+    def _stream_error(self) -> ServiceError:
+        return ServiceError(
+            f"Can't put events into the log group {self.log_group}",
+            "ResourceNotFoundException",
+            f"See who deletes the log stream {self.log_stream}: it was just made",
+        )
+
     def _upload_time_error(self) -> ServiceError:
         return ServiceError(
             f"CloudWatch rejects events at their time of upload in {self.log_group}",
@@ -150,6 +165,17 @@ class LogStream:
         )
 
     def _create_stream(self) -> None:
+        """Makes the stream where it is missing; what passes by itself is tried again."""
+        for pause_seconds in islice(pauses(), _TRIES - 1):
+            try:
+                return self._create_stream_now()
+            except TransientError as exc:
+                self._gauge.trouble = exc.detail
+            if self._stop.wait(pause_seconds):
+                break
+        return self._create_stream_now()
+
+    def _create_stream_now(self) -> None:
         with self._errors("create a log stream in", "logs:CreateLogStream"):
             try:
                 self._client.create_log_stream(
@@ -164,7 +190,8 @@ class LogStream:
                 logGroupNamePrefix=self.log_group
             )
             for page in pages:
-                for group in page["logGroups"]:
+                # An answer without them says nothing: the puts tell then what is too old.
+                for group in page.get("logGroups", []):
                     if group.get("logGroupName") == self.log_group:
                         return group.get("retentionInDays")
         return None

@@ -1,5 +1,6 @@
 """Builds the boto3 clients, in one place."""
 
+import re
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 
 from services.aws.boto3_session import boto3_session
-from services.aws.errors import aws_errors, endpoint_errors, lyve_errors
+from services.aws.errors import RedirectError, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
+from services.aws.outcomes import redirect_target
 from services.threads.made_once import MadeOnce
 from utils.config.settings import AwsAccess, LyveAccess
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _ATTEMPTS = 5
+_REDIRECTS = {300, 301, 302, 303, 307, 308}
+_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 # A session makes no two clients at the same time:
 # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
 _making = Lock()
@@ -97,7 +101,8 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
 def share_connections(client: "BaseClient") -> None:
     """Lets a client use the connections that all have to its service.
 
-    By itself each has its own, and certificates of 0.7 MB.
+    By itself each has its own, and certificates of 0.7 MB. No redirect is followed: boto3's S3
+    client asks again for each, up to 161 times.
 
     Args:
         client: one of boto3's.
@@ -105,6 +110,11 @@ def share_connections(client: "BaseClient") -> None:
     http = http_session(client.meta.endpoint_url)
 
     def send(request: "AWSPreparedRequest", **_: object) -> "AWSResponse":
-        return http.send(request)
+        answer = http.send(request)
+        if answer.status_code in _REDIRECTS:
+            code = _CODE.search(answer.content)
+            target = redirect_target(answer.headers)
+            raise RedirectError(answer.status_code, target, code[1].decode() if code else "")
+        return answer
 
     client.meta.events.register("before-send", send)  # type: ignore[arg-type] # its result counts

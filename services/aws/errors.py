@@ -14,6 +14,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.parsers import ResponseParserError
 
 from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
 from utils.errors import ServiceError, TransientError
@@ -48,6 +49,24 @@ AUDIT_BUCKET_HINTS = {"NoSuchBucket": "Check bucket_name in config.json, and LYV
 OUTPUT_BUCKET_HINTS = {"NoSuchBucket": "Check output_bucket in config.json, and LYVE_REGION"}
 _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
+
+_REDIRECT_HINT = "Name that endpoint, if it is the right one: no redirect is followed"
+
+
+class RedirectError(BotoCoreError):
+    """A service answers that it is elsewhere, which is not followed.
+
+    Args:
+        status: of HTTP.
+        target: where it redirects to.
+        code: the service's own, if it gives one.
+    """
+
+    fmt = "{reason} to {target}"
+
+    def __init__(self, status: int, target: str, code: str) -> None:
+        super().__init__(reason=code or f"HTTP {status}", target=target)
+        self.code = code or str(status)
 
 
 def error_code(error: ClientError) -> str:
@@ -108,6 +127,9 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
         hint = hints.get(code, f"Look {code} up in the documentation of the service")
         kind = TransientError if _is_transient(exc) else ServiceError
         raise kind(message, code, hint) from exc
+    except RedirectError as exc:
+        hint = hints.get(exc.code, _REDIRECT_HINT)
+        raise ServiceError(message, str(exc), hint) from exc
     except (NoCredentialsError, PartialCredentialsError) as exc:
         hint = "Set AWS_ACCESS and AWS_SECRET, or give the machine a role"
         raise ServiceError(message, "no AWS credentials", hint) from exc
@@ -116,6 +138,8 @@ def _translated(doing: str, hints: Mapping[str, str], network_hint: str) -> Iter
         raise ServiceError(message, "TLS error", hint) from exc
     except (BotoConnectionError, HTTPClientError) as exc:
         raise TransientError(message, type(exc).__name__, network_hint) from exc
+    except ResponseParserError as exc:
+        raise TransientError(message, "an unreadable answer", network_hint) from exc
     except BotoCoreError as exc:
         hint = "Check boto3's own variables, such as AWS_PROFILE, and its files"
         raise ServiceError(message, type(exc).__name__, hint) from exc

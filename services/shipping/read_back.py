@@ -1,26 +1,31 @@
 """Reads back what a log stream holds."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.aws.errors import aws_errors
+from services.aws.outcomes import request_ids
 from services.threads.backoff import pauses
 from utils.config.settings import Source
 from utils.config.sharding import Shard
-from utils.errors import StoppedError, TransientError
+from utils.errors import ServiceError, StoppedError, TransientError
 from utils.model import Gauge
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
-    from types_boto3_logs.type_defs import (
-        GetLogEventsRequestTypeDef,
-        GetLogEventsResponseTypeDef,
-    )
+    from types_boto3_logs.type_defs import GetLogEventsRequestTypeDef
+
+# CloudWatch may answer with an empty page and a token that leads on, where it has searched for a
+# while: 1,000 of them in a row take 40 seconds at its quota of 25 requests a second.
+_MOST_EMPTY_PAGES = 1_000
+_MOST_WRONG_ANSWERS = 5
 
 
 class ReadBack:
-    """The events of one log stream; a page is asked for until it comes or the stop.
+    """The events of one log stream, of answers that are whole and belong to what was asked.
+
+    A page is asked for until it comes or the stop; an answer that can't be that page, a few times.
 
     Args:
         client: of CloudWatch Logs.
@@ -33,6 +38,7 @@ class ReadBack:
         self, client: "CloudWatchLogsClient", source: Source, gauge: Gauge, stop: Event
     ) -> None:
         self._client = client
+        self._request_ids = request_ids(client.meta.endpoint_url)
         self._source = source
         self._gauge = gauge
         self._stop = stop
@@ -61,22 +67,89 @@ class ReadBack:
             "endTime": max(0, until_ms) + 1,
             "startFromHead": True,
         }
+        seen: set[str] = set()
+        empty = 0
         while True:
-            page = self._page(request)
+            page = self._page(request, seen)
             for event in page["events"]:
                 yield event["timestamp"], event["message"]
             if page["nextForwardToken"] == request.get("nextToken"):
                 return
+            empty = 0 if page["events"] else empty + 1
+            if empty > _MOST_EMPTY_PAGES:
+                raise self._error(f"{empty} pages without an event")
+            seen.add(page["nextForwardToken"])
             request["nextToken"] = page["nextForwardToken"]
 
-    def _page(self, request: "GetLogEventsRequestTypeDef") -> "GetLogEventsResponseTypeDef":
+    def _page(
+        self, request: "GetLogEventsRequestTypeDef", seen: Collection[str]
+    ) -> Mapping[str, Any]:
+        """Returns the next page.
+
+        Args:
+            request: for it.
+            seen: the tokens of all pages before.
+
+        Raises:
+            ServiceError: it can't be read back.
+        """
         doing = f"read back from the log group {self._source.log_group}"
+        fruitless = 0
         for pause_seconds in pauses():
             try:
                 with aws_errors(doing, "logs:GetLogEvents", {}):
-                    return self._client.get_log_events(**request)
+                    page = self._answer(request)
+                wrong = self._wrong(page, request, seen)
+                if not wrong:
+                    return page
+                fruitless += 1
+                if fruitless >= _MOST_WRONG_ANSWERS:
+                    raise self._error(wrong)
+                self._gauge.trouble = wrong
             except TransientError as exc:
                 self._gauge.trouble = exc.detail
             if self._stop.wait(pause_seconds):
                 break
         raise StoppedError("Stopped before a batch in doubt was settled")
+
+    def _answer(self, request: "GetLogEventsRequestTypeDef") -> Mapping[str, Any]:
+        try:
+            return self._client.get_log_events(**request)
+        except (AttributeError, TypeError, ValueError):
+            # So botocore's parser fails at JSON of another shape.
+            return {}
+
+    def _wrong(
+        self,
+        answer: Mapping[str, Any],
+        request: "GetLogEventsRequestTypeDef",
+        seen: Collection[str],
+    ) -> str:
+        """Returns what keeps an answer from being the page that was asked for, if anything."""
+        events, token = answer.get("events"), answer.get("nextForwardToken")
+        if not isinstance(events, list) or not token or not isinstance(token, str):
+            return "an answer that is no page of events"
+        if not self._request_ids.is_new(answer.get("ResponseMetadata", {}).get("RequestId", "")):
+            return "not an answer of CloudWatch to this request"
+        if not all(_is_asked(event, request) for event in events):
+            return "a page of other events"
+        # At the end the token leads to itself, and nothing stands behind it.
+        is_end = token == request.get("nextToken")
+        if (is_end and events) or (not is_end and token in seen):
+            return "a page that was read before"
+        return ""
+
+    def _error(self, detail: str) -> ServiceError:
+        return ServiceError(
+            f"Can't read back from the log group {self._source.log_group}",
+            detail,
+            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+        )
+
+
+def _is_asked(event: Mapping[str, Any], request: "GetLogEventsRequestTypeDef") -> bool:
+    """Tells if it is an event of the time that was asked for."""
+    timestamp_ms, message = event.get("timestamp"), event.get("message")
+    if not isinstance(timestamp_ms, int) or not isinstance(message, str):
+        return False
+    return request["startTime"] <= timestamp_ms < request["endTime"]

@@ -123,7 +123,7 @@ class MemoryLogs:
             known = getattr(_Exceptions, refusal.name, ClientError)
             raise client_error(refusal.name, known) from refusal
         answer: dict[str, object] = to_builtins(result) or {}
-        return answer
+        return {**answer, "ResponseMetadata": {"RequestId": str(uuid4())}}
 
 
 def _http_result(status: int, body: bytes) -> HttpResult:
