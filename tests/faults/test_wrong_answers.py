@@ -27,7 +27,7 @@ from tests.servers.lying_proxy import (
     turned,
 )
 from tests.servers.seaweedfs import SeaweedFS
-from tests.wrong_answers import MOST_ITERATIONS, Round, Trial
+from tests.wrong_answers import MOST_ITERATIONS, NOT_UTF8, Round, Trial
 
 ROUNDS = 40
 FOR_GOOD = 10_000
@@ -53,6 +53,14 @@ def trial(running: Trial) -> Iterator[Trial]:
     running.begin()
     yield running
     running.begin()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives up soon, where an answer is wrong for long."""
+    monkeypatch.setattr("services.aws.list_request._FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr("services.output.checkpoints._FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr("services.shipping.object_reader._RESUMES", 2)
 
 
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
@@ -176,6 +184,23 @@ def test_an_answer_cut_in_its_head_hides_what_was_rejected(trial: Trial, share: 
         logs.delete_retention_policy(logGroupName=LOG_GROUP)
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [instead(page(200)), instead(page(200, HTML)), instead(page(204)), of_another()],
+    ids=["empty", "html", "204", "another's"],
+)
+@pytest.mark.parametrize("kind", ["PUT quarantine", "PUT checkpoint"])
+def test_an_object_that_the_store_says_it_has_and_has_not(
+    trial: Trial, kind: str, lie: Lie
+) -> None:
+    """The only copy of a line that CloudWatch can't take, and what is shipped."""
+    trial.put("S3-a.gz", [*events(60), NOT_UTF8])
+    trial.store.lie(kind, lie)
+    well(trial)
+    keys = trial.installation.output_keys()
+    assert [key for key in keys if key.startswith("integration-quarantine/")]
+
+
 def without_the_last(answer: Answer) -> Answer:
     """Returns a page of a listing without its last object, which says that more follows."""
     head, _, rest = answer.body.rpartition(b"<Contents>")
@@ -195,6 +220,7 @@ LISTINGS = {
 }
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("lie", LISTINGS.values(), ids=LISTINGS)
 @pytest.mark.parametrize("times", [1, FOR_GOOD], ids=["once", "for-a-while"])
 def test_a_folder_whose_listing_is_none(trial: Trial, lie: Lie, times: int) -> None:
@@ -304,6 +330,7 @@ def test_a_listing_whose_etag_is_not_that_of_the_object(trial: Trial) -> None:
     well(trial)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -524,7 +551,7 @@ def test_a_bucket_that_demands_a_content_md5(trial: Trial) -> None:
 
     for kind in (*PUTS, "PUT quarantine"):
         trial.store.lie(kind, demand, times=FOR_GOOD)
-    trial.put("S3-a.gz", [*events(60), b"\xff\xfe is no text", b""][:-1])
+    trial.put("S3-a.gz", [*events(60), NOT_UTF8])
     outcome = trial.once()
     assert outcome.exit_status == 0, outcome.stderr
     assert (trial.lost().total(), trial.doubled().total()) == (0, 0)
@@ -536,6 +563,7 @@ def test_a_bucket_that_demands_a_content_md5(trial: Trial) -> None:
 GET_AND_HEAD = ("GET checkpoint", "HEAD checkpoint")
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     "kinds", [*((kind,) for kind in GET_AND_HEAD), GET_AND_HEAD], ids=["GET", "HEAD", "both"]
 )
@@ -558,6 +586,7 @@ def test_a_checkpoint_that_is_not_found_while_the_listing_shows_it(
     well(trial)
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_checkpoint_that_no_answer_shows_while_the_last_status_is_there(trial: Trial) -> None:
     put(trial, "May-2024/S3-a.gz", 60)
     assert trial.once().exit_status == 0
