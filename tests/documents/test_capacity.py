@@ -43,6 +43,7 @@ def shared_by(count: int) -> tuple[Settings, Result]:
 # The document.
 
 
+@pytest.mark.soak
 def test_the_computed_parts_are_as_they_are_computed() -> None:
     """If not: `.venv/bin/python -m tests.bench.capacity_document`."""
     text = DOCUMENT.read_text()
@@ -111,6 +112,7 @@ def test_a_quota_holds() -> None:
     assert [bucket.takes(99.0) for _ in range(6)] == [True] * 5 + [False]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("count", COUNTS)
 def test_replicas_share_a_quota(count: int) -> None:
     """50 of them ask for nearly four times as much as there is."""
@@ -124,6 +126,7 @@ def test_replicas_share_a_quota(count: int) -> None:
     assert result.throttled <= result.puts
 
 
+@pytest.mark.soak
 def test_pauses_that_double_would_be_less_fair(monkeypatch: pytest.MonkeyPatch) -> None:
     """This shows that the simulation tells one from another."""
     monkeypatch.setattr("services.threads.backoff._GROWTH", 2.0)
