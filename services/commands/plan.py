@@ -1,8 +1,9 @@
 """Looks what the next iteration of a source would ship; it sends and writes nothing."""
 
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from threading import Event
+from zlib import crc32
 
 from services.aws.clients import s3_client
 from services.shipping.due import DueObjects
@@ -10,12 +11,14 @@ from utils.config.settings import Source
 from utils.errors import UnreadableError
 from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
-from utils.model import LogObject, Start
+from utils.model import LogObject, Position, Start
 from utils.report.preview import Preview, Sample
 from utils.state.planning import Backlog
 
 # Enough for a ratio; of one object only, so that a preview stays quick.
 _SAMPLE_LINES = 10_000
+# Changed objects that are read to see whether they have grown or were replaced.
+_MOST_LOOKS = 100
 
 
 def preview(source: Source, start: Start, stop: Event) -> Preview:
@@ -33,11 +36,12 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     outset = due.outset(start)
     checkpoints = [*(one.checkpoint for one in outset.predecessors), outset.checkpoint]
     begun = {one.object.key: one for checkpoint in checkpoints for one in checkpoint.open}
-    summary = Preview(outset.now_ms)
+    summary = Preview(outset.now_ms, since_ms=outset.coverage.state.since_ms)
+    changed = _Changed(due)
     largest: LogObject | None = None
     for one in chain(due.owed(outset), due.listed(outset, Backlog())):
         position = begun.get(one.key) or outset.position(one)
-        summary.note(one, position.lines)
+        summary.note(one, changed.known_lines(one, position))
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one
     if largest:
@@ -47,14 +51,52 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     return summary
 
 
+class _Changed:
+    """Tells objects that have grown from those that were replaced, of which all lines are new.
+
+    Args:
+        due: reads them.
+    """
+
+    def __init__(self, due: DueObjects) -> None:
+        self._due = due
+        self._looked = 0
+        self._grown = 0
+
+    def known_lines(self, listed: LogObject, position: Position) -> int:
+        """Returns how many lines of an object are shipped already; of many, by those before it.
+
+        Args:
+            listed: the object as it is now.
+            position: behind what was shipped under its key.
+        """
+        is_same = position.object == listed and position.earlier_ms is None
+        if not position.lines or is_same:
+            return position.lines
+        if self._looked < _MOST_LOOKS:
+            self._looked += 1
+            is_grown = self._has_grown(listed, position)
+            self._grown += is_grown
+            return position.lines if is_grown else 0
+        return position.lines * self._grown // self._looked
+
+    def _has_grown(self, listed: LogObject, position: Position) -> bool:
+        with suppress(DamagedError, UnreadableError):
+            lines = self._due.bucket.lines(listed)
+            last = next(islice(lines, position.lines - 1, None), None)
+            return last is not None and crc32(last) == position.line_hash
+        return False
+
+
 def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
     reader = due.bucket.reader
     sample = Sample()
+    before = reader.bytes_read
     with suppress(DamagedError, UnreadableError):
         for line in due.bucket.lines(log_object):
             # How many bytes the lines took is known where a piece ends.
-            if sample.lines >= _SAMPLE_LINES and reader.bytes_read > sample.object_bytes:
+            if sample.lines >= _SAMPLE_LINES and reader.bytes_read - before > sample.object_bytes:
                 break
-            sample.object_bytes = reader.bytes_read
+            sample.object_bytes = reader.bytes_read - before
             sample.note(line, oldest_ms)
     return sample

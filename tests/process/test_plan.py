@@ -87,7 +87,19 @@ def test_of_what_is_shipped_nothing_is_due(installation: Installation) -> None:
     installation.once()
     outcome = installation.run("--plan")
     assert outcome.exit_status == 0
-    assert tables(outcome.stdout) == {f"{BUCKET}-S3": {"objects due": "0", "last modified": "-"}}
+    assert tables(outcome.stdout) == {
+        f"{BUCKET}-S3": {
+            "covers": "everything ever written",
+            "objects due": "0",
+            "last modified": "-",
+        }
+    }
+
+
+def test_it_says_in_words_where_coverage_begins(installation: Installation) -> None:
+    installation.configuration["mode"] = "29/02/2024"
+    plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
+    assert plan["covers"] == "everything written since 29 February 2024, 00:00 UTC"
 
 
 def test_events_of_long_ago_in_a_new_object_are_past_14_days(installation: Installation) -> None:
@@ -139,6 +151,28 @@ def test_of_an_object_that_has_grown_the_new_lines_are_counted(installation: Ins
     installation.put("May-2024/S3-a.gz", gzip_lines(lines))
     plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
     assert plan["events"] == "about 1,000, by a sample of 3,000 lines"
+
+
+def test_of_objects_that_were_replaced_all_lines_are_counted(installation: Installation) -> None:
+    """It said "about 0" where 1,050 events came."""
+    for name in ("a", "b", "c"):
+        installation.put(f"May-2024/S3-{name}.gz", gzip_lines(numbered(350)))
+    installation.once()
+    for name in ("a", "b", "c"):
+        installation.put(f"May-2024/S3-{name}.gz", gzip_lines(numbered(350, "new")))
+    plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
+    assert estimated(plan) == 1050
+    assert installation.once().done.figures("accepted") == {"accepted": 1050}
+
+
+def test_of_many_changed_objects_some_are_read(installation: Installation) -> None:
+    for number in range(110):
+        installation.put(f"May-2024/S3-{number}.gz", gzip_lines(numbered(4)))
+    installation.once()
+    for number in range(110):
+        installation.put(f"May-2024/S3-{number}.gz", gzip_lines(numbered(4, "new")))
+    plan = tables(installation.run("--plan").stdout)[f"{BUCKET}-S3"]
+    assert estimated(plan) == 440
 
 
 def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(

@@ -41,7 +41,10 @@ class Sample(msgspec.Struct):
 
 
 class Preview(msgspec.Struct):
-    """The objects that are due, summed up. Times in ms since 1970."""
+    """The objects that are due, summed up. Times in ms since 1970.
+
+    `since_ms` is where coverage begins.
+    """
 
     now_ms: int
     objects: int = 0
@@ -51,6 +54,7 @@ class Preview(msgspec.Struct):
     oldest_ms: int | None = None
     newest_ms: int = 0
     sample: Sample = msgspec.field(default_factory=Sample)
+    since_ms: int | None = None
 
     def note(self, due: LogObject, shipped_lines: int = 0) -> None:
         """Takes an object into account.
@@ -91,8 +95,10 @@ class Preview(msgspec.Struct):
 def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     """Returns the previews, summed up, as rows of a table: what, and how much."""
     due = [one for one in previews if one.oldest_ms is not None]
+    begun_ms = {one.since_ms for one in previews if one.since_ms is not None}
+    covers = [("covers", beginning(begun_ms.pop()))] if len(begun_ms) == 1 else []
     if not due:
-        return [("objects due", "0"), ("last modified", "-")]
+        return [*covers, ("objects due", "0"), ("last modified", "-")]
     size_bytes = sum(one.size_bytes for one in due)
     events = sum(one.events() for one in due)
     content_gb = sum(one.content_bytes() for one in due) / _GB
@@ -102,6 +108,7 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     newest_ms = max(one.newest_ms for one in due)
     sampled = sum(one.sample.lines for one in due)
     return [
+        *covers,
         ("objects due", f"{sum(one.objects for one in due):,}"),
         ("size", f"{size_bytes:,} bytes as stored"),
         ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
