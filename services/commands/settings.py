@@ -23,9 +23,10 @@ def read_sources(config_path: Path, today: date) -> tuple[Source, ...]:
         document = config_path.read_bytes()
     except OSError as exc:
         message = f"The configuration {config_path} can't be read"
-        hint = "Put config.json beside engine.py, or name another one with --config"
-        problem = ForwarderError(message, exc.strerror or type(exc).__name__, hint)
-        raise ConfigurationError([problem]) from exc
+        reason = exc.strerror or type(exc).__name__
+        raise ConfigurationError(
+            [ForwarderError(message, reason, _hint(exc, config_path))]
+        ) from exc
     return parse_sources(
         document,
         os.environ,
@@ -33,3 +34,17 @@ def read_sources(config_path: Path, today: date) -> tuple[Source, ...]:
         file=config_path.name,
         today=today,
     )
+
+
+def _hint(error: OSError, path: Path) -> str:
+    if isinstance(error, IsADirectoryError):
+        return (
+            f"{path.name} is a folder. docker run -v makes one where the file to mount is missing: "
+            "remove it, and mount a file that is there, by its whole path"
+        )
+    if isinstance(error, PermissionError):
+        return (
+            "Let all users read it, for the container's is 65532: "
+            f"chmod o+r {path.name}, and chmod o+x for the folders above it"
+        )
+    return f"Put {path.name} there, or name another one with --config"

@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from datetime import date
+from pathlib import Path
 
 import boto3
 import pytest
 
+from services.commands.settings import read_sources
 from tests.process.test_daemon import Daemon
 from tests.servers.installation import (
     AWS_REGION,
@@ -15,6 +18,7 @@ from tests.servers.installation import (
     Installation,
 )
 from tests.world.audit_events import gzip_lines
+from utils.errors import ConfigurationError
 from utils.report.preview import beginning
 
 EVENTS = [b'{"number": %d}' % number for number in range(5)]
@@ -88,6 +92,42 @@ def test_another_region_after_something_was_shipped_names_the_variable(
     assert "config.json" not in error.text
     installation.environment["AWS_REGION"] = AWS_REGION
     assert installation.once().exit_status == 0
+
+
+# A configuration that can't be read.
+
+
+def test_a_folder_in_the_place_of_the_configuration_is_told_in_words(
+    installation: Installation,
+) -> None:
+    """Docker makes one for a file that is not there."""
+    folder = installation.directory / "mounted.json"
+    folder.mkdir()
+    outcome = installation.run("--once", "--config", str(folder))
+    (error,) = outcome.errors
+    assert outcome.exit_status == 2
+    assert f"The configuration {folder} can't be read (Is a directory)." in error.text
+    assert "mounted.json is a folder. docker run -v makes one" in error.text
+    folder.rmdir()
+    folder.write_text(installation.write_configuration().read_text())
+    assert installation.run("--once", "--config", str(folder)).exit_status == 0
+
+
+def test_a_configuration_that_this_user_may_not_read_says_how_to_let_him(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything, so the refusal is made here."""
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigurationError) as caught:
+        read_sources(tmp_path / "other.json", date(2026, 11, 27))
+    (problem,) = caught.value.problems
+    assert "(Permission denied)" in str(problem)
+    assert "65532: chmod o+r other.json" in str(problem)
+    assert "config.json" not in str(problem)
 
 
 # A good start.

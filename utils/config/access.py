@@ -45,6 +45,8 @@ def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str
     name, value = variables.get(base)
     if not value:
         variables.report_missing(base)
+    elif not variables.is_bare(name, value):
+        return ""
     elif looks_like_key(value):
         variables.report(name, "looks like a key, so it is not shown", f"allowed: {allowed}")
     elif not form.fullmatch(value):
@@ -58,6 +60,8 @@ def _endpoint_url(variables: Variables, region: str, buckets: Collection[str]) -
     name, value = variables.get("LYVE_ENDPOINT")
     if not value:
         return _normalised(f"https://s3.{region}.lyvecloud.seagate.com")
+    if not variables.is_bare(name, value):
+        return ""
     fault = _endpoint_fault(value, buckets)
     if not fault:
         return _normalised(value)

@@ -7,11 +7,16 @@ from utils.config.lookalikes import SECRETS, VARIABLES, lookalikes
 from utils.errors import ForwarderError
 from utils.wording import found
 
-# Visible ASCII, because an access key stands in a request's header; and no quotation mark first,
-# because Docker keeps those of an --env-file as part of the value.
-_KEY = re.compile(r"(?![\"'])[!-~]+")
+# Visible ASCII, because an access key stands in a request's header.
+_KEY = re.compile(r"[!-~]+")
+# Docker keeps those of an --env-file as part of the value.
+_MARKS = ("'", '"')
 # A key in the place of another value must not be shown. A path begins with a slash.
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}")
+# Letters as in base64; or, as names of files have `-` and `_` too, with capitals and digits.
+_LIKE_A_KEY_WITH_A_SLASH = re.compile(
+    r"/[A-Za-z0-9/+=]{15,}|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])/[A-Za-z0-9/+=_-]{15,}"
+)
 
 
 def prefix_of(source: str) -> str:
@@ -88,6 +93,14 @@ class Variables:
             if lacking and near.is_slip:
                 self.report(near.name, "is set, but it is not a known variable", hint=near.question)
 
+    def is_bare(self, name: str, value: str) -> bool:
+        """Tells if a value stands without quotation marks; else the problem is added."""
+        if value[:1] not in _MARKS and value[-1:] not in _MARKS:
+            return True
+        hint = "Leave them out: an env file takes them as part of the value"
+        self.report(name, "has quotation marks around it", hint=hint)
+        return False
+
     def _value(self, name: str) -> str:
         return self._values.get(name, "").strip()
 
@@ -109,6 +122,8 @@ class Variables:
         if value and path:
             self.report(name, f"and {name}_FILE are both set", hint="Keep one of them")
             return ""
+        if path and not self.is_bare(f"{name}_FILE", path):
+            return ""
         if path:
             return self._checked(name, self._read(f"{name}_FILE", path))
         if not value and self._is_set(other_half):
@@ -126,15 +141,37 @@ class Variables:
         except ValueError:
             text, reason = "", "it is not a text file"
         if reason:
-            shown = "it looks like a key and is not shown" if looks_like_key(path) else found(path)
+            hides = looks_like_key(path) or self._may_be_key(path)
+            shown = "it looks like a key and is not shown" if hides else found(path)
             hint = "Check the path, and that this process may read the file"
             self.report(name, f"names a file that can't be used: {shown}", reason, hint)
         return text
 
+    def _may_be_key(self, path: str) -> bool:
+        """Tells if a file that is not there might be the key itself: it may begin with a slash.
+
+        A person who wrote a path wrongly mostly has the folder right.
+        """
+        folder = path.rpartition("/")[0]
+        if not _LIKE_A_KEY_WITH_A_SLASH.fullmatch(path):
+            return False
+        return not (folder and self._is_folder(folder))
+
+    def _is_folder(self, path: str) -> bool:
+        try:
+            self._read_file(path)
+        except IsADirectoryError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
+
     def _checked(self, name: str, value: str) -> str:
-        if not value or _KEY.fullmatch(value):
+        if not value or (self.is_bare(name, value) and _KEY.fullmatch(value)):
             return value
-        detail = "it has white space or foreign letters in it, or a quotation mark before it"
+        if value[:1] in _MARKS or value[-1:] in _MARKS:
+            return ""
+        detail = "it has white space or foreign letters in it"
         self.report(name, "does not hold a key", detail, "Copy the key again")
         return ""
 
