@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
+from stat import S_ISREG
 
 import msgspec
 
@@ -13,6 +15,10 @@ from utils.report.health import Sign, Work
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
 _ELSEWHERE = Path("/tmp")  # noqa: S108 - likewise
 _SAY_EVERY_SECONDS = 5.0
+# Where a system has no such flag it has no links in its place.
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# Hundreds of sources take less.
+_LONGEST_SIGN = 2**20
 
 
 class HealthSign:
@@ -64,11 +70,9 @@ class HealthSign:
             for source, (progress, settle_seconds) in working.items()
         }
         self._known = {source: self._known[source] for source in works}
-        draft = self._path.with_suffix(".draft")
         with suppress(OSError):
             sign = Sign(now_seconds, self._hour_seconds, dict(failures), works, self._unproven)
-            draft.write_bytes(msgspec.json.encode(sign))
-            draft.replace(self._path)
+            _write(self._path, msgspec.json.encode(sign))
 
     def close(self) -> None:
         """Takes the sign away: the program ends."""
@@ -96,7 +100,31 @@ def signs() -> Iterator[Sign]:
     """Yields what each program in this container says of itself."""
     for path in _place().glob(f"{_prefix()}*.json"):
         with suppress(OSError, msgspec.DecodeError):
-            yield msgspec.json.decode(path.read_bytes(), type=Sign)
+            yield msgspec.json.decode(_read(path), type=Sign)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Puts a file in place as a whole, and never writes through what another has put there.
+
+    Others may write into its folder too: a link with a name that they guess, to a file of this
+    program's, must not be followed. The draft's name can't be guessed, it is made and not opened,
+    and a rename replaces a link instead of its target.
+    """
+    draft = path.with_suffix(f".{token_hex(8)}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> bytes:
+    """Returns a file's beginning; of a link, a pipe or a device nothing is read."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NOFOLLOW), "rb") as file:
+        return file.read(_LONGEST_SIGN) if S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def _place() -> Path:

@@ -1,5 +1,6 @@
 """The health check: true while iterations end in time, and by what a daemon says of itself."""
 
+import os
 import subprocess
 import sys
 import time
@@ -176,6 +177,36 @@ def test_a_place_that_can_not_be_written_stops_nothing(place: Path) -> None:
     place.rmdir()
     told.sign.say({}, {})
     told.sign.close()
+    assert list(signs()) == []
+
+
+@pytest.mark.usefixtures("place")
+def test_a_link_in_the_place_of_the_sign_is_replaced_and_not_followed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """In a folder that others may write to, it would overwrite a file of this program's."""
+    other = tmp_path_factory.mktemp("other") / "config.json"
+    other.write_text("{}")
+    path = health_service.sign_path(os.getpid())
+    for link in (path, path.with_suffix(".draft")):
+        link.symlink_to(other)
+    assert list(signs()) == []
+    told = Told()
+    told.say()
+    assert other.read_text() == "{}"
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+def test_what_is_no_file_in_the_place_of_the_sign_stops_nothing(place: Path) -> None:
+    """A pipe would be waited for without end."""
+    path = health_service.sign_path(os.getpid())
+    path.mkdir()
+    HealthSign(time.monotonic).say({}, {})
+    assert list(signs()) == []
+    assert list(place.iterdir()) == [path]
+    path.rmdir()
+    os.mkfifo(path)
     assert list(signs()) == []
 
 

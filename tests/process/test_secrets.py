@@ -105,6 +105,41 @@ def test_secrets_of_files_are_secrets_too(installation: Installation, tmp_path: 
     run_all(installation)
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "/wJalrXUtnFEMI1K7MDENGbPxRfiCYEXAMPLEKEY",
+        "/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE",
+        "/wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPLE==",
+        "/wJalrXUtnFEMI_K7MDENG-bPxRfiCYEXAMPLEKE",
+    ],
+)
+def test_a_secret_in_the_place_of_its_file_is_not_shown(
+    secret: str, installation: Installation
+) -> None:
+    """One in 64 keys of base64 begins with a slash, as a path does."""
+    del installation.environment["LYVE_SECRET"]
+    installation.environment["LYVE_SECRET_FILE"] = secret
+    installation.secrets.add(secret)
+    outcome = installation.once()
+    assert outcome.exit_status == 2
+    (error,) = outcome.errors
+    assert "it looks like a key and is not shown" in error.text
+    assert secret not in outcome.stderr
+
+
+@pytest.mark.parametrize("name", ["S3AccessKeyOfTheTenant", "lyve_secret.txt", "key-2"])
+def test_a_path_of_a_file_that_is_not_there_is_shown(
+    name: str, installation: Installation, tmp_path: Path
+) -> None:
+    path = str(tmp_path / name)
+    del installation.environment["LYVE_SECRET"]
+    installation.environment["LYVE_SECRET_FILE"] = path
+    (error,) = installation.once().errors
+    assert path[:70] in error.text
+    assert "it looks like a key" not in error.text
+
+
 def test_what_nobody_foresaw_and_the_sign_of_life_show_no_secret(
     installation: Installation,
 ) -> None:

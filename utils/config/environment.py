@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from utils.config.lookalikes import SECRETS, VARIABLES, lookalikes
+from utils.config.lookalikes import SECRETS, SESSION_TOKEN, VARIABLES, lookalikes
 from utils.errors import ForwarderError
 from utils.wording import found
 
@@ -67,6 +67,17 @@ class Variables:
         """Returns the access key and the secret key of `LYVE` or `AWS`, empty if it is wrong."""
         access, secret = self._pair_names(kind)
         return self._secret(access, secret), self._secret(secret, access)
+
+    def session_token(self) -> str:
+        """Returns the token of the temporary key in `AWS_ACCESS`, empty if it is wrong."""
+        access, _ = self._pair_names("AWS")
+        name = access.replace("AWS_ACCESS", SESSION_TOKEN)
+        token = self._value(name)
+        if not token:
+            what = f"is missing, but {access} holds a temporary key, which begins with ASIA"
+            hint = f"Set {name} too, or use a lasting key: a temporary one ends within hours"
+            self.report(name, what, hint=hint)
+        return self._checked(name, token)
 
     def report(self, name: str, what: str, detail: str = "", hint: str = "") -> None:
         """Adds a problem; `what` ends the sentence that the variable's name begins."""
