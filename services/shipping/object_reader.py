@@ -26,8 +26,10 @@ VERIFIED_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
 _RESUMES = 5
 _LOOKS = 3
-# So many objects in a row that can't be read, for trouble that passes, are no trouble of theirs.
+# So many objects in a row that can't be read are no trouble of theirs: where the service fails or
+# the network, and where something else answers.
 _MOST_IN_A_ROW = 3
+_MOST_WRONG_IN_A_ROW = 10
 # The store dates an object in its listing by the millisecond, and in HEAD by the second.
 _SAME_MOMENT_MS = 1000
 _CHANGED = {"PreconditionFailed", "412", "InvalidRange", "416"}
@@ -250,7 +252,8 @@ class ObjectReader:
             return
         self._troubled_in_a_row += 1
         is_wrong = isinstance(exc, WrongAnswerError)
-        is_own = is_wrong or self._troubled_in_a_row < _MOST_IN_A_ROW
+        most = _MOST_WRONG_IN_A_ROW if is_wrong else _MOST_IN_A_ROW
+        is_own = self._troubled_in_a_row < most
         if isinstance(exc, ServiceError):
             if not is_own:
                 raise exc
