@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cache
 
 from boto3 import Session
+from botocore.exceptions import ProfileNotFound
 from botocore.loaders import create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import parse_timestamp
@@ -29,13 +30,26 @@ def boto3_session(region: str | None = None) -> Session:
     Args:
         region: where the chain asks for a role; None where the clients have keys of their own.
     """
-    base = BotocoreSession()
+    base = BotocoreSession() if region else session_without_missing_profile()
     base.register_component("data_loader", _loader(base.get_config_variable("data_path")))
     base.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     session = Session(botocore_session=base, region_name=region)
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
     for service in KEPT_METHODS:
         session.events.register_last(f"creating-client-class.{service}", _leave_out)
+    return session
+
+
+def session_without_missing_profile() -> BotocoreSession:
+    """Returns a botocore session in which a profile that does not exist stops nothing.
+
+    Who has keys of its own needs none: `AWS_PROFILE` may be left over from another program.
+    """
+    session = BotocoreSession()
+    try:
+        session.get_scoped_config()
+    except ProfileNotFound:
+        return BotocoreSession(session_vars={"profile": (None, None, None, None)})
     return session
 
 

@@ -68,7 +68,7 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
         access: keys and region.
     """
     if access.access_key and access.secret_key:
-        return Credentials(access.access_key, access.secret_key)
+        return Credentials(access.access_key, access.secret_key, access.session_token)
     with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
         return boto3_session(access.region).get_credentials()
 
@@ -87,11 +87,12 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
         if aws_credentials(access) is None:
             raise NoCredentialsError
         with _making:
-            client = boto3_session(access.region).client(
+            client = boto3_session(None if access.access_key else access.region).client(
                 "logs",
                 region_name=access.region,
                 aws_access_key_id=access.access_key,
                 aws_secret_access_key=access.secret_key,
+                aws_session_token=access.session_token,
                 config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
             )
         share_connections(client)

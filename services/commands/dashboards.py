@@ -109,11 +109,12 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
-        client = boto3_session(access.region).client(
+        client = boto3_session(None if access.access_key else access.region).client(
             "cloudwatch",
             region_name=access.region,
             aws_access_key_id=access.access_key,
             aws_secret_access_key=access.secret_key,
+            aws_session_token=access.session_token,
             config=Config(retries={"mode": "standard"}),
         )
         share_connections(client)

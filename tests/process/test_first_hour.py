@@ -130,6 +130,18 @@ def test_a_configuration_that_this_user_may_not_read_says_how_to_let_him(
     assert "config.json" not in str(problem)
 
 
+def test_a_profile_that_is_missing_stops_nothing_where_keys_are_given(
+    installation: Installation,
+) -> None:
+    installation.environment["AWS_PROFILE"] = "left-over"
+    installation.put("May-2024/S3-a.gz", gzip_lines(EVENTS))
+    assert installation.once().done.text == f"Done sending {len(EVENTS)} logs"
+    assert installation.run("--check").exit_status == 0
+    del installation.environment["AWS_ACCESS"], installation.environment["AWS_SECRET"]
+    (error,) = installation.once().errors
+    assert "AWS_PROFILE" in error.text
+
+
 # A good start.
 
 

@@ -253,7 +253,7 @@ def test_a_wrong_document_is_one_problem(document: bytes, expected: str) -> None
     assert problem(document).startswith(expected)
 
 
-SEVERAL_TYPES = [
+TYPES_IN_ONE = [
     ("S3,IAM", '["S3", "IAM"]'),
     ("S3/IAM/Console", '["S3", "IAM", "Console"]'),
     ("iam and s3", '["IAM", "S3"]'),
@@ -261,7 +261,7 @@ SEVERAL_TYPES = [
 ]
 
 
-@pytest.mark.parametrize(("written", "meant"), SEVERAL_TYPES)
+@pytest.mark.parametrize(("written", "meant"), TYPES_IN_ONE)
 def test_several_types_in_one_text_are_a_list_and_the_advice_is_right(
     written: object, meant: str
 ) -> None:
@@ -341,6 +341,36 @@ def test_quotation_marks_that_an_env_file_kept_are_to_be_left_out(name: str, mar
 def test_quotation_marks_around_a_path_are_to_be_left_out() -> None:
     text = problem(DOCUMENT, environment("LYVE_ACCESS", LYVE_ACCESS_FILE='"/run/key"'))
     assert text.startswith("environment: LYVE_ACCESS_FILE has quotation marks around it.")
+
+
+def test_a_temporary_key_is_used_with_its_session_token() -> None:
+    temporary = environment(AWS_ACCESS="ASIATESTSTESTSTESTS")
+    text = problem(DOCUMENT, temporary)
+    assert text == (
+        "environment: AWS_SESSION_TOKEN is missing, but AWS_ACCESS holds a temporary key, which "
+        "begins with ASIA. Set AWS_SESSION_TOKEN too, or use a lasting key: a temporary one ends "
+        "within hours."
+    )
+    (source,) = parse(DOCUMENT, temporary | {"AWS_SESSION_TOKEN": "token/of+the=tests"})
+    assert source.aws.session_token == "token/of+the=tests"
+    assert "token/of" not in repr(source)
+
+
+def test_a_lasting_key_has_no_session_token() -> None:
+    """One that another program left in the environment belongs to other keys."""
+    (source,) = parse(DOCUMENT, environment(AWS_SESSION_TOKEN="token/of+the=tests"))
+    assert source.aws.session_token is None
+
+
+def test_a_source_has_a_session_token_of_its_own() -> None:
+    own = {"ACME_AWS_ACCESS": "ASIATESTSTESTSTESTS", "ACME_AWS_SECRET": "secret/of+acme"}
+    document = named({"name": "acme", "bucket_name": "audit"})
+    shared = environment(AWS_SESSION_TOKEN="token/of+all")
+    assert problem(document, shared | own).startswith(
+        'environment: source "acme": ACME_AWS_SESSION_TOKEN is missing, but ACME_AWS_ACCESS'
+    )
+    (source,) = parse(document, shared | own | {"ACME_AWS_SESSION_TOKEN": "token/of+acme"})
+    assert source.aws.session_token == "token/of+acme"
 
 
 def test_a_byte_order_mark_is_accepted() -> None:
@@ -899,10 +929,10 @@ VALUES = st.recursive(
 SOME_KEYS = st.dictionaries(KEYS, VALUES, max_size=2)
 NEARLY_RIGHT = SOME_KEYS.map(lambda keys: {**DOCUMENT, **keys})
 NAMED = SOME_KEYS.map(lambda keys: {"name": "a", "bucket_name": "audit", **keys})
-SEVERAL_TYPES = st.lists(NAMED | VALUES, max_size=3).map(
+SEVERAL = st.lists(NAMED | VALUES, max_size=3).map(
     lambda sources: {**SHARED, "sources": sources}
 )
-DOCUMENTS = st.binary(max_size=30) | (VALUES | NEARLY_RIGHT | SEVERAL_TYPES).map(
+DOCUMENTS = st.binary(max_size=30) | (VALUES | NEARLY_RIGHT | SEVERAL).map(
     lambda value: json.dumps(value).encode()
 )
 NAMES = st.sampled_from([*VARIABLES, "LYVE_ACESS", "AWS_SECRETT", "A_LYVE_ACCESS", "lyve_region"])

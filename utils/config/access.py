@@ -36,8 +36,12 @@ def aws_access(variables: Variables) -> AwsAccess | None:
     chain = not variables.has_pair("AWS")
     access_key, secret_key = (None, None) if chain else variables.pair("AWS")
     region = _region(variables, "AWS_REGION", _AWS_REGION, "a region's code such as us-east-1")
-    if region and (chain or (access_key and secret_key)):
-        return AwsAccess(access_key, secret_key, region)
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    is_temporary = bool(access_key) and str(access_key).startswith("ASIA")
+    token = variables.session_token() if is_temporary else None
+    is_whole = access_key and secret_key and (token or not is_temporary)
+    if region and (chain or is_whole):
+        return AwsAccess(access_key, secret_key, region, token)
     return None
 
 

@@ -21,11 +21,15 @@ class LyveAccess:
 
 @dataclass(frozen=True, slots=True)
 class AwsAccess:
-    """How CloudWatch is reached; without keys by boto3's own credential chain."""
+    """How CloudWatch is reached; without keys by boto3's own credential chain.
+
+    A temporary key has a session token.
+    """
 
     access_key: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
     region: str
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

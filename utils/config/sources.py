@@ -10,7 +10,7 @@ from utils.config.access import aws_access, lyve_access
 from utils.config.document import Entry, read_entries
 from utils.config.environment import Variables, prefix_of
 from utils.config.log_format import log_format_problems
-from utils.config.lookalikes import SECRETS, unread
+from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
 from utils.config.rules import MOST_STREAM_CHARACTERS, RULES, day_of, since_ms
 from utils.config.settings import AwsAccess, LogType, LyveAccess, Source
 from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
@@ -59,7 +59,11 @@ def parse_sources(
     Raises:
         ConfigurationError: all that is wrong with the document and the variables, without secrets.
     """
-    secrets = {value.strip() for name, value in environment.items() if name.endswith(SECRETS)}
+    secrets = {
+        value.strip()
+        for name, value in environment.items()
+        if name.endswith((*SECRETS, SESSION_TOKEN))
+    }
 
     def read_secret(path: str) -> str:
         text = read_file(path)
