@@ -14,7 +14,7 @@ from services.aws.integrity import are_alike, bare_etag
 from services.aws.list_request import Listing, listed_pages
 from services.shipping.object_reader import ObjectReader, Reading
 from utils.config.settings import Source
-from utils.errors import ServiceError
+from utils.errors import ServiceError, StoppedError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
 from utils.model import LogObject
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_LOOKS = 4
+_FIRST_PAUSE_SECONDS = 0.2
 
 
 class TopLevel(msgspec.Struct):
@@ -87,16 +89,31 @@ class AuditBucket:
 
         Args:
             key: the whole of it.
+
+        Raises:
+            ServiceError: it can't be told now.
+            StoppedError: the process is to end.
         """
-        try:
-            with lyve_errors(f"read {key} in the audit bucket", AUDIT_BUCKET_HINTS):
-                head = self._client.head_object(Bucket=self.name, Key=key)
-        except ServiceError as exc:
-            if exc.detail in MISSING_OBJECT:
-                return None
-            raise
-        etag = bare_etag(head.get("ETag"))
-        return LogObject(_ms(head["LastModified"]), key, etag, head["ContentLength"])
+        doing = f"read {key} in the audit bucket"
+        for number in range(_LOOKS):
+            try:
+                with lyve_errors(doing, AUDIT_BUCKET_HINTS):
+                    head = self._client.head_object(Bucket=self.name, Key=key)
+            except ServiceError as exc:
+                if exc.detail in MISSING_OBJECT:
+                    return None
+                raise
+            # S3 dates every object: without it, something else answered.
+            if {"LastModified", "ContentLength"} <= head.keys():
+                etag = bare_etag(head.get("ETag"))
+                return LogObject(_ms(head["LastModified"]), key, etag, head["ContentLength"])
+            if self._stop.wait(_FIRST_PAUSE_SECONDS * 2**number):
+                raise StoppedError("Stopped while an object was read")
+        raise ServiceError(
+            f"Can't {doing}",
+            "the answer to HEAD has no date",
+            "Check LYVE_ENDPOINT, and what stands between it and this machine",
+        )
 
     def current(self, known: LogObject) -> LogObject:
         """Returns the object as it is now, or as it was known if it is gone.

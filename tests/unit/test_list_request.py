@@ -12,6 +12,7 @@ from tests.standin.fake_server import FakeServer, Reply, always, s3_refusal
 from tests.unit.test_get_client import NoPause, access_to
 from tests.world.in_memory import source_of
 from utils.errors import ServiceError
+from utils.model import LogObject
 
 FOLDER = "May 2024/"
 KEYS = [f"{FOLDER}S3-a", f"{FOLDER}S3-b"]
@@ -137,3 +138,27 @@ def test_a_date_of_no_zone_is_the_stores_time() -> None:
         client = s3_client(access_to(server), 1)
         bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
         assert bucket.top_level().store_ms == NOON_MS
+
+
+STORED = Reply(200, b"", {"Last-Modified": "Thu, 29 Feb 2024 12:00:00 GMT", "ETag": '"e"'})
+
+
+def test_a_head_without_a_date_is_no_answer() -> None:
+    """Something else answered, and would be taken for an object that was cut to nothing."""
+    replies = iter([Reply(200), STORED, Reply(404)])
+    with FakeServer(lambda *_: next(replies)) as server:
+        client = s3_client(access_to(server), 1)
+        bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
+        assert bucket.head(KEYS[0]) == LogObject(NOON_MS, KEYS[0], "e", 0)
+        assert bucket.head(KEYS[0]) is None
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_an_object_is_what_the_listing_shows_where_head_says_otherwise(*, is_listed: bool) -> None:
+    """Coverage is by the ETag of the listing: with another one it would be shipped again."""
+    known = LogObject(NOON_MS, KEYS[0], "listed", 3)
+    entries = [entry(KEYS[0], "<ETag>listed</ETag>")] if is_listed else []
+    with FakeServer(lambda method, _: STORED if method == "HEAD" else page(*entries)) as server:
+        client = s3_client(access_to(server), 1)
+        bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
+        assert (bucket.current(known) == known) == is_listed
