@@ -222,7 +222,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Failed iterations leave the daemon healthy",
-        "Rounds._run",
+        "Rounds._count",
         "0 if is_good else self._failures[name] + 1",
         "0",
         "tests/process/test_rounds.py::test_failures_in_a_row_are_counted_for_each_source",
