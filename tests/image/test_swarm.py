@@ -14,7 +14,10 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 from utils.config.sharding import Shard, shard_of
 
-pytestmark = pytest.mark.skipif(not has_engine(), reason="no Docker engine answers")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(not has_engine(), reason="no Docker engine answers"),
+]
 
 OBJECTS = 30
 LINES_AN_OBJECT = 400

@@ -4,6 +4,8 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.kill_rounds import PROBABILITIES, KillRound, Plan, Result
 from tests.servers.installation import Installation, eventually
 from tests.servers.seaweedfs import SeaweedFS
@@ -17,6 +19,7 @@ SETTLE_SECONDS = 3
 VISIBLE_AFTER_MS = 2000
 
 
+@pytest.mark.soak
 def test_killed_again_and_again(tmp_path: Path, seaweedfs: SeaweedFS) -> None:
     """A machine that loses its power in the middle of a backfill, on a bad network."""
 
