@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import pytest
+
 from tests.servers.installation import BUCKET, LOG_GROUP, Installation, RunningEngine, eventually
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
@@ -38,11 +40,15 @@ def replicas(installation: Installation, count: int) -> Iterator[list[RunningEng
 
 def stored(installation: Installation) -> Counter[str]:
     """Returns how often each message is stored, over the streams of all replicas."""
-    pages = installation.logs.get_paginator("describe_log_streams").paginate(logGroupName=LOG_GROUP)
-    names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+    names = streams(installation)
     return Counter(
         event.message for name in names for event in installation.cloudwatch.events(LOG_GROUP, name)
     )
+
+
+def streams(installation: Installation) -> list[str]:
+    pages = installation.logs.get_paginator("describe_log_streams").paginate(logGroupName=LOG_GROUP)
+    return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
 
 
 def puts(standin: CloudWatchStandin) -> int:
@@ -53,6 +59,7 @@ def has_put(standin: CloudWatchStandin, count: int) -> bool:
     return puts(standin) >= count
 
 
+@pytest.mark.soak
 def test_from_three_to_five_to_two_replicas_in_the_middle_of_a_backlog(
     installation: Installation, standin: CloudWatchStandin
 ) -> None:
@@ -85,6 +92,8 @@ def test_replicas_that_are_asked_to_stop_leave_nothing_to_settle(
     standin.control(latency_ms=30)
     due = put_backlog(installation, 0)
     with replicas(installation, 3) as engines:
+        # One that is not so far yet that it has a stream would not know the signal.
+        eventually(lambda: len(streams(installation)) == 3, "a stream of each")
         eventually(partial(has_put, standin, 40), "the middle")
         assert [engine.stop().exit_status for engine in engines] == [0, 0, 0]
     standin.control(latency_ms=0)
