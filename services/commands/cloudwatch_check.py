@@ -21,6 +21,7 @@ from services.commands.connection_check import (
     Endpoint,
     FirstAnswer,
     first_answer,
+    reached,
     unanswered,
 )
 from utils.config.settings import Source
@@ -101,7 +102,7 @@ class CloudWatchCheck:
             self._answer = first_answer(self._look_up_group)
         except NO_ANSWER as exc:
             return unanswered(exc, endpoint)
-        return passed(endpoint.shown)
+        return reached(Endpoint(endpoint.url, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"))
 
     def _look_up_group(self) -> Mapping[str, object]:
         """Finds the group of exactly this name among all that begin with it."""

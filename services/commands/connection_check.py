@@ -19,7 +19,7 @@ from botocore.exceptions import (
 
 from services.aws.http_session import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from utils.errors import ServiceError
-from utils.report.findings import Finding, failed, passed
+from utils.report.findings import Finding, failed, passed, warning
 
 # What a request raises that gets no answer, or one without what the service's answers have.
 NO_ANSWER = (ServiceError, KeyError)
@@ -116,6 +116,21 @@ class Endpoint(msgspec.Struct, frozen=True):
     def shown(self) -> str:
         """Its scheme, host and port."""
         return f"{urlsplit(self.url).scheme}://{self.place}"
+
+
+def reached(endpoint: Endpoint) -> Finding:
+    """Returns that a service answers, with a warning where others can read what is sent.
+
+    Args:
+        endpoint: where it is.
+    """
+    url = urlsplit(endpoint.shown)
+    host = url.hostname or ""
+    is_local = host == "localhost" or host.startswith("127.") or host == "::1"
+    if url.scheme != "http" or is_local:
+        return passed(endpoint.shown)
+    detail = f"{endpoint.shown}: without TLS, keys' signatures and logs travel readable"
+    return warning(detail, f"Use https:// in {endpoint.variables}")
 
 
 def first_answer(request: Callable[[], Mapping[str, object]]) -> FirstAnswer:

@@ -14,6 +14,7 @@ from services.commands.connection_check import (
     Endpoint,
     FirstAnswer,
     first_answer,
+    reached,
     unanswered,
 )
 from services.output.checkpoints import CheckpointStore, shards_with_state
@@ -94,7 +95,7 @@ class LyveCheck:
         except NO_ANSWER as exc:
             return unanswered(exc, Endpoint(url, "LYVE_REGION and LYVE_ENDPOINT"))
         self._now_seconds = self._clock.now().timestamp()
-        return passed(url)
+        return reached(Endpoint(url, "LYVE_ENDPOINT"))
 
     def _first_page(self) -> "ListObjectsV2OutputTypeDef":
         name = self._source.bucket_name

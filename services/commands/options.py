@@ -1,6 +1,6 @@
 """The options of the command line."""
 
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +10,23 @@ from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable
 
 _OPTIONS = ("--once", "--check", "--plan", "--dashboard", "--install-dashboards", "--config")
+_EPILOG = """\
+variables:
+  LYVE_ACCESS, LYVE_SECRET, LYVE_REGION   the Lyve Cloud service account and its region
+  AWS_ACCESS, AWS_SECRET, AWS_REGION      the IAM user's keys, and the region of the log group
+  LYVE_ENDPOINT                           where Lyve Cloud is, instead of by LYVE_REGION
+  <secret>_FILE                           a file that holds a key, such as LYVE_SECRET_FILE
+  AWS_SESSION_TOKEN                       of a temporary key, which begins with ASIA
+  SHARD, LOG_FORMAT                       a part such as 1/3; text or json
+
+exit status:
+  0  a clean stop, or all was done
+  1  a source failed, or something is not shipped yet
+  2  the configuration, a variable or an option is wrong
+
+example:
+  docker run --rm --env-file .env -v "$PWD/config.json:/app/config.json:ro" logscollector --check
+"""
 _BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name"
 
 
@@ -62,7 +79,9 @@ def _shown(name: str) -> str:
 def _reader(config_path: Path) -> ArgumentParser:
     reader = ArgumentParser(
         prog="engine.py",
-        description="Carries Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+        description="Ships Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
         exit_on_error=False,
     )

@@ -160,7 +160,9 @@ class Here:
     def put_checkpoint(self, stream: str, running: bool) -> None:
         """Writes the checkpoint of an iteration into a stream."""
         identity = SourceIdentity(BUCKET, "S3", AWS_REGION, LOG_GROUP, stream)
-        checkpoint = Checkpoint(identity, "an owner", CoverageState(0), running=running)
+        checkpoint = Checkpoint(
+            identity, "an owner", CoverageState(0, covered=[(0, 1)]), running=running
+        )
         self.put(CHECKPOINT, encode_checkpoint(checkpoint), OUTPUT_BUCKET)
 
     def table(self) -> Table:
@@ -326,7 +328,7 @@ def assert_broken(broken: Break, here: Here) -> None:
     assert found.outcome == broken.outcome
     for part in broken.says:
         assert part in found.detail
-    assert ("mend: " in found.detail) == (broken.outcome != "passed")
+    assert ("fix: " in found.detail) == (broken.outcome != "passed")
     for what in broken.ends:
         assert table[what] == Finding("not tried", f"it needs: {broken.what}")
     assert others(table, broken.what, *broken.ends) == {"passed"}
@@ -438,7 +440,7 @@ BREAKS = {
     "a checkpoint of another stream": Break(
         lambda here: here.put_checkpoint("another", running=False),
         "read the checkpoint",
-        ("was 'another'", "move audit-logs-integration/integration-state"),
+        ("was 'another'", "Set log_stream back", "aws s3 mv s3://audit-logs-integration/"),
     ),
     "a damaged checkpoint": Break(
         put(CHECKPOINT, b"{", OUTPUT_BUCKET), "read the checkpoint", ("is unreadable", "Put back")
@@ -520,7 +522,7 @@ BREAKS = {
     "a signature for another region": Break(
         aws(region="eu-west-1"),
         AWS_SIGN_IN,
-        ("InvalidSignatureException: signed for another region mend: Check AWS_REGION.",),
+        ("InvalidSignatureException: signed for another region fix: Check AWS_REGION.",),
         CLOUDWATCH[3:],
     ),
     "groups that can't be described now": Break(
@@ -586,8 +588,8 @@ def test_a_class_of_log_groups_that_is_not_standard_is_named(
     found, read_back = table["know its class"], table["read events back"]
     assert (found.outcome, read_back.outcome) == (outcome, "warning")
     assert f"{name}: {says}" in found.detail
-    assert "mend: Create a log group of the class Standard" in found.detail
-    assert "InvalidOperationException mend: Create a log group of the" in read_back.detail
+    assert "fix: Create a log group of the class Standard" in found.detail
+    assert "InvalidOperationException fix: Create a log group of the" in read_back.detail
     assert "Without it events in doubt are sent again." in read_back.detail
     assert others(table, "know its class", "read events back") == {"passed"}
     assert here.is_good == (outcome == "warning")
@@ -720,7 +722,7 @@ def test_a_try_that_never_ends_is_left_behind(here: Here, monkeypatch: pytest.Mo
     table = here.table()
     released.set()
     assert table["put events"].outcome == "failed"
-    assert "no answer within 2 s mend: Try again" in table["put events"].detail
+    assert "no answer within 2 s fix: Try again" in table["put events"].detail
     assert others(table, "put events") == {"passed"}
 
 
@@ -817,7 +819,7 @@ def test_a_refused_connection_is_named(here: Here, closed_endpoint: str) -> None
     for what, variable in ((LYVE_CONNECT, "LYVE_ENDPOINT"), (AWS_CONNECT, "AWS_REGION")):
         assert table[what].outcome == "failed"
         place = closed_endpoint.removeprefix("http://")
-        assert f"{place} refuses the connection mend: Check " in table[what].detail
+        assert f"{place} refuses the connection fix: Check " in table[what].detail
         assert variable in table[what].detail
     assert others(table, LYVE_CONNECT, *CLOUDWATCH[:2]) == {"not tried"}
 
@@ -972,7 +974,7 @@ def test_a_certificate_that_is_not_right_is_named(
         here.environment["LYVE_ENDPOINT"] = server.url
         if certificate.is_known:
             here.environment["AWS_CA_BUNDLE"] = str(authority.path)
-        says = ("TLS: ", "mend: ", *certificate.says)
+        says = ("TLS: ", "fix: ", *certificate.says)
         assert_broken(Break(nothing, LYVE_CONNECT, says, LYVE_CLOUD[1:]), here)
 
 
@@ -1001,7 +1003,7 @@ def test_a_line_of_the_table_is_broken_at_100_columns_and_keeps_its_column() -> 
     column = found[0].index("word")
     assert found[0].split()[:3] == ["put", "events", "failed"]
     assert all(line[:column].strip() == "" and line[column] != " " for line in found[1:])
-    assert [line for line in found if "mend: Do this" in line]
+    assert [line for line in found if "fix: Do this" in line]
 
 
 def test_what_a_terminal_must_not_see_is_escaped() -> None:
@@ -1019,7 +1021,7 @@ def test_the_table_in_readme_is_as_the_program_prints_it() -> None:
     table = table_of(block)
     printed = ["audit-logs-S3"]
     for what, found in table.items():
-        detail, _, mend = found.detail.partition(" mend: ")
+        detail, _, mend = found.detail.partition(" fix: ")
         printed += lines(what, Finding(found.outcome, detail, mend))
     printed.append(f"  {summary(found.outcome for found in table.values())}")
     assert block.splitlines() == printed

@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from services.commands.connection_check import Endpoint, reached
 from services.commands.settings import read_sources
 from tests.process.test_daemon import Daemon
 from tests.servers.installation import (
@@ -18,6 +19,7 @@ from tests.servers.installation import (
     Installation,
 )
 from tests.world.audit_events import gzip_lines
+from utils.config.lookalikes import VARIABLES
 from utils.errors import ConfigurationError
 from utils.report.preview import beginning
 
@@ -140,6 +142,44 @@ def test_a_profile_that_is_missing_stops_nothing_where_keys_are_given(
     del installation.environment["AWS_ACCESS"], installation.environment["AWS_SECRET"]
     (error,) = installation.once().errors
     assert "AWS_PROFILE" in error.text
+
+
+# Without TLS.
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("http://s3.example.com:8333", "warning"),
+        ("https://s3.example.com", "passed"),
+        ("http://127.0.0.1:9000", "passed"),
+        ("http://localhost", "passed"),
+        ("http://[::1]:9000", "passed"),
+        ("http://localhost.example.com", "warning"),
+    ],
+)
+def test_the_check_warns_where_keys_and_logs_travel_readable(url: str, outcome: str) -> None:
+    finding = reached(Endpoint(url, "LYVE_ENDPOINT"))
+    assert finding.outcome == outcome
+    assert ("travel readable" in finding.detail) == (outcome == "warning")
+    assert finding.mend in {"", "Use https:// in LYVE_ENDPOINT"}
+
+
+# The help.
+
+
+def test_the_help_has_the_variables_the_exit_statuses_and_an_example(
+    installation: Installation,
+) -> None:
+    outcome = installation.run("--help")
+    assert (outcome.exit_status, outcome.stderr) == (0, "")
+    named = {*re.findall(r"[A-Z]+_[A-Z_]+", outcome.stdout)}
+    assert {name for name in VARIABLES if not name.endswith("_FILE")} <= named
+    assert re.findall(r"^  (\d)  ", outcome.stdout, re.MULTILINE) == ["0", "1", "2"]
+    (example,) = re.findall(r"^  docker run .*$", outcome.stdout, re.MULTILINE)
+    options = example.partition(" logscollector ")[2].split()
+    assert installation.run(*options).exit_status == 0
+    assert max(map(len, outcome.stdout.splitlines())) <= 100
 
 
 # A good start.

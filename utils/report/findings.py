@@ -63,7 +63,7 @@ def lines(what: str, finding: Finding) -> Iterator[str]:
     """
     start = f"{_INDENT}{what:<{_WHAT_WIDTH}}{_INDENT}{finding.outcome:<{_OUTCOME_WIDTH}}{_INDENT}"
     blank = " " * len(start)
-    texts = [finding.detail, f"mend: {finding.mend.rstrip('.')}." if finding.mend else ""]
+    texts = [finding.detail, f"fix: {finding.mend.rstrip('.')}." if finding.mend else ""]
     parts = [part for text in texts for part in _wrapped(printable(text), COLUMNS - len(start))]
     for number, part in enumerate(parts or [""]):
         yield f"{blank if number else start}{part}".rstrip()
