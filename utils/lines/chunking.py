@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from sys import getsizeof
 
 import msgspec
@@ -71,16 +72,25 @@ class Chunk(msgspec.Struct):
             mark: tells if CloudWatch holds it already.
         """
         self.counts.read += 1
-        self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
-        self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
         if not line.strip():
             self.counts.blank += 1
             return
+        self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
         event = self._event(number, line)
         if event and mark == NOT_STORED:
             self.events.append(event)
         elif event:
             self.stored.append(replace(event, restamped=mark == STORED_AT_UPLOAD))
+
+    def skip_to(self, lines: int) -> None:
+        """Counts the lines behind the last one as blank.
+
+        Args:
+            lines: how many the chunk has with them.
+        """
+        self.counts.blank += lines - self.counts.read
+        self.counts.read = lines
 
     def quarantine(self, number: int, line: bytes, reason: str) -> None:
         """Keeps a line that can't be delivered.
@@ -130,15 +140,24 @@ def chunks(
     Raises:
         ContentChangedError: before the first chunk, if the shipped lines are not there.
     """
-    number = begin.lines
+    number = first = begin.lines
     chunk, most_bytes = Chunk(begin), full_bytes()
-    last_line, is_replaced = None, False
+    last_line: bytes | None = None
+    rest, reason = b"", ""
+    is_replaced = False
     try:
         for line in lines_behind(begin, lines):
+            # Of blank lines nothing is kept. A kilobyte of gzip can hold a million of them, so they
+            # are only counted here.
+            if not line and number < first + MAX_CHUNK_LINES:
+                number += 1
+                last_line = line
+                continue
+            chunk.skip_to(number - first)
             if chunk.is_full(batch_size, most_bytes):
                 chunk.position = _behind(begin, number, last_line)
                 yield chunk
-                chunk, most_bytes = Chunk(begin), full_bytes()
+                chunk, most_bytes, first = Chunk(begin), full_bytes(), number
             number += 1
             last_line = line
             chunk.add(number, line, begin.mark(number))
@@ -151,9 +170,11 @@ def chunks(
         is_replaced = isinstance(exc, ReplacedError)
         # What is owed is read again in each iteration: its rest is in the quarantine already.
         is_known = begin.earlier_ms is not None and number == begin.lines
-        if exc.rest and not is_known:
-            chunk.counts.read += 1
-            chunk.quarantine(number + 1, exc.rest, f"cut off, because {exc.reason}")
+        rest, reason = b"" if is_known else exc.rest, f"cut off, because {exc.reason}"
+    chunk.skip_to(number - first)
+    if rest:
+        chunk.counts.read += 1
+        chunk.quarantine(number + 1, rest, reason)
     chunk.counts.objects = 1
     chunk.is_last = True
     chunk.position = _behind(begin, number, last_line)
@@ -180,20 +201,19 @@ def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
         ContentChangedError: the last shipped line is not there.
     """
     number = 0
+    rest = iter(lines)
     try:
-        for line in lines:
+        for line in islice(rest, begin.lines):
             number += 1
-            if number > begin.lines:
-                yield line
-            elif number == begin.lines and zlib.crc32(line) != begin.line_hash:
+            if number == begin.lines and zlib.crc32(line) != begin.line_hash:
                 raise ContentChangedError
     except DamagedError as exc:
-        if number < begin.lines:
-            # The line that is cut off here was shipped whole before.
-            exc.rest = b""
+        # The line that is cut off here was shipped whole before.
+        exc.rest = b""
         raise
     if number < begin.lines:
         raise ContentChangedError
+    yield from rest
 
 
 def doubtful(position: Position) -> Position:

@@ -127,6 +127,11 @@ class LineSplitter:
         lines = block.split(b"\n")
         lines[0] = self.rest + lines[0]
         self.rest = lines.pop()[:LONGEST_LINE_BYTES]
-        return [
-            (line[:-1] if line.endswith(b"\r") else line)[:LONGEST_LINE_BYTES] for line in lines
-        ]
+        if b"\r" not in block and len(block) <= LONGEST_LINE_BYTES:
+            # The first alone has more in it than the block: millions of blank lines are cheap.
+            return [*map(_without_return, lines[:1]), *lines[1:]]
+        return [*map(_without_return, lines)]
+
+
+def _without_return(line: bytes) -> bytes:
+    return (line[:-1] if line.endswith(b"\r") else line)[:LONGEST_LINE_BYTES]
