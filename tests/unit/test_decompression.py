@@ -168,6 +168,26 @@ def test_any_bytes_are_content_or_damage(head: bytes, data: bytes, block_bytes: 
     assert content == recovered(head + data)
 
 
+@PROPERTY
+@given(content=CONTENTS, layers=st.integers(1, 3), cuts=CUTS)
+def test_gzip_in_gzip_is_unpacked_up_to_a_depth(
+    content: bytes, layers: int, cuts: list[int]
+) -> None:
+    data = content
+    for _ in range(layers):
+        data = gzip.compress(data, mtime=0)
+    assert read(data, cuts) == (content, None)
+
+
+def test_gzip_too_deep_stays_as_it_is_and_a_bomb_in_gzip_is_bounded() -> None:
+    data = TEXT
+    for _ in range(4):
+        data = gzip.compress(data, mtime=0)
+    assert read(data) == (GZIP, None)
+    bomb = gzip.compress(gzip.compress(bytes(64 * 1024 * 1024), mtime=0), mtime=0)
+    assert max(len(block) for block in decompressed([bomb])) <= BLOCK_BYTES
+
+
 def test_a_bomb_comes_out_in_bounded_blocks() -> None:
     size = 64 * 1024 * 1024
     bomb = gzip.compress(bytes(size), mtime=0)

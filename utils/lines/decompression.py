@@ -10,6 +10,8 @@ BLOCK_BYTES = 256 * 1024
 # A line above this is cut: CloudWatch takes a message of at most 1 MiB, so it goes to quarantine.
 LONGEST_LINE_BYTES = 2 * 1024 * 1024
 _GZIP_WINDOW_BITS = 31
+# Who compresses twice by mistake does so once or twice; a bomb may have any depth.
+_MOST_LAYERS = 3
 
 
 class DamagedError(ValueError):
@@ -38,6 +40,8 @@ class DeletedError(ReplacedError):
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yields the object's content in blocks: gzip by its first two bytes, plain otherwise.
 
+    Gzip in gzip is unpacked up to `_MOST_LAYERS` deep; each layer holds a block and zlib's window.
+
     Args:
         pieces: the object's bytes in order.
 
@@ -45,16 +49,34 @@ def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         DamagedError: behind the last good byte, if the object is empty, truncated, damaged or has
             something else behind its end.
     """
-    stream = iter(pieces)
-    head = b""
-    for piece in stream:
-        head += piece
-        if len(head) >= len(GZIP_MAGIC):
-            break
+    head, content = _with_head(pieces)
     if not head:
         raise DamagedError("it is empty")
-    content = chain([head], stream)
-    yield from _Gunzip().blocks(content) if head.startswith(GZIP_MAGIC) else content
+    for _ in range(_MOST_LAYERS):
+        if not head.startswith(GZIP_MAGIC):
+            break
+        head, content = _with_head(_Gunzip().blocks(content))
+    yield from content
+
+
+def _with_head(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Returns the first bytes, by which gzip is known, and all pieces."""
+    stream, begun, head = filter(None, pieces), list[bytes](), b""
+    try:
+        while len(head) < len(GZIP_MAGIC):
+            begun.append(next(stream))
+            head += begun[-1]
+    except StopIteration:
+        pass
+    except DamagedError as exc:
+        return head, _broken(begun, exc)
+    return head, chain(begun, stream)
+
+
+def _broken(begun: list[bytes], error: DamagedError) -> Iterator[bytes]:
+    """Yields what was read before the damage, and raises that then."""
+    yield from begun
+    raise error
 
 
 class _Gunzip:
