@@ -603,6 +603,7 @@ def test_a_class_of_log_groups_that_is_not_standard_is_named(
             {
                 "list the audit bucket": "permission to list the audit bucket",
                 "list the checkpoints": "permission to list the checkpoints in",
+                "read the checkpoint": "and to list the bucket",
             },
         ),
         ("no-write", {"write to the output bucket": "permission to write"}),
