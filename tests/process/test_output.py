@@ -100,6 +100,28 @@ def test_what_writes_nothing_there_needs_no_output(
     assert "Standard output" not in stderr
 
 
+@pytest.mark.parametrize("leads_to", ["&-", "/dev/full"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_standard_error_that_takes_nothing_decides_nothing(
+    leads_to: str, form: str, installation: Installation
+) -> None:
+    """It shipped on, but wrote no status objects any more, and turned unhealthy."""
+    installation.environment["LOG_FORMAT"] = form
+    installation.put("May-2024/S3-a.gz", gzip_lines([b"{}", b"\xff"]))
+    command = [sys.executable, str(ENGINE), "--config", str(installation.write_configuration())]
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$@" 2>{leads_to}', "bash", *command, "--once"],
+        env=installation.environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert done.returncode == 0
+    assert installation.messages() == ["{}"]
+    (status,) = installation.status_objects().values()
+    assert [line.level for line in status_lines(status)] == ["WARN", "INFO"]
+
+
 def test_what_the_work_raises_is_raised_where_it_is_waited_for() -> None:
     """Unnoticed, it would be taken for a connection that hangs."""
 
