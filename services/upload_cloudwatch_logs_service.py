@@ -5,8 +5,10 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from threading import Event
 
+from botocore.exceptions import ClientError
+
 from services.aws.clients import logs_client
-from services.aws.errors import aws_errors
+from services.aws.errors import aws_errors, error_code
 from services.aws.put_request import (
     NotStoredError,
     PutClient,
@@ -181,8 +183,9 @@ class LogStream:
                 self._client.create_log_stream(
                     logGroupName=self.log_group, logStreamName=self.log_stream
                 )
-            except self._client.exceptions.ResourceAlreadyExistsException:
-                return
+            except ClientError as exc:
+                if error_code(exc) != "ResourceAlreadyExistsException":
+                    raise
 
     def _retention_days(self) -> int | None:
         with self._errors("describe", "logs:DescribeLogGroups"):

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
+from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES, bare_code
 from utils.errors import ServiceError, TransientError
 
 _LYVE_HINTS = {
@@ -70,8 +70,14 @@ class RedirectError(BotoCoreError):
 
 
 def error_code(error: ClientError) -> str:
-    """Returns the service's own code of an error, such as `NoSuchBucket`."""
-    return error.response.get("Error", {}).get("Code", "unknown")
+    """Returns the service's own code of an error, such as `NoSuchBucket`.
+
+    It may stand in a header alone, which botocore does not read for CloudWatch Logs.
+    """
+    code = error.response.get("Error", {}).get("Code", "unknown")
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    in_header = bare_code(headers.get("x-amzn-errortype", ""))
+    return in_header if in_header and not code.isalpha() else code
 
 
 @contextmanager

@@ -95,6 +95,15 @@ def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoin
     return RequestIds()
 
 
+def bare_code(code: str) -> str:
+    """Returns an error's code, which services write as `Code:http://...` or `namespace#Code`, too.
+
+    Args:
+        code: as it stands in a document or in the header `x-amzn-ErrorType`.
+    """
+    return code.partition(":")[0].rpartition("#")[2].strip()
+
+
 def redirect_target(headers: Mapping[str, str]) -> str:
     """Returns where an answer redirects to, without keys or a query, which may hold secrets."""
     try:

@@ -30,6 +30,7 @@ from services.aws.outcomes import (
     PASSING_STATUSES,
     THROTTLING_CODES,
     RequestIds,
+    bare_code,
     redirect_target,
     request_ids,
 )
@@ -213,7 +214,7 @@ def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The header alone can carry the code.
         failure = _Failure()
-    code = code_in_header or _bare(failure.type_ or failure.code)
+    code = code_in_header or bare_code(failure.type_ or failure.code)
     if not code or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise UnknownOutcomeError(f"HTTP {status}")
     if code in THROTTLING_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -228,9 +229,4 @@ def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn
 
 
 def _code_in_header(headers: Mapping[str, str]) -> str:
-    return _bare(headers.get("x-amzn-ErrorType", ""))
-
-
-def _bare(code: str) -> str:
-    """Returns the code of `Code:http://...` or `namespace#Code`."""
-    return code.partition(":")[0].rpartition("#")[2].strip()
+    return bare_code(headers.get("x-amzn-ErrorType", ""))

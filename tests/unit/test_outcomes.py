@@ -3,7 +3,12 @@
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
+from services.aws.clients import logs_client
+from services.aws.errors import aws_errors
 from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES, THROTTLING_CODES
+from tests.standin.fake_server import FakeServer, Reply, always
+from utils.config.settings import AwsAccess
+from utils.errors import TransientError
 
 
 def test_what_botocore_tries_again_passes() -> None:
@@ -33,3 +38,19 @@ def test_what_passes_need_not_say_that_nothing_was_done(code: str) -> None:
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey", "404", "501", "NotImplemented"])
 def test_what_a_person_must_mend_does_not_pass(code: str) -> None:
     assert code not in PASSING_CODES
+
+
+@pytest.mark.parametrize(
+    "said", ["RequestThrottled:http://internal/", "com.amazonaws#RequestThrottled"]
+)
+def test_a_code_in_the_header_counts_for_boto3s_clients_too(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Botocore reads it from the body of CloudWatch's answers alone."""
+    reply = Reply(400, b"{}", {"x-amzn-ErrorType": said})
+    with FakeServer(always(reply)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", server.url)
+        client = logs_client(AwsAccess("key", "secret", "us-east-1"), attempts=1)
+        refused = pytest.raises(TransientError, match=r"\(RequestThrottled\)")
+        with refused, aws_errors("do", "logs:DescribeLogGroups", {}):
+            client.describe_log_groups()
