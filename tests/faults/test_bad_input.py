@@ -303,3 +303,16 @@ def test_the_cut_end_of_a_truncated_object_is_kept_for_a_person_to_see(
     assert LINES[len(good)].startswith(content_of(entry))
     assert "truncated" in str(entry["reason"])
     assert json.dumps(entry).isascii()
+
+
+def test_thousands_of_bad_lines_and_the_longest_key_are_an_object_for_each_chunk(
+    installation: Installation,
+) -> None:
+    """75 bytes of gzip were 20,000 objects; a key of 1,016 bytes stopped its source for ever."""
+    key = f"{'d' * 200}/" * 5 + "S3-" + "x" * 8
+    installation.put(key, gzip_lines([b"\xff"] * 20_000))
+    outcome = installation.once()
+    assert outcome.exit_status == 0
+    assert set(installation.quarantine()) == {(key, number) for number in range(1, 20_001)}
+    names = [one for one in installation.output_keys() if one.startswith("integration-quarantine/")]
+    assert len(names) < 10
