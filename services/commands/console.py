@@ -25,7 +25,10 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
         clock: how the time is read.
         stop: set when the process is to end.
     """
-    told = [_print_plan(source, start, clock, stop) for source in sources]
+    failures: dict[str, list[str]] = {}
+    told = [_print_plan(source, start, stop, failures) for source in sources]
+    for text, names in failures.items():
+        tell(clock.now(), "ERROR", text, {"source": ", ".join(names)})
     previews = [one for one in told if one]
     failed = len(sources) - len(previews)
     if len(sources) > 1:
@@ -57,14 +60,17 @@ def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
     return "failed" not in outcomes
 
 
-def _print_plan(source: Source, start: Start, clock: Clock, stop: Event) -> Preview | None:
+def _print_plan(
+    source: Source, start: Start, stop: Event, failures: dict[str, list[str]]
+) -> Preview | None:
+    """Prints the plan of a source, or adds its name to `failures`, under what went wrong."""
     try:
         found = preview(source, start, stop)
     except ForwarderError as exc:
-        tell(clock.now(), "ERROR", str(exc), {"source": source.name})
+        failures.setdefault(str(exc), []).append(source.name)
         return None
     except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
-        tell(clock.now(), "ERROR", str(unexpected(exc)), {"source": source.name})
+        failures.setdefault(str(unexpected(exc)), []).append(source.name)
         return None
     _print_table(source.name, rows([found]))
     return found
