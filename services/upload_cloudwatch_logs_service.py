@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from itertools import islice
 from threading import Event
+from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +29,8 @@ from utils.model import Batch, Gauge
 
 # botocore itself does not try again what it does not know as passing, such as OperationAborted.
 _TRIES = 5
+
+Result = TypeVar("Result")
 
 
 class LogStream:
@@ -64,7 +67,7 @@ class LogStream:
         """
         self._create_stream()
         try:
-            return self._retention_days()
+            return self._tried(self._retention_days)
         except ServiceError as exc:
             # Without this permission the answers to the puts tell what is too old.
             if exc.detail == "AccessDeniedException":
@@ -166,16 +169,19 @@ class LogStream:
             "Set this machine's clock, and give the log group a retention of a day or more",
         )
 
-    def _create_stream(self) -> None:
-        """Makes the stream where it is missing; what passes by itself is tried again."""
+    def _tried(self, work: Callable[[], Result]) -> Result:
+        """Returns the result of a request; what passes by itself is tried again."""
         for pause_seconds in islice(pauses(), _TRIES - 1):
             try:
-                return self._create_stream_now()
+                return work()
             except TransientError as exc:
                 self._gauge.trouble = exc.detail
             if self._stop.wait(pause_seconds):
                 break
-        return self._create_stream_now()
+        return work()
+
+    def _create_stream(self) -> None:
+        self._tried(self._create_stream_now)
 
     def _create_stream_now(self) -> None:
         with self._errors("create a log stream in", "logs:CreateLogStream"):

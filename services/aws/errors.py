@@ -74,8 +74,11 @@ def error_code(error: ClientError) -> str:
 
     It may stand in a header alone, which botocore does not read for CloudWatch Logs.
     """
-    code = error.response.get("Error", {}).get("Code", "unknown")
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    # A page of a gateway has an empty one.
+    status = str(metadata.get("HTTPStatusCode", "unknown"))
+    code = error.response.get("Error", {}).get("Code", "") or status
+    headers = metadata.get("HTTPHeaders", {})
     in_header = bare_code(headers.get("x-amzn-errortype", ""))
     return in_header if in_header and not code.isalpha() else code
 

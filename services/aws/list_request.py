@@ -102,7 +102,7 @@ def _page(
         except (WrongAnswerError, ResponseParserError) as exc:
             reason = str(exc) if isinstance(exc, WrongAnswerError) else "it is no XML"
         except ClientError as exc:
-            if number == _TRIES - 1 or not _is_left_to_retry(exc):
+            if number == _TRIES - 1 or not is_left_to_retry(exc):
                 raise
         else:
             return page
@@ -111,8 +111,12 @@ def _page(
     raise _wrong(listing, f"{reason}, {_TRIES} times in a row")
 
 
-def _is_left_to_retry(error: ClientError) -> bool:
-    """Tells if the refusal passes, and botocore does not know that."""
+def is_left_to_retry(error: ClientError) -> bool:
+    """Tells if the refusal passes, and botocore does not know that.
+
+    Args:
+        error: as botocore's client raises it.
+    """
     metadata = error.response.get("ResponseMetadata", {})
     passes = (
         metadata.get("HTTPStatusCode") in PASSING_STATUSES or error_code(error) in PASSING_CODES

@@ -10,6 +10,7 @@ from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code,
 from services.aws.integrity import bare_etag, content_md5
 from services.aws.list_request import Listing, listed_pages
 from services.output.latest import LatestStatus
+from services.output.objects import put_object
 from utils.config.sharding import Shard, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
@@ -86,14 +87,8 @@ class CheckpointStore:
                     "another owner",
                     "Stop one of the two; this one has stopped the source",
                 )
-            answer = self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._key,
-                Body=document,
-                ContentType="application/json",
-                ContentMD5=content_md5(document),
-            )
-        self._hold(document, answer.get("ETag"))
+            etag = put_object(self._client, self._bucket, self._key, document, "application/json")
+        self._hold(document, etag)
 
     def _hold(self, document: bytes, etag: str | None) -> None:
         self._etag = bare_etag(etag) or _UNKNOWN

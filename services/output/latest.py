@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
-from services.aws.integrity import content_md5
+from services.output.objects import put_object
 from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 
 if TYPE_CHECKING:
@@ -56,13 +56,7 @@ class LatestStatus:
         """
         document = encode_latest(self._source, outcome, trail)
         with self._errors("write"):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._key,
-                Body=document,
-                ContentType="application/json",
-                ContentMD5=content_md5(document),
-            )
+            put_object(self._client, self._bucket, self._key, document, "application/json")
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
         return lyve_errors(f"{doing} the last status {self.name}", OUTPUT_BUCKET_HINTS)

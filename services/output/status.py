@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
-from services.aws.integrity import content_md5
+from services.output.objects import put_object
 from utils.config.log_format import is_json
 from utils.model import LogObject, QuarantinedLine
 from utils.report.status import Pairs, json_line, quarantine_key, status_key, status_line
@@ -134,13 +134,7 @@ class StatusLog:
         key = status_key(self._clock.now(), self._source, uuid4().hex[:8])
         content = "\n".join([*self._lines, ""]).encode()
         with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
-            client.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=content,
-                ContentType="text/plain; charset=utf-8",
-                ContentMD5=content_md5(content),
-            )
+            put_object(client, bucket, key, content, "text/plain; charset=utf-8")
 
     def _has_room(self, kind: str) -> bool:
         """Notes a line about an object, if it may be shown."""
@@ -200,13 +194,8 @@ class Quarantine:
         entries = (msgspec.json.encode(_entry(log_object, line)) for line in ordered)
         content = b"".join(entry + b"\n" for entry in entries)
         with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=quarantine_key(self._source, log_object.key, ordered[0].number),
-                Body=content,
-                ContentType="application/x-ndjson",
-                ContentMD5=content_md5(content),
-            )
+            key = quarantine_key(self._source, log_object.key, ordered[0].number)
+            put_object(self._client, self._bucket, key, content, "application/x-ndjson")
 
 
 def _entry(log_object: LogObject, line: QuarantinedLine) -> _QuarantineEntry:
