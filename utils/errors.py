@@ -52,6 +52,10 @@ class UnreadableError(ServiceError):
     """One object can't be read now: it is owed, and the others go on."""
 
 
+class WrongContentError(UnreadableError):
+    """What came of one object was not its content: each line of it that was sent is in doubt."""
+
+
 class CheckpointError(ForwarderError):
     """The checkpoint can't be trusted, so the source is not shipped."""
 

@@ -13,7 +13,13 @@ from services.aws.get_request import GetClient, OtherContentError, Part
 from services.aws.integrity import are_alike, differ, is_md5
 from services.aws.list_request import WrongAnswerError
 from services.threads.worker_pool import WorkerPool
-from utils.errors import ServiceError, StoppedError, TransientError, UnreadableError
+from utils.errors import (
+    ServiceError,
+    StoppedError,
+    TransientError,
+    UnreadableError,
+    WrongContentError,
+)
 from utils.lines.decompression import DeletedError, ReplacedError
 from utils.model import LogObject
 
@@ -330,14 +336,18 @@ class Reading:
             self._confirm()
 
     def _confirm(self) -> None:
-        self._reader.check_again(self._known, self._read_bytes, self._digest.hexdigest())
+        try:
+            self._reader.check_again(self._known, self._read_bytes, self._digest.hexdigest())
+        except UnreadableError as exc:
+            raise WrongContentError(exc.message, exc.detail, exc.hint) from exc
 
     def _as_they_come(self) -> Iterator[bytes]:
         if self._known.size_bytes > VERIFIED_BYTES:
             try:
                 yield from self._reader.stream(self._known)
             except _TooLongError as exc:
-                raise unreadable(self._known, "more bytes came than are listed") from exc
+                error = unreadable(self._known, "more bytes came than are listed")
+                raise WrongContentError(error.message, error.detail, error.hint) from exc
             return
         content, self._is_proven = self._reader.whole(self._known)
         for start in range(0, len(content), _PIECE_BYTES):

@@ -33,16 +33,17 @@ class Shut:
     """Keeps an object from being read, behind so many of its pieces."""
 
     def __init__(self, patch: pytest.MonkeyPatch, key: str, pieces: int = 0) -> None:
-        pieces_of = ObjectReader.pieces
+        pieces_of = ObjectReader.stream
         self.is_shut = True
 
-        def shut(reader: ObjectReader, log_object: LogObject) -> Iterator[bytes]:
-            for number, piece in enumerate(pieces_of(reader, log_object)):
-                if self.is_shut and log_object.key == key and number == pieces:
+        def shut(reader: ObjectReader, known: LogObject) -> Iterator[bytes]:
+            for number, piece in enumerate(pieces_of(reader, known)):
+                if self.is_shut and known.key == key and number == pieces:
                     raise UnreadableError(f"Can't read {key}", "AccessDenied", "Permit it")
                 yield piece
 
-        patch.setattr(ObjectReader, "pieces", shut)
+        patch.setattr(ObjectReader, "stream", shut)
+        patch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
 
 
 @pytest.mark.parametrize("pieces", [0, 1])
@@ -113,3 +114,31 @@ def test_what_does_not_fit_is_not_passed(monkeypatch: pytest.MonkeyPatch) -> Non
     shut.is_shut = False
     shipped(world, source_of())
     assert_same(world.messages(), due)
+
+
+def test_wrong_bytes_of_a_large_object_lose_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That they were wrong shows at the end: by then lines of them are sent."""
+    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
+    monkeypatch.setattr("utils.lines.chunking.MAX_CHUNK_LINES", 4)
+    world = world_of([])
+    lines = [event(number, NOON_MS - HOUR_MS) for number in range(30)]
+    world.put(BAD, text_of(lines), NOON_MS)
+    pieces_of = ObjectReader.stream
+    is_wrong = True
+
+    def turned(reader: ObjectReader, known: LogObject) -> Iterator[bytes]:
+        nonlocal is_wrong
+        for number, piece in enumerate(pieces_of(reader, known)):
+            if is_wrong and number == 1:
+                is_wrong = False
+                yield piece.replace(b"auditEntry", b"auditEntri")
+            else:
+                yield piece
+
+    monkeypatch.setattr(ObjectReader, "stream", turned)
+    assert shipped(world, source_of()).owed == 1
+    assert shipped(world, source_of()).owed == 0
+    sent = world.messages()
+    assert not Counter(lines) - sent
+    # What was wrong was not to be told from the log's own lines when it was sent.
+    assert all("auditEntri" in line for line in sent - Counter(lines))

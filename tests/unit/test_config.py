@@ -929,9 +929,7 @@ VALUES = st.recursive(
 SOME_KEYS = st.dictionaries(KEYS, VALUES, max_size=2)
 NEARLY_RIGHT = SOME_KEYS.map(lambda keys: {**DOCUMENT, **keys})
 NAMED = SOME_KEYS.map(lambda keys: {"name": "a", "bucket_name": "audit", **keys})
-SEVERAL = st.lists(NAMED | VALUES, max_size=3).map(
-    lambda sources: {**SHARED, "sources": sources}
-)
+SEVERAL = st.lists(NAMED | VALUES, max_size=3).map(lambda sources: {**SHARED, "sources": sources})
 DOCUMENTS = st.binary(max_size=30) | (VALUES | NEARLY_RIGHT | SEVERAL).map(
     lambda value: json.dumps(value).encode()
 )

@@ -8,7 +8,7 @@ from sys import getsizeof
 import msgspec
 from msgspec.structs import replace
 
-from utils.errors import ForwarderError, UnreadableError
+from utils.errors import ForwarderError, UnreadableError, WrongContentError
 from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
@@ -143,8 +143,7 @@ def chunks(
     number = first = begin.lines
     chunk, most_bytes = Chunk(begin), full_bytes()
     last_line: bytes | None = None
-    rest, reason = b"", ""
-    is_replaced = False
+    trouble: UnreadableError | DamagedError | None = None
     try:
         for line in lines_behind(begin, lines):
             # Of blank lines nothing is kept. A kilobyte of gzip can hold a million of them, so they
@@ -161,26 +160,38 @@ def chunks(
             number += 1
             last_line = line
             chunk.add(number, line, begin.mark(number))
-    except UnreadableError as exc:
-        chunk.trouble = exc
-    except DamagedError as exc:
-        chunk.trouble = _ends_early(begin.object, exc)
-        chunk.counts.damaged = 1
-        chunk.is_gone = isinstance(exc, DeletedError)
-        is_replaced = isinstance(exc, ReplacedError)
-        # What is owed is read again in each iteration: its rest is in the quarantine already.
-        is_known = begin.earlier_ms is not None and number == begin.lines
-        rest, reason = b"" if is_known else exc.rest, f"cut off, because {exc.reason}"
-    chunk.skip_to(number - first)
-    if rest:
-        chunk.counts.read += 1
-        chunk.quarantine(number + 1, rest, reason)
+    except (UnreadableError, DamagedError) as exc:
+        trouble = exc
+    if isinstance(trouble, WrongContentError):
+        # Nothing that was read since the last chunk is to be sent, and all before is in doubt.
+        chunk = Chunk(replace(begin, is_doubtful=begin.is_doubtful or first > begin.lines))
+    else:
+        chunk.skip_to(number - first)
+        chunk.position = _behind(begin, number, last_line)
+    _end(chunk, trouble, is_known=begin.earlier_ms is not None and number == begin.lines)
+    yield chunk
+
+
+def _end(chunk: Chunk, trouble: UnreadableError | DamagedError | None, *, is_known: bool) -> None:
+    """Makes the chunk the object's last one.
+
+    What is owed is read again in each iteration: of what `is_known`, the rest is in the quarantine
+    already.
+    """
     chunk.counts.objects = 1
     chunk.is_last = True
-    chunk.position = _behind(begin, number, last_line)
-    if is_replaced:
+    if isinstance(trouble, UnreadableError):
+        chunk.trouble = trouble
+    elif trouble:
+        chunk.trouble = _ends_early(chunk.position.object, trouble)
+        chunk.counts.damaged = 1
+        if trouble.rest and not is_known:
+            chunk.counts.read += 1
+            number = chunk.position.lines + 1
+            chunk.quarantine(number, trouble.rest, f"cut off, because {trouble.reason}")
+    if isinstance(trouble, ReplacedError):
+        chunk.is_gone = isinstance(trouble, DeletedError)
         chunk.position = chunk.position.forgotten(is_gone=chunk.is_gone)
-    yield chunk
 
 
 def _ends_early(damaged: LogObject, error: DamagedError) -> ForwarderError:
