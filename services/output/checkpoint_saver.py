@@ -4,6 +4,7 @@ from collections.abc import Callable
 from threading import Condition, Event, Thread
 
 from services.output.checkpoints import CheckpointStore
+from services.threads.start import no_thread, started
 from utils.errors import StoppedError
 from utils.state.checkpoint import WINDOW_LINES, WINDOW_OBJECTS
 from utils.state.progress import Mark, Snapshot
@@ -56,7 +57,7 @@ class CheckpointSaver:
         self._is_wanted = False
         self._is_closed = False
         self._error: BaseException | None = None
-        self._thread = Thread(target=self._work, daemon=True)
+        self._thread: Thread | None = None
 
     def start(self) -> None:
         """Claims the source by a first save, and begins to save in turn.
@@ -66,7 +67,9 @@ class CheckpointSaver:
         """
         self._save()
         self._claimed_seconds = self._elapsed_seconds()
-        self._thread.start()
+        self._thread = started(self._work)
+        if self._thread is None:
+            raise no_thread(1)
 
     def confirm(self, stop: Event) -> None:
         """Waits until the claim has held for so long that no other was written beside it.
@@ -145,7 +148,8 @@ class CheckpointSaver:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
 
     def save_last(self) -> None:
         """Saves once more after `close`, unless a save has failed before."""

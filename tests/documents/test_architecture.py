@@ -95,7 +95,14 @@ DOORS: dict[str, set[str]] = {
         "utils/report",
         "utils/state",
     },
-    "services/output": {"services/aws", "utils", "utils/config", "utils/report", "utils/state"},
+    "services/output": {
+        "services/aws",
+        "services/threads",
+        "utils",
+        "utils/config",
+        "utils/report",
+        "utils/state",
+    },
     "services/shipping": {
         "services",
         "services/aws",
