@@ -285,7 +285,7 @@ def test_a_failure_is_one_line_with_its_code_and_what_to_do(
     for part in failure.says:
         assert part in first.text
     assert first.text.endswith(".")
-    assert first.pairs["accepted"] == "0"
+    assert "accepted" not in first.pairs
     if failure.can_write:
         assert others == []
         assert list(installation.status_objects().values()) == [outcome.stderr]
@@ -303,7 +303,6 @@ def test_a_failure_is_one_line_with_its_code_and_what_to_do(
         ("LYVE_ENDPOINT", "http://lyve_cloud:9000"),
         ("LYVE_ENDPOINT", "http://lyve..cloud"),
         ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "localhost:4566"),
-        ("AWS_PROFILE", "no-such-profile"),
     ],
 )
 def test_a_variable_that_boto3_refuses_is_named(
@@ -374,7 +373,7 @@ def test_a_key_that_expires_in_the_middle_loses_and_doubles_nothing(
     standin.control(expired=[], latency_ms=0)
     mended = installation.once()
     assert mended.exit_status == 0
-    counted = [int(line.pairs["accepted"]) for line in (error, mended.done)]
+    counted = [int(line.pairs.get("accepted", 0)) for line in (error, mended.done)]
     assert sum(counted) == len(lines)
     assert sorted(installation.messages()) == sorted(line.decode() for line in lines)
 

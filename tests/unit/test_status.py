@@ -4,6 +4,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import md5
 from io import StringIO
 from itertools import count
 from time import sleep
@@ -231,8 +232,9 @@ class Bucket:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def put_object(self, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - boto3's names
+    def put_object(self, Key: str, Body: bytes, **_: str) -> dict[str, str]:  # noqa: N803 - boto3's names
         self.objects[Key] = Body
+        return {"ETag": f'"{md5(Body, usedforsecurity=False).hexdigest()}"'}
 
 
 @pytest.fixture
