@@ -336,7 +336,7 @@ def limited(directory: Path, name: str, seconds: int) -> tuple[str, str]:
     assert short != source
     replaced = directory / "health.py"
     replaced.write_text(short)
-    return "--volume", f"{replaced}:/app/utils/health.py:ro"
+    return "--volume", f"{replaced}:/app/utils/report/health.py:ro"
 
 
 def test_it_is_unhealthy_when_an_iteration_is_overdue_and_well_after_it(
