@@ -98,12 +98,7 @@ class DueObjects:
         Raises:
             ServiceError: it can't be told now.
         """
-        listed = next(self.bucket.objects(key), None)
-        if listed and listed.key == key:
-            return listed
-        unknown = LogObject(0, key, "", -1)
-        current = self.bucket.current(unknown)
-        return None if current == unknown else current
+        return self.bucket.find(key) or self.bucket.head(key)
 
     def owed(self, outset: Outset) -> Iterator[LogObject]:
         """Yields the objects that are owed and still there.
