@@ -46,6 +46,9 @@ PEAK_RUNS = 3
 MOST_PEAK_BYTES = 120 * MB
 # What the interpreter's allocator makes of the same work, from run to run.
 NOISE_BYTES = 6 * MB
+# What piles up by chance where other work takes the same cores: a quarter of what the larger
+# object has more.
+BUSY_BYTES = 17 * MB
 MOST_CHECKPOINT_BYTES = MB
 DAY_MS = 24 * 60 * 60 * 1000
 MINUTE_MS = 60_000
@@ -374,11 +377,11 @@ def test_peak_memory_is_that_of_an_object_a_fifth_as_large(untraced: Installatio
     untraced.configuration["settle_seconds"] = 30
     member = packed(dense_lines(17 * MB))
     assert len(member) > 12 * MB
-    # On a busy machine more piles up by chance: the least of some runs is what it takes.
     small = min(peak_bytes(untraced, member) for _ in range(PEAK_RUNS))
     large = min(peak_bytes(untraced, *[member] * 5) for _ in range(PEAK_RUNS))
     assert large <= MOST_PEAK_BYTES
-    assert large <= small * 1.1
+    # The larger object has 68 MB of lines more: were it held, or a half of it, it would show.
+    assert large <= small + BUSY_BYTES
 
 
 @pytest.mark.parametrize("sign", ["é", "€", "🙂"])
