@@ -9,9 +9,8 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import boto3
 
 from tests.servers.seaweedfs import SeaweedFS
-from tests.standin.moto_process import LOOPBACK, MotoServer
+from tests.standin.cloudwatch_process import CloudWatchStandin, Event
+from tests.standin.moto_process import LOOPBACK
 from tests.world.audit_events import Period, audit_lines, gzip_lines, object_key
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 ENGINE = Path(__file__).parents[1] / "engine.py"
 ENGINE_TIMEOUT_S = 300
+LOOK_AGAIN_S = 0.02
+# How long CloudWatch takes for an answer, and which share of the requests it refuses.
+LATENCY_MS = 40
+THROTTLED = 0.3
+# How long the next start watches the checkpoint of the killed one: less than by default, so that
+# this is short.
+SETTLE_SECONDS = 2
 REGION = "us-east-1"
 BUCKET = "audit-logs"
 OUTPUT_BUCKET = "audit-logs-integration"
@@ -37,21 +44,21 @@ AWS_ACCESS = "demo-aws-access"
 AWS_SECRET = "demo-aws-secret"
 # What Lyve Cloud writes each hour: the type, the bucket that is logged, the number of events.
 HOURLY_OBJECTS = (
-    ("S3", "vm-backups", 400),
-    ("S3", "media-archive", 400),
-    ("IAM", "", 150),
-    ("Console", "", 150),
+    ("S3", "vm-backups", 800),
+    ("S3", "media-archive", 800),
+    ("IAM", "", 200),
+    ("Console", "", 200),
 )
-HOURS = 3
+HOURS = 6
 # Where an event of each type names its operation.
 OPERATION = {
     "S3": ("auditEntry", "api", "name"),
     "IAM": ("description",),
     "Console": ("ConsoleEvent", "Eventname"),
 }
-WIDTH = 80
-SHOWN_OPERATIONS = 6
-SHOWN_CHARACTERS = 220
+WIDTH = 90
+SHOWN_OPERATIONS = 2
+SHOWN_CHARACTERS = 150
 
 
 class AuditObject(NamedTuple):
@@ -71,21 +78,24 @@ class Demo:
 
     Args:
         lyve_cloud: the S3 server.
-        aws: the server of CloudWatch Logs.
+        cloudwatch: the stand-in for CloudWatch Logs.
         directory: for the configuration and what the daemon says.
     """
 
-    def __init__(self, lyve_cloud: SeaweedFS, aws: MotoServer, directory: Path) -> None:
+    def __init__(
+        self, lyve_cloud: SeaweedFS, cloudwatch: CloudWatchStandin, directory: Path
+    ) -> None:
         self._s3: S3Client = lyve_cloud.client()
+        self._cloudwatch = cloudwatch
         self._logs: CloudWatchLogsClient = boto3.client(
             "logs",
-            endpoint_url=aws.endpoint_url,
+            endpoint_url=cloudwatch.endpoint_url,
             region_name=REGION,
             aws_access_key_id=AWS_ACCESS,
             aws_secret_access_key=AWS_SECRET,
         )
         self._directory = directory
-        self._environment = engine_variables(lyve_cloud, aws.endpoint_url)
+        self._environment = engine_variables(lyve_cloud, cloudwatch.endpoint_url)
         self._shown: set[str] = set()
 
     def run(self) -> None:
@@ -95,12 +105,13 @@ class Demo:
             DemoError: the daemon failed, or an event is missing or stored twice.
         """
         written = self._write_audit_logs()
-        self._iterate("First iteration: engine.py --once")
+        self._kill_in_the_middle(sum(lines.total() for lines in written.values()))
+        self._iterate("Started again: engine.py --once")
         arrived = {log_type: Counter(self._messages(log_type)) for log_type in OPERATION}
-        self._show_events()
+        self._show_event()
         show_operations(arrived)
         show_comparison(written, arrived)
-        self._iterate("Second iteration: engine.py --once, with nothing new to ship")
+        self._iterate("The next hour: engine.py --once, with nothing new to ship")
         again = {log_type: Counter(self._messages(log_type)) for log_type in OPERATION}
         check(written, arrived, again)
 
@@ -110,25 +121,56 @@ class Demo:
             self._s3.create_bucket(Bucket=bucket)
         self._logs.create_log_group(logGroupName=LOG_GROUP)
         written: dict[str, Counter[str]] = {log_type: Counter() for log_type in OPERATION}
+        keys: dict[str, list[str]] = {log_type: [] for log_type in OPERATION}
         for log_type, key, lines in audit_objects(datetime.now(UTC)):
-            body = gzip_lines(lines)
-            self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
-            print(f"  {key:<58} {len(lines):>3} events {len(body) / 1024:>3.0f} KB")
+            self._s3.put_object(Bucket=BUCKET, Key=key, Body=gzip_lines(lines))
             written[log_type].update(line.decode() for line in lines)
+            keys[log_type].append(key)
+        for log_type, events in written.items():
+            objects = keys[log_type]
+            print(
+                f"  {log_type:<8} {events.total():>6,} events in {len(objects)} objects,", end=" "
+            )
+            print(f"the last one {objects[-1]}")
         return written
+
+    def _kill_in_the_middle(self, events: int) -> None:
+        section("First iteration: engine.py --once, while CloudWatch throttles")
+        share = {"throttled": THROTTLED}
+        self._cloudwatch.control(latency_ms=LATENCY_MS, probabilities=share)
+        with started_engine(self._directory, self._environment) as engine:
+            while engine.poll() is None and self._stored() < events // 3:
+                time.sleep(LOOK_AGAIN_S)
+            if engine.poll() is not None:
+                raise DemoError("engine.py ended before it was killed" + self._last_words())
+            engine.kill()
+        # What a killed process had sent can still be on its way.
+        refused = self._cloudwatch.calls().outcomes["PutLogEvents"].get("throttled", 0)
+        print(f"  CloudWatch refused {refused} of the requests: too many of them.")
+        print(f"  Killed (SIGKILL) with {self._stored():,} of {events:,} events stored.")
+        self._cloudwatch.control(latency_ms=0, probabilities={})
+
+    def _stored(self) -> int:
+        stored = 0
+        for log_type in OPERATION:
+            # Without a first event there is no stream either.
+            with suppress(ValueError):
+                stored += self._cloudwatch.digest(LOG_GROUP, stream_of(log_type)).stored
+        return stored
 
     def _iterate(self, title: str) -> None:
         section(title)
         started = time.monotonic()
         status = run_engine(self._directory, self._environment)
-        print(f"  Exit status {status}, after {time.monotonic() - started:.1f} s.")
-        lines = list(self._new_status_lines())
-        print(f"  {len(lines)} status lines, in the bucket {OUTPUT_BUCKET}:")
-        for line in lines:
-            print(wrapped(line))
+        print(f"  Exit status {status}, after {time.monotonic() - started:.1f} s. It says:")
+        for line in self._new_status_lines():
+            print(f"    {line}" if len(line) <= WIDTH else f"    {line[:WIDTH]} ...")
         if status:
-            said = (self._directory / "engine.log").read_text(errors="replace")
-            raise DemoError(f"engine.py ended with status {status}. It said:\n{said[-2000:]}")
+            raise DemoError(f"engine.py ended with status {status}" + self._last_words())
+
+    def _last_words(self) -> str:
+        said = (self._directory / "engine.log").read_text(errors="replace")
+        return f". It said:\n{said[-2000:]}"
 
     def _new_status_lines(self) -> Iterator[str]:
         # By year; beside these stands the last status of each source, which is JSON.
@@ -139,30 +181,20 @@ class Demo:
             body = self._s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read()
             yield from body.decode().splitlines()
 
-    def _show_events(self) -> None:
-        section(f"Three events, as CloudWatch holds them in the log group {LOG_GROUP}")
-        for log_type in OPERATION:
-            for timestamp_ms, message in islice(self._events(log_type), 1):
-                at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-                print(f"  {at.isoformat(timespec='milliseconds')}  {stream_of(log_type)}")
-                print(wrapped(f"{message[:SHOWN_CHARACTERS]} ... ({len(message):,} characters)"))
+    def _show_event(self) -> None:
+        section(f"An event, as CloudWatch holds it in the log group {LOG_GROUP}")
+        for event in islice(self._events("S3"), 1):
+            at = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+            print(f"  {at.isoformat(timespec='milliseconds')}  {stream_of('S3')}")
+            shown = event.message[:SHOWN_CHARACTERS]
+            print(wrapped(f"{shown} ... ({len(event.message):,} characters)"))
 
     def _messages(self, log_type: str) -> Iterator[str]:
-        return (message for _, message in self._events(log_type))
+        return (event.message for event in self._events(log_type))
 
-    def _events(self, log_type: str) -> Iterator[tuple[int, str]]:
-        read = partial(
-            self._logs.get_log_events,
-            logGroupName=LOG_GROUP,
-            logStreamName=stream_of(log_type),
-            startFromHead=True,
-        )
-        # Without a first event there is no stream either.
-        with suppress(self._logs.exceptions.ResourceNotFoundException):
-            page = read()
-            while page["events"]:
-                yield from ((event["timestamp"], event["message"]) for event in page["events"])
-                page = read(nextToken=page["nextForwardToken"])
+    def _events(self, log_type: str) -> Iterator[Event]:
+        with suppress(ValueError):
+            yield from self._cloudwatch.events(LOG_GROUP, stream_of(log_type))
 
 
 def audit_objects(now: datetime) -> Iterator[AuditObject]:
@@ -213,6 +245,23 @@ def run_engine(directory: Path, variables: Mapping[str, str]) -> int:
     Raises:
         DemoError: the process took too long.
     """
+    with started_engine(directory, variables) as engine:
+        try:
+            return engine.wait(ENGINE_TIMEOUT_S)
+        except subprocess.TimeoutExpired as exc:
+            raise DemoError(f"engine.py did not end within {ENGINE_TIMEOUT_S} s") from exc
+
+
+@contextmanager
+def started_engine(
+    directory: Path, variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts one iteration as a process, and ends it when the context is left.
+
+    Args:
+        directory: for the configuration, and for what the process says, in engine.log.
+        variables: of the environment, the documented ones.
+    """
     configuration = directory / "config.json"
     configuration.write_text(
         json.dumps(
@@ -222,23 +271,18 @@ def run_engine(directory: Path, variables: Mapping[str, str]) -> int:
                 "log_type": list(OPERATION),
                 "mode": "all",
                 "log_group": LOG_GROUP,
+                "settle_seconds": SETTLE_SECONDS,
             }
         )
     )
     command = [sys.executable, str(ENGINE), "--once", "--config", str(configuration)]
     with (directory / "engine.log").open("wb") as log:
+        engine = subprocess.Popen(command, env=os.environ | variables, stdout=log, stderr=log)
         try:
-            done = subprocess.run(
-                command,
-                env=os.environ | variables,
-                stdout=log,
-                stderr=log,
-                timeout=ENGINE_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise DemoError(f"engine.py did not end within {ENGINE_TIMEOUT_S} s") from exc
-    return done.returncode
+            yield engine
+        finally:
+            engine.kill()
+            engine.wait()
 
 
 def show_operations(arrived: Mapping[str, Counter[str]]) -> None:
@@ -251,9 +295,6 @@ def show_operations(arrived: Mapping[str, Counter[str]]) -> None:
         for name, count in most:
             bar = "#" * max(1, 22 * count // most[0][1])
             print(f"  {log_type:<8} {name:<38} {count:>5}  {bar}")
-        others = f"others ({len(operations) - len(most)})"
-        count = operations.total() - sum(count for _, count in most)
-        print(f"  {log_type:<8} {others:<38} {count:>5}")
 
 
 def operation_of(message: str, path: Iterable[str]) -> str:
@@ -286,19 +327,20 @@ def check(
     """Prints the closing line if all is well.
 
     Raises:
-        DemoError: an event is missing or stored twice, or the second iteration stored some.
+        DemoError: an event is missing or stored twice, or the last iteration stored some.
     """
     if arrived != written:
         raise DemoError("events are missing or stored twice, see the table above")
     if again != arrived:
-        raise DemoError("the second iteration stored events that CloudWatch had already")
+        raise DemoError("the last iteration stored events that CloudWatch had already")
     total = sum(lines.total() for lines in written.values())
-    print(f"\nAll {total:,} events arrived, each once; the second iteration sent none.")
+    print(f"\nAll {total:,} events arrived, each once; the last iteration sent none.")
+    print("Next: README.md, from step 1 on, for your own buckets and log group.")
 
 
 def section(title: str) -> None:
     """Prints a heading."""
-    print(f"\n{title}\n{'-' * len(title)}", flush=True)
+    print(f"\n{title}", flush=True)
 
 
 def wrapped(text: str) -> str:
@@ -333,9 +375,9 @@ def main() -> int:
             print(
                 f"  Lyve Cloud is SeaweedFS, an S3 server, at {lyve_cloud.endpoint_url}", flush=True
             )
-            with MotoServer(Path(name)) as aws:
-                print(f"  CloudWatch is moto's server, at {aws.endpoint_url}")
-                Demo(lyve_cloud, aws, Path(name)).run()
+            with CloudWatchStandin() as cloudwatch:
+                print(f"  CloudWatch is a stand-in, as strict, at {cloudwatch.endpoint_url}")
+                Demo(lyve_cloud, cloudwatch, Path(name)).run()
     except DemoError as exc:
         print(f"\nFAILED: {exc}")
         return 1

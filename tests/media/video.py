@@ -24,15 +24,16 @@ PREVIEW = "tests/run preview"
 # What a heading of the demo begins with, and what the viewer is told of it.
 CAPTIONS = (
     ("Lyve Cloud audit logs to", "The demo needs no account: two servers on this machine."),
-    ("Audit logs, written", "It writes three hours of made-up audit logs into a bucket."),
-    ("First iteration", "The daemon ships them to CloudWatch, with a status line for each source."),
-    ("Three events", "Each event is the line as it stood in the object, at its own time."),
+    ("Audit logs, written", "It writes six hours of made-up audit logs into a bucket."),
+    ("First iteration", "CloudWatch throttles, and the daemon is killed in the middle."),
+    ("Started again", "It finds out what was stored, and sends the rest: a status line a source."),
+    ("An event", "Each event is the line as it stood in the object, at its own time."),
     ("Events by operation", "Who did what: counted from what CloudWatch holds."),
     (
         "What the audit bucket",
         "Written against arrived: nothing is missing, nothing is there twice.",
     ),
-    ("Second iteration", "A second run finds nothing new, and sends nothing."),
+    ("The next hour", "The next iteration finds nothing new, and sends nothing."),
 )
 # What the viewer is told of each dashboard, and how long it is shown.
 DASHBOARDS = (
