@@ -5,7 +5,7 @@
 The data are made by a fixed seed. SeaweedFS stands in the place of Lyve Cloud, the strict stand-in
 in the place of CloudWatch; each run has an output bucket, a log group and a stand-in of its own. It
 shows times and asserts none; it fails where an event is missing or stored twice. Linux alone tells
-what an idle process costs.
+what an idle process costs. What other programs took of the same work is quoted, not measured.
 """
 
 import argparse
@@ -18,10 +18,17 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from tests.bench.bench_runs import LARGE_PARTS, Bench, audit_events
+from tests.bench.bench_runs import (
+    LARGE_PARTS,
+    Bench,
+    audit_events,
+    crowded_month,
+    many_folders,
+)
 from tests.bench.bench_table import (
     EVENTS,
     MB,
+    PEERS,
     Case,
     Row,
     Run,
@@ -29,12 +36,15 @@ from tests.bench.bench_table import (
     machine,
     markdown_table,
     plain_table,
+    quiet_line,
 )
 from tests.bench.measured_process import MeasuringError
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.moto_process import LOOPBACK
 
 QUICK_EVENTS = 10_000
+QUIET_KEYS = 100_000
+QUIET_FOLDERS = 10_000
 LATENCY_MS = 30
 IDLE_SECONDS = 60
 
@@ -51,7 +61,8 @@ def cases(bench: Bench, options: argparse.Namespace) -> Iterator[Case]:
         yield Case("daemon", batch_size, LATENCY_MS, one, runs)
     for latency_ms in (0, 100):
         yield Case("daemon", 100, latency_ms, one, runs)
-    for objects in (100, 2_000):
+    yield Case("daemon", 100, 100, one, runs, concurrency=64)
+    for objects in (100, 4_000):
         dataset = bench.dataset(f"bench-{objects}", lines, objects)
         yield Case("daemon", 100, LATENCY_MS, dataset, runs)
     if not options.quick:
@@ -92,6 +103,17 @@ def report(bench: Bench, options: argparse.Namespace) -> bool:
     table = [cells(row, rows[0]) for row in rows]
     show(markdown_table(table) if options.markdown else plain_table(table))
     show(notes(options))
+    show(PEERS)
+    some = bench.dataset("bench-start", audit_events(QUICK_EVENTS), 1)
+    starts = [bench.first_put(some) for _ in range(options.runs)]
+    wall_seconds = median(start.wall_seconds for start in starts)
+    cpu_seconds = median(start.cpu_seconds for start in starts)
+    show(f"start to the first put: {wall_seconds:.2f} s, {cpu_seconds:.2f} s of CPU")
+    for title, old in (
+        (f"{QUIET_KEYS:,} keys in this month's folder", crowded_month(QUIET_KEYS)),
+        (f"{QUIET_FOLDERS:,} folders", many_folders(QUIET_FOLDERS)),
+    ):
+        show(quiet_line(bench.quiet_hour(title, old, options.runs)))
     plans = [bench.plan() for _ in range(options.runs)]
     cpu_seconds = median(plan.cpu_seconds for plan in plans)
     peak_bytes = median(plan.peak_bytes for plan in plans)

@@ -12,9 +12,17 @@ from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.bench.bench_table import Case, Dataset, Run
+from tests.bench.bench_table import Case, Dataset, Quiet, Run
 from tests.bench.measured_process import MeasuringError, Usage, cpu_seconds, measured, memory_bytes
-from tests.servers.installation import ENGINE, LOG_GROUP, OUTPUT_BUCKET, Installation
+from tests.servers.installation import (
+    BUCKET,
+    ENGINE,
+    LOG_GROUP,
+    OUTPUT_BUCKET,
+    Installation,
+    eventually,
+)
+from tests.servers.listing_server import ListingServer, OldObjects
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
@@ -87,11 +95,47 @@ class Bench:
         with self._standin(case.latency_ms) as standin:
             installed = self._installation(case.dataset, standin)
             installed.configuration["batch_size"] = case.batch_size
+            installed.configuration["concurrency"] = case.concurrency
             usage = usage_of(installed, case.sender)
             stream = f"lyve-cloud/{case.dataset.bucket}/S3"
             digest = standin.digest(LOG_GROUP, stream)
             is_once = digest.stored == digest.distinct == case.dataset.events
             return Run(usage, standin.calls().operations["PutLogEvents"], is_once)
+
+    def quiet_hour(self, title: str, old: Sequence[OldObjects], runs: int) -> Quiet:
+        """Runs iterations over a bucket that an iteration has seen before, an hour apart.
+
+        Args:
+            title: what the bucket holds, in words.
+            old: what it holds.
+            runs: how many iterations are measured.
+
+        Raises:
+            MeasuringError: one of them failed.
+        """
+        now = datetime.now(UTC).replace(microsecond=0)
+        with self._standin(0) as standin, ListingServer(BUCKET, old, now) as server:
+            installed = self._installation(self._empty, standin)
+            installed.configuration |= {"bucket_name": BUCKET, "mode": "lasthour"}
+            installed.environment["LYVE_ENDPOINT"] = server.endpoint_url
+            usage_of(installed, "daemon")
+            usages = []
+            for _ in range(runs):
+                server.now += HOUR
+                server.pages.clear()
+                usages.append(usage_of(installed, "daemon"))
+            return Quiet(title, len(server.pages), usages)
+
+    def first_put(self, dataset: Dataset) -> Usage:
+        """Returns what a process takes from its start to its first put."""
+        with self._standin(0) as standin:
+            installed = self._installation(dataset, standin)
+            began_seconds = time.monotonic()
+            with installed.start("--once") as engine:
+                eventually(lambda: _is_put(standin), "a put", engine.process)
+                took_seconds = time.monotonic() - began_seconds
+                pid = engine.process.pid
+                return Usage(took_seconds, cpu_seconds(pid), memory_bytes(pid, "VmHWM"), 0)
 
     def plan(self) -> Usage:
         """Runs `engine.py --plan` on an empty bucket.
@@ -139,6 +183,10 @@ class Bench:
         return installed
 
 
+def _is_put(standin: CloudWatchStandin) -> bool:
+    return standin.calls().operations.get("PutLogEvents", 0) > 0
+
+
 def usage_of(installed: Installation, sender: str) -> Usage:
     """Runs a sender on an installation as it is set up, and returns what it took.
 
@@ -163,6 +211,21 @@ def audit_events(events: int) -> list[bytes]:
     """Returns S3 audit events of the last hours, always the same but for their times."""
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 2 * HOUR
     return list(audit_lines("S3", events, Period(start, HOUR), SEED))
+
+
+def crowded_month(objects: int) -> list[OldObjects]:
+    """Returns this month's folder with so many objects."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return [OldObjects(f"{now:%B-%Y}/", objects, now - 2 * HOUR)]
+
+
+def many_folders(folders: int) -> list[OldObjects]:
+    """Returns so many folders, each with one old object, and this month's."""
+    newest = datetime.now(UTC).replace(microsecond=0) - 60 * 24 * HOUR
+    return [
+        *crowded_month(1),
+        *(OldObjects(f"archive-{number:05d}/", 1, newest) for number in range(folders)),
+    ]
 
 
 def large_parts(lines: Sequence[bytes]) -> Iterator[bytes]:

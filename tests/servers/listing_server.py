@@ -10,7 +10,6 @@ from email.utils import format_datetime
 from hashlib import md5
 from heapq import merge
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 from threading import Thread
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -35,6 +34,19 @@ class Entry(NamedTuple):
             f"<ETag>&quot;{self.etag}&quot;</ETag><Size>{self.size}</Size>"
             "<StorageClass>STANDARD</StorageClass></Contents>"
         )
+
+
+class Folder(NamedTuple):
+    """A folder as it is listed."""
+
+    key: str
+
+    def xml(self) -> str:
+        """Returns it as a part of a page."""
+        return f"<CommonPrefixes><Prefix>{quote(self.key)}</Prefix></CommonPrefixes>"
+
+
+Listed = Entry | Folder
 
 
 class OldObjects(NamedTuple):
@@ -89,6 +101,8 @@ class ListingServer:
         self.now = now
         self.pages: list[Page] = []
         self.stored: dict[tuple[str, str], StoredObject] = {}
+        # Of the listing that was begun last: its later pages go on in what the first one saw.
+        self._listing: tuple[tuple[str, str, str], list[Listed]] | None = None
 
     def __enter__(self) -> Self:
         served: ListingServer = self
@@ -120,28 +134,28 @@ class ListingServer:
         page = Page(query.get("prefix", ""), int(query.get("continuation-token", 0)))
         if bucket == self._bucket:
             self.pages.append(page)
-        if query.get("delimiter"):
-            return _document(self._top_level(bucket), "")
-        entries = self._entries(bucket, page.prefix)
-        found = [entry.xml() for entry in islice(entries, page.offset, page.offset + KEYS_A_PAGE)]
-        more = str(page.offset + KEYS_A_PAGE) if next(entries, None) else ""
-        return _document(found, more)
+        about = (bucket, page.prefix, query.get("delimiter", ""))
+        if page.offset == 0 or self._listing is None or self._listing[0] != about:
+            self._listing = about, list(self._listed(*about))
+        found = self._listing[1][page.offset : page.offset + KEYS_A_PAGE]
+        is_last = page.offset + KEYS_A_PAGE >= len(self._listing[1])
+        return _document(
+            [one.xml() for one in found], "" if is_last else f"{page.offset + KEYS_A_PAGE}"
+        )
 
-    def _entries(self, bucket: str, prefix: str) -> Iterator[Entry]:
-        old = self._old.get(prefix) if bucket == self._bucket else None
+    def _listed(self, bucket: str, prefix: str, delimiter: str) -> "Iterator[Listed]":
+        """Yields what is listed: with a delimiter the folders of the top level."""
+        old = self._old if bucket == self._bucket else {}
         stored = sorted(
             one.entry(key)
             for (its_bucket, key), one in self.stored.items()
             if its_bucket == bucket and key.startswith(prefix)
         )
-        return merge(old.entries() if old else (), stored)
-
-    def _top_level(self, bucket: str) -> Iterator[str]:
-        stored = {
-            key.partition("/")[0] + "/" for its_bucket, key in self.stored if its_bucket == bucket
-        }
-        for folder in sorted(stored | (self._old.keys() if bucket == self._bucket else set())):
-            yield f"<CommonPrefixes><Prefix>{quote(folder)}</Prefix></CommonPrefixes>"
+        if delimiter:
+            folders = {one.key.partition("/")[0] + "/" for one in stored}
+            yield from map(Folder, sorted(folders | old.keys()))
+        else:
+            yield from merge(old[prefix].entries() if prefix in old else (), stored)
 
 
 class _Handler(BaseHTTPRequestHandler):
