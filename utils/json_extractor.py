@@ -8,6 +8,8 @@ from typing import TypeGuard
 import msgspec
 from dateutil import parser as dateutil_parser
 
+from utils.model import OtherFormError
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # Go's time.String(): "2021-01-25 09:22:30.1 +0000 UTC", at times with " m=+0.1" behind it.
@@ -54,7 +56,7 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-class NotJsonError(ValueError):
+class NotJsonError(OtherFormError):
     """The line is not a JSON document."""
 
 

@@ -110,6 +110,10 @@ class QuarantinedLine(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class OtherFormError(ValueError):
+    """The line is not of the form that the lines of its type have."""
+
+
 class Counts(msgspec.Struct):
     """What became of the lines of an iteration; `read = accepted + quarantined + blank`."""
 
