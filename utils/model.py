@@ -1,6 +1,7 @@
 """The value types that pass between the modules."""
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
@@ -100,6 +101,13 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 Batch = Sequence[LogEvent]
+
+
+class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The lines in which `field`, a dotted path, has one of `values` are read and not sent."""
+
+    field: Annotated[str, msgspec.Meta(pattern=r"^[^.]+(\.[^.]+)*\Z")]
+    values: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
 class QuarantinedLine(msgspec.Struct, frozen=True):

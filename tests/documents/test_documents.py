@@ -63,7 +63,7 @@ BUCKET_OPERATIONS = {
     "delete_object": "DeleteObject",
     "delete_objects": "DeleteObjects",
 }
-NUMBER_KEYS = ("batch_size", "concurrency", "settle_seconds")
+NUMBER_KEYS = ("batch_size", "concurrency", "settle_seconds", "every_minutes")
 # boto3's own: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/configuration.html
 BOTO3_VARIABLES = {
     "AWS_ENDPOINT_URL_CLOUDWATCH",
@@ -346,7 +346,11 @@ def test_readme_has_the_defaults_of_the_optional_keys() -> None:
     (source,) = parsed({**read_configuration(), "log_type": "S3"})
     stream = source.log_stream.replace(source.bucket_name, "<bucket_name>")
     numbers = {key: f"{getattr(source, key):g}" for key in NUMBER_KEYS}
-    assert written == {"log_stream": stream.replace("S3", "<log_type>"), **numbers}
+    assert written == {
+        "log_stream": stream.replace("S3", "<log_type>"),
+        **numbers,
+        "metrics": "false",
+    }
 
 
 def parsed(document: object) -> tuple[Source, ...]:

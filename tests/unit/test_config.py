@@ -14,6 +14,7 @@ from utils.config.rules import RULES
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
+from utils.model import Exclusion
 
 ENVIRONMENT = {
     "LYVE_ACCESS": "LYVEACCESSKEYID",
@@ -145,6 +146,10 @@ def test_the_mode_says_where_coverage_begins(mode: str, since: float | None) -> 
         {"settle_seconds": 0},
         {"settle_seconds": 0.5},
         {"settle_seconds": 3600},
+        {"prefix": ""},
+        {"prefix": "/" + "ä" * 511},
+        {"every_minutes": 1},
+        {"every_minutes": 60},
     ],
 )
 def test_values_at_the_edge_of_what_is_allowed(keys: dict[str, object]) -> None:
@@ -154,7 +159,9 @@ def test_values_at_the_edge_of_what_is_allowed(keys: dict[str, object]) -> None:
 
 BUCKET = "allowed: 3 to 63 lower-case letters, digits, dots and hyphens, with"
 MODE = 'allowed: "all", "lasthour" or a date dd/mm/yyyy such as "05/01/2024"'
-TYPES = 'allowed: "S3", "IAM", "Console" or a list of them'
+TYPES = 'allowed: "S3", "IAM", "Console", "Access" or a list of them'
+UNTIL = 'allowed: a date dd/mm/yyyy such as "05/02/2024"'
+EXCLUDE = "allowed: a list of objects such as"
 DATE = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024."
 
 
@@ -220,6 +227,41 @@ DATE = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024."
         ("settle_seconds", float("nan"), ["is the number NaN"]),
         ("settle_seconds", False, ["is the boolean false"]),
         ("settle_seconds", [30], ["is a list"]),
+        ("prefix", 5, ["is the number 5", "allowed: 0 to 1024 bytes of UTF-8"]),
+        ("prefix", "ä" * 513, ["a text of 513 characters"]),
+        ("prefix", "\udc00", ['is "\\udc00"']),
+        ("prefix", "s3://audit/logs/", ["Leave out s3:// and the bucket"]),
+        ("until", "2024-02-05", ['is "2024-02-05"', UNTIL, DATE]),
+        ("until", "all", ['is "all"', UNTIL]),
+        ("until", "31/02/2024", [UNTIL, "There is no such day.", DATE]),
+        ("until", None, ["is null", UNTIL]),
+        ("every_minutes", 7, ["is the number 7", "allowed: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30"]),
+        ("every_minutes", 0, ["is the number 0"]),
+        ("every_minutes", 120, ["is the number 120"]),
+        ("every_minutes", 5.0, ["is the number 5.0"]),
+        ("every_minutes", True, ["is the boolean true"]),
+        ("every_minutes", "5", ['is "5"', "without quotation marks"]),
+        ("metrics", 1, ["is the number 1", "allowed: true, false, or 1 to 255 of"]),
+        ("metrics", "", ['is ""']),
+        ("metrics", "AWS/Lyve", ['is "AWS/Lyve"']),
+        ("metrics", ":Lyve", ['is ":Lyve"']),
+        ("metrics", "n" * 256, ["a text of 256 characters"]),
+        ("metrics", " Lyve", ['is " Lyve"', 'Did you mean "Lyve"?']),
+        ("exclude", {"field": "a", "values": ["b"]}, ["Expected `array`, got `object`", EXCLUDE]),
+        ("exclude", ["a"], ["Expected `object`, got `str` - at `$[0]`"]),
+        ("exclude", [{"field": "a"}], ["missing required field `values` - at `$[0]`"]),
+        ("exclude", [{"values": ["b"]}], ["missing required field `field` - at `$[0]`"]),
+        ("exclude", [{"field": "a..b", "values": ["c"]}], ["at `$[0].field`"]),
+        ("exclude", [{"field": "", "values": ["c"]}], ["at `$[0].field`"]),
+        ("exclude", [{"field": 1, "values": ["c"]}], ["got `int` - at `$[0].field`"]),
+        ("exclude", [{"field": "a", "values": []}], ["at `$[0].values`"]),
+        ("exclude", [{"field": "a", "values": "b"}], ["got `str` - at `$[0].values`"]),
+        ("exclude", [{"field": "a", "values": [200]}], ["got `int` - at `$[0].values[0]`"]),
+        (
+            "exclude",
+            [{"field": "a", "values": ["b"], "value": ["b"]}],
+            ["contains unknown field `value` - at `$[0]`"],
+        ),
     ],
 )
 def test_a_wrong_value_is_shown_with_what_is_allowed(
@@ -228,6 +270,43 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(
     text = problem(with_keys(**{key: value}))
     assert text.startswith(f"config.json: {key} ")
     assert not [part for part in parts if part not in text]
+
+
+@pytest.mark.parametrize("mode", ["all", "lasthour", "04/02/2024"])
+def test_until_is_the_beginning_of_its_day(mode: str) -> None:
+    (source,) = parse(with_keys(mode=mode, until="05/02/2024"))
+    assert source.until_ms == datetime(2024, 2, 5, tzinfo=UTC).timestamp() * 1000
+
+
+@pytest.mark.parametrize("until", ["04/02/2024", "03/02/2024"])
+def test_until_is_after_the_day_of_the_mode(until: str) -> None:
+    text = problem(with_keys(mode="04/02/2024", until=until))
+    assert text == (
+        f'config.json: until is "{until}", which is not after the mode "04/02/2024" ({UNTIL}). '
+        "Write the first day from which you no longer want the logs."
+    )
+
+
+@pytest.mark.parametrize("log_type", ["Access", ["S3", "Access"]])
+def test_access_logs_need_a_prefix(log_type: object) -> None:
+    text = problem(with_keys(log_type=log_type))
+    assert text.startswith("config.json: prefix is missing, but log_type names Access (allowed: ")
+    *_, source = parse(with_keys(log_type=log_type, prefix="logs/"))
+    assert (source.log_type, source.prefix) == ("Access", "logs/")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "namespace"),
+    [(True, "LyveCloudLogs"), (False, None), ("Acme/Audit logs", "Acme/Audit logs")],
+)
+def test_metrics_have_a_namespace(metrics: object, namespace: str | None) -> None:
+    assert parse(with_keys(metrics=metrics))[0].metrics_namespace == namespace
+
+
+def test_what_is_excluded_has_a_field_and_values() -> None:
+    entry = {"field": "auditEntry.api.name", "values": ["HeadObject", ""]}
+    (source,) = parse(with_keys(exclude=[entry]))
+    assert source.exclude == (Exclusion("auditEntry.api.name", ("HeadObject", "")),)
 
 
 @pytest.mark.parametrize(

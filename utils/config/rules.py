@@ -7,8 +7,11 @@ from datetime import date
 from itertools import chain
 from typing import NamedTuple, get_args
 
+import msgspec
+
 from utils.config.settings import LogType
 from utils.errors import ForwarderError
+from utils.model import Exclusion
 from utils.wording import did_you_mean, found, suggestion
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -23,6 +26,10 @@ _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 MOST_STREAM_CHARACTERS = 512
 _LOG_STREAM = re.compile(rf"[^:*\ud800-\udfff]{{1,{MOST_STREAM_CHARACTERS}}}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#Namespace
+_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_MOST_KEY_BYTES = 1024
 
 LOG_TYPES: tuple[str, ...] = get_args(LogType)
 _DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
@@ -67,10 +74,13 @@ def since_ms(mode: str) -> int | None:
     Args:
         mode: a mode in which `RULES` finds no fault.
     """
-    day = day_of(mode)
-    if day:
-        return (day - _EPOCH).days * _DAY_MS
-    return 0 if mode == "all" else None
+    return 0 if mode == "all" else day_ms(mode)
+
+
+def day_ms(written: str | None) -> int | None:
+    """Returns the beginning of a written day in UTC, in ms since 1970; None if none is written."""
+    day = day_of(written) if written else None
+    return (day - _EPOCH).days * _DAY_MS if day else None
 
 
 def day_of(mode: str) -> date | None:
@@ -140,6 +150,43 @@ def _several_types(written: list[object]) -> str:
     return suggestion(json.dumps([*dict.fromkeys(named)]))
 
 
+def _check_prefix(value: object) -> Iterator[Fault]:
+    try:
+        is_key = isinstance(value, str) and len(value.encode()) <= _MOST_KEY_BYTES
+    except UnicodeEncodeError:
+        is_key = False
+    if not is_key:
+        yield Fault(f"is {found(value)}")
+    elif str(value).casefold().startswith("s3://"):
+        hint = "Leave out s3:// and the bucket: they are no part of an object's key"
+        yield Fault(f"is {found(value)}", hint)
+
+
+def _check_every(value: object) -> Iterator[Fault]:
+    yield from (fault := [*_number(int, 1, 60)(value)])
+    if not fault and isinstance(value, int) and 60 % value:
+        yield Fault(f"is {found(value)}", "Write a number that divides 60 without a rest")
+
+
+def _check_metrics(value: object) -> Iterator[Fault]:
+    if not isinstance(value, bool):
+        yield from _text(_NAMESPACE)(value)
+
+
+def _check_exclude(value: object) -> Iterator[Fault]:
+    try:
+        msgspec.convert(value, list[Exclusion])
+    except msgspec.ValidationError as exc:
+        yield Fault(f"is wrong: {exc}")
+
+
+def _check_day(value: object) -> Iterator[Fault]:
+    if not isinstance(value, str):
+        yield Fault(f"is {found(value)}")
+    elif not day_of(value):
+        yield Fault(f"is {found(value)}", _mode_hint(value) or _DATE_FORM)
+
+
 def _check_mode(value: object) -> Iterator[Fault]:
     if not isinstance(value, str):
         yield Fault(f"is {found(value)}")
@@ -165,7 +212,7 @@ NAME = "name"
 RULES = {
     "bucket_name": _BUCKET_NAME,
     "output_bucket": _BUCKET_NAME,
-    "log_type": Rule('"S3", "IAM", "Console" or a list of them', _check_log_type),
+    "log_type": Rule('"S3", "IAM", "Console", "Access" or a list of them', _check_log_type),
     "mode": Rule('"all", "lasthour" or a date dd/mm/yyyy such as "05/01/2024"', _check_mode),
     "log_group": Rule(
         "1 to 512 of the letters a to z and A to Z, the digits and . - _ / #", _text(_LOG_GROUP)
@@ -175,6 +222,18 @@ RULES = {
     "concurrency": Rule("a whole number from 1 to 64", _number(int, 1, 64)),
     "settle_seconds": Rule("a number from 0 to 3600", _number(float, 0, 3600)),
     "gap_hours": Rule("a number from 0.001 to 8760", _number(float, 0.001, 8760)),
+    "prefix": Rule("0 to 1024 bytes of UTF-8, such as logs/", _check_prefix),
+    "until": Rule('a date dd/mm/yyyy such as "05/02/2024"', _check_day),
+    "every_minutes": Rule("1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30 or 60", _check_every),
+    "metrics": Rule(
+        "true, false, or 1 to 255 of the letters a to z and A to Z, the digits, spaces and "
+        ". - _ / # :, not beginning with AWS/, a space or a colon",
+        _check_metrics,
+    ),
+    "exclude": Rule(
+        'a list of objects such as {"field": "auditEntry.api.name", "values": ["HeadObject"]}',
+        _check_exclude,
+    ),
     NAME: Rule("1 to 64 of the letters a to z and A to Z, the digits and . _ -", _text(_NAME)),
 }
 REQUIRED = ("bucket_name", "output_bucket", "log_type", "mode", "log_group")

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from utils.config.sharding import Shard, shard_of
-from utils.model import SourceIdentity
+from utils.model import Exclusion, SourceIdentity
 
-LogType = Literal["S3", "IAM", "Console"]
+LogType = Literal["S3", "IAM", "Console", "Access"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Source:
         settle_seconds: how long stored events may take until they can be read back.
         shard: which part of the objects is shipped, None for all of them.
         gap_hours: how long without a new object of the type is reported; None for never.
+        prefix: what the keys of its objects begin with; empty for all of the bucket.
+        until_ms: from when on written objects are left out, in ms since 1970; None for never.
+        every_minutes: an iteration begins at each multiple of it in the hour; it divides 60.
+        metrics_namespace: where CloudWatch counts its iterations; None for nowhere.
+        exclude: what is read and not sent.
     """
 
     name: str
@@ -62,6 +67,11 @@ class Source:
     aws: AwsAccess
     shard: Shard | None = None
     gap_hours: float | None = None
+    prefix: str = ""
+    until_ms: int | None = None
+    every_minutes: int = 60
+    metrics_namespace: str | None = None
+    exclude: tuple[Exclusion, ...] = ()
 
     @property
     def state_name(self) -> str:

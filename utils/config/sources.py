@@ -11,14 +11,17 @@ from utils.config.document import Entry, read_entries
 from utils.config.environment import Variables, prefix_of
 from utils.config.log_format import log_format_problems
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
-from utils.config.rules import MOST_STREAM_CHARACTERS, RULES, day_of, since_ms
+from utils.config.rules import MOST_STREAM_CHARACTERS, RULES, day_ms, day_of, since_ms
 from utils.config.settings import AwsAccess, LogType, LyveAccess, Source
 from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.errors import ConfigurationError, ForwarderError
+from utils.model import Exclusion
 from utils.wording import found, printable
 
 # A shorter value guards nothing, and might be part of any word.
 _SHORTEST_SECRET = 8
+# Of metrics whose setting is true.
+_METRICS_NAMESPACE = "LyveCloudLogs"
 
 _Access = tuple[LyveAccess | None, AwsAccess | None]
 
@@ -36,6 +39,11 @@ class _Settings(msgspec.Struct, frozen=True):
     concurrency: int = 32
     settle_seconds: float = 30.0
     gap_hours: float | None = None
+    prefix: str = ""
+    until: str | None = None
+    every_minutes: int = 60
+    metrics: bool | str = False
+    exclude: tuple[Exclusion, ...] = ()
     name: str = ""
 
 
@@ -72,6 +80,7 @@ def parse_sources(
 
     entries, problems = read_entries(document, file)
     problems += _days_to_come(entries, file, today)
+    problems += _contradictions(entries)
     strays = unread(environment, [prefix_of(entry.name) for entry in entries])
     accesses: list[_Access] = []
     buckets = sorted(_buckets(entries))
@@ -105,6 +114,25 @@ def _days_to_come(entries: Iterable[Entry], file: str, today: date) -> Iterator[
             detail = f"today is {today:%d/%m/%Y} in UTC; allowed: {RULES['mode'].allowed}"
             hint = "Write the day from which you want the logs, or lasthour to begin now"
             yield ForwarderError(message, detail, hint)
+
+
+def _contradictions(entries: Iterable[Entry]) -> Iterator[ForwarderError]:
+    """Yields where a key does not go with another one of the source."""
+    for entry in entries:
+        log_type, mode, until = (entry.keys.get(key) for key in ("log_type", "mode", "until"))
+        types = log_type if isinstance(log_type, list) else [log_type]
+        if "Access" in types and "prefix" not in entry.keys:
+            message = f"{entry.where}: prefix is missing, but log_type names Access"
+            allowed = f"allowed: {RULES['prefix'].allowed}"
+            hint = "Add prefix: the target prefix of the bucket logging"
+            yield ForwarderError(message, allowed, hint)
+        first, last = (day_of(day) if isinstance(day, str) else None for day in (mode, until))
+        if first and last and last <= first:
+            what = f"until is {found(until)}, which is not after the mode {found(mode)}"
+            hint = "Write the first day from which you no longer want the logs"
+            yield ForwarderError(
+                f"{entry.where}: {what}", f"allowed: {RULES['until'].allowed}", hint
+            )
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:
@@ -150,6 +178,13 @@ def _source(settings: _Settings, log_type: LogType, lyve: LyveAccess, aws: AwsAc
         concurrency=settings.concurrency,
         settle_seconds=settings.settle_seconds,
         gap_hours=settings.gap_hours,
+        prefix=settings.prefix,
+        until_ms=day_ms(settings.until),
+        every_minutes=settings.every_minutes,
+        metrics_namespace=_METRICS_NAMESPACE
+        if settings.metrics is True
+        else settings.metrics or None,
+        exclude=settings.exclude,
         lyve=lyve,
         aws=aws,
     )
