@@ -1,4 +1,4 @@
-"""Writes the computed parts of documentation/capacity.md, from the measured speed in README.
+"""Writes the computed parts of documentation/capacity.md, from its table of the measured speed.
 
 .venv/bin/python -m tests.bench.capacity_document
 """
@@ -28,7 +28,6 @@ from utils.state.coverage import MAX_RECENT_OBJECTS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENT = REPOSITORY / "documentation" / "capacity.md"
-README = REPOSITORY / "README.md"
 
 SMALL, LARGE = 100, 1_000
 LOADS = (TB, 100 * TB)
@@ -46,7 +45,7 @@ Row = Mapping[str, str]
 
 
 def speed_row(text: str, events: str, batch_size: int) -> Row:
-    """Returns the row of README's table for the daemon with one object, at 30 ms."""
+    """Returns the row of the table of speed for the daemon with one object, at 30 ms."""
     wanted = {
         "sender": "daemon",
         "batch": f"{batch_size:,}",
@@ -66,10 +65,10 @@ def number(text: str) -> float:
 
 
 def measured(text: str) -> Replica:
-    """Returns what README says of one replica: of its long run, in which the start counts little.
+    """Returns what the table says of one replica: of its long run, in which the start is little.
 
     Args:
-        text: README's.
+        text: the document.
     """
     long_run = speed_row(text, "4,000,000", SMALL)
     short = {size: speed_row(text, "100,000", size) for size in (SMALL, LARGE)}
@@ -270,8 +269,8 @@ def computed(document: str, one: Replica) -> str:
 
 def main() -> None:
     """Writes the document."""
-    one = measured(README.read_text())
-    DOCUMENT.write_text(computed(DOCUMENT.read_text(), one))
+    document = DOCUMENT.read_text()
+    DOCUMENT.write_text(computed(document, measured(document)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LAYERS = ("services", "utils")
 SENTENCE_COLUMN = 44
+# The modules that the user's card names; the rooms have all others.
+CARD = {"pull_logs_service.py", "upload_cloudwatch_logs_service.py", "json_extractor.py"}
 
 
 @cache
@@ -82,19 +84,20 @@ def deepest(module: str) -> tuple[str, ...]:
 
 
 def structure() -> str:
-    """Returns the project's files, and the rooms with their purpose, as a tree."""
+    """Returns what stands at the top, and the rooms with their purpose, as a tree."""
     return "\n".join(["```text", ".", *_branches(ROOT, ""), "```"])
 
 
 def _branches(directory: Path, indent: str) -> Iterator[str]:
     paths = [path for path in directory.iterdir() if not path.name.startswith(("_", "."))]
+    if directory.name in LAYERS:
+        paths = [path for path in paths if path.is_dir() or path.name in CARD]
     paths.sort(key=lambda path: (path.is_dir(), path.name))
     for path in paths:
         is_last = path == paths[-1]
         line = f"{indent}{'└' if is_last else '├'}── {path.name}"
         yield f"{line:<{SENTENCE_COLUMN}}{sentence(path)}".rstrip()
-        is_room = directory.name in LAYERS
-        if path.is_dir() and path.name != "tests" and not is_room:
+        if path.name in LAYERS:
             yield from _branches(path, indent + ("    " if is_last else "│   "))
 
 

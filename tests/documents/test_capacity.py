@@ -17,7 +17,6 @@ from tests.bench.capacity import (
 from tests.bench.capacity_document import (
     DOCUMENT,
     PARTS,
-    README,
     REPOSITORY,
     SIMULATED_SECONDS,
     computed,
@@ -33,7 +32,7 @@ ROUND = Replica(10_000.0, 2.0, 100e6, {100: 100.0, 1_000: 500.0})
 
 @cache
 def one() -> Replica:
-    return measured(README.read_text())
+    return measured(DOCUMENT.read_text())
 
 
 def shared_by(count: int) -> tuple[Settings, Result]:

@@ -13,7 +13,7 @@ from tests.media.slides_text import speed
 from tests.media.video import CAPTIONS, DASHBOARDS, READING_SECONDS, scenes
 
 DOCUMENTATION = Path(__file__).parents[2] / "documentation"
-README = (DOCUMENTATION.parent / "README.md").read_text()
+CAPACITY = (DOCUMENTATION / "capacity.md").read_text()
 VIDEO = DOCUMENTATION / "demo.mp4"
 SLIDES = DOCUMENTATION / "introduction.pptx"
 MOST_SECONDS, MOST_BYTES, MOST_SLIDES = 90, 5_000_000, 10
@@ -82,14 +82,14 @@ def test_the_slides_are_what_the_command_makes(tmp_path: Path) -> None:
     assert texts(made) == texts(SLIDES)
 
 
-def test_the_slides_show_the_speed_that_readme_has() -> None:
+def test_the_slides_show_the_speed_that_was_measured() -> None:
     shown = {text for slide in texts(SLIDES) for text in slide}
-    assert {text for row in speed(README) for text in row} <= shown
+    assert {text for row in speed(CAPACITY) for text in row} <= shown
 
 
 def test_a_table_without_a_row_is_an_error() -> None:
     with pytest.raises(ValueError, match="Groups of 1,000"):
-        speed(README.replace("| daemon | 1,000 |", "| daemon | 2,000 |"))
+        speed(CAPACITY.replace("| daemon | 1,000 |", "| daemon | 2,000 |"))
 
 
 def test_nothing_stands_beyond_the_edge_of_a_slide() -> None:

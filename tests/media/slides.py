@@ -27,7 +27,7 @@ from tests.media.slides_text import (
     speed,
 )
 
-README = Path(__file__).parents[2] / "README.md"
+CAPACITY = Path(__file__).parents[2] / "documentation" / "capacity.md"
 WIDTH, HEIGHT, EDGE = 13.333, 7.5, 0.7
 FONT = "Arial"
 DARK, SOFT, PAPER, ACCENT, BAND = (
@@ -138,7 +138,7 @@ def _diagram(slide: Slide) -> None:
 
 
 def _speed(slide: Slide) -> None:
-    _table(slide, speed(README.read_text()), (4.2, 7.7))
+    _table(slide, speed(CAPACITY.read_text()), (4.2, 7.7))
     _text(slide, "\n".join(SPEED_NOTES), Box(EDGE, 5.2, WIDTH - 2 * EDGE, 1.5), 20, SOFT)
 
 

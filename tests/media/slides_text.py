@@ -73,7 +73,7 @@ SENDERS = (
 )
 SPEED_NOTES = (
     "100,000 events, 30 ms for each request, the start of the process included.",
-    "README has the whole table; tests/run bench measures it on your machine.",
+    "capacity.md has the whole table; tests/run bench measures it on your machine.",
 )
 DASHBOARDS = (
     "requests_count: operations, and over time",
@@ -111,13 +111,13 @@ LIMITS = (
 )
 
 
-def speed(readme: str) -> tuple[tuple[str, str], ...]:
-    """Returns the measured speed by sender, from README's table of the bench.
+def speed(document: str) -> tuple[tuple[str, str], ...]:
+    """Returns the measured speed by sender, from a document's table of the bench.
 
     Raises:
         ValueError: the table lacks a row.
     """
-    rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("|")]
+    rows = [line.strip("| ").split(" | ") for line in document.splitlines() if line.startswith("|")]
     heads = next(row for row in rows if "events/s" in row)
     measured = [dict(zip(heads, row, strict=False)) for row in rows if len(row) == len(heads)]
     shown = []
@@ -126,7 +126,7 @@ def speed(readme: str) -> tuple[tuple[str, str], ...]:
         wanted["events"] = "100,000"
         found = [row for row in measured if wanted.items() <= row.items()]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} rows in README's table for: {name}")
+            raise ValueError(f"{len(found)} rows in the table of speed for: {name}")
         ratio = f", {float(found[0]['ratio']):.0f} times as many" if sender == "daemon" else ""
         shown.append((name, f"{found[0]['events/s']} events a second{ratio}"))
     return tuple(shown)
