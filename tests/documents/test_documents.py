@@ -307,7 +307,7 @@ def test_every_command_of_tests_run_exists(name: str) -> None:
 
 def test_every_option_exists() -> None:
     named = "".join(read(name) for name in DOCUMENTS)
-    calls_of_it = re.findall(r"(?:engine\.py|logscollector|with) `?(--\w[\w-]*)", named)
+    calls_of_it = re.findall(r"(?:engine\.py|(?<!--name )logscollector|with) `?(--\w[\w-]*)", named)
     table = re.findall(r"--\w[\w-]*", " ".join(column(README, "Command line")))
     assert set(table) >= {"--once", "--config", "--dashboard", "--install-dashboards"}
     assert [option for option in [*calls_of_it, *table] if option not in usage()] == []

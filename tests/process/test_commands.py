@@ -40,9 +40,7 @@ def test_without_docker_the_packages_are_installed_and_an_iteration_runs(
     installation.put("May-2024/S3-a.gz", gzip_lines([b'{"number": 1}']))
     installation.write_configuration()
     readme = (REPOSITORY / "README.md").read_text()
-    install, start = re.search(
-        "`(python3 -m pip .*?)`, then `(python3 engine.py)`", readme
-    ).groups()
+    ((install, start),) = re.findall("`(python3 -m pip .*?)`, then `(python3 engine.py)`", readme)
     done = run(f"{install}\n{start} --once", installation.environment)
     assert done.returncode == 0, done.stderr
     assert installation.messages() == ['{"number": 1}']
