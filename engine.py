@@ -13,8 +13,6 @@ from uuid import uuid4
 
 from schedule import Scheduler
 
-from services.commands.console import print_checks, print_plans
-from services.commands.dashboards import install_dashboards, print_dashboard
 from services.commands.options import read_options
 from services.commands.settings import read_sources
 from services.daemon.allocator import use_one_arena
@@ -57,21 +55,31 @@ class Engine:
         is_begun = self._begin(self._rounds.run, since_seconds)
         return self._status(lambda: self._rounds.join() and is_begun)
 
+    # What only a command needs is imported there: it would be a tenth of the daemon's start.
+
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
+        from services.commands.console import print_plans
+
         start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
         return self._status(lambda: print_plans(self._sources(), start, self._clock, self.stop))
 
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
+        from services.commands.console import print_checks
+
         return self._status(lambda: print_checks(self._sources(), self._clock, self.stop))
 
     def run_install(self) -> int:
         """Stores the dashboards in CloudWatch; returns the exit status."""
+        from services.commands.dashboards import install_dashboards
+
         return self._status(lambda: install_dashboards(self._sources(), self._clock))
 
     def run_dashboard(self, name: str) -> int:
         """Prints a dashboard for each log group; returns the exit status."""
+        from services.commands.dashboards import print_dashboard
+
         print_dashboard(name, self._sources(), self._clock)
         return EXIT_OK
 

@@ -2,16 +2,16 @@
 
 import re
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 
-from services.aws.boto3_session import boto3_session
 from services.aws.errors import RedirectError, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
 from services.aws.outcomes import redirect_target
+from services.aws.session import botocore_session
 from services.threads.made_once import MadeOnce
 from utils.config.settings import AwsAccess, LyveAccess
 
@@ -48,7 +48,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     )
     doing = "set up the connection to Lyve Cloud"
     with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
-        client = boto3_session().client(
+        client = botocore_session().create_client(
             "s3",
             region_name=access.region,
             endpoint_url=access.endpoint_url,
@@ -57,7 +57,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
             config=config,
         )
         share_connections(client)
-        return client
+        return cast("S3Client", client)
 
 
 @MadeOnce
@@ -70,7 +70,7 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
     if access.access_key and access.secret_key:
         return Credentials(access.access_key, access.secret_key, access.session_token)
     with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-        return boto3_session(access.region).get_credentials()
+        return botocore_session(access.region).get_credentials()
 
 
 @MadeOnce
@@ -87,7 +87,7 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
         if aws_credentials(access) is None:
             raise NoCredentialsError
         with _making:
-            client = boto3_session(None if access.access_key else access.region).client(
+            client = botocore_session(None if access.access_key else access.region).create_client(
                 "logs",
                 region_name=access.region,
                 aws_access_key_id=access.access_key,
@@ -96,7 +96,7 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
                 config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
             )
         share_connections(client)
-        return client
+        return cast("CloudWatchLogsClient", client)
 
 
 def share_connections(client: "BaseClient") -> None:

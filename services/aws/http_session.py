@@ -6,7 +6,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from services.aws.boto3_session import session_without_missing_profile
+from services.aws.session import botocore_session
 from services.threads.made_once import MadeOnce
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -35,5 +35,5 @@ def http_session(endpoint_url: str) -> URLLib3Session:
 
 def _authorities() -> str | bool:
     """Returns the bundle of certificate authorities that botocore's own clients trust."""
-    named = session_without_missing_profile().get_config_variable("ca_bundle")
+    named = botocore_session().get_config_variable("ca_bundle")
     return named or os.environ.get("REQUESTS_CA_BUNDLE") or True

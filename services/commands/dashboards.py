@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from services.aws.boto3_session import boto3_session
 from services.aws.clients import share_connections
 from services.aws.errors import aws_errors, endpoint_errors, error_code
+from services.aws.session import botocore_session
 from services.commands.terminal import show
 from services.output.status import Clock, tell
 from utils.config.settings import AwsAccess, Source
@@ -109,7 +109,7 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
-        client = boto3_session(None if access.access_key else access.region).client(
+        client = botocore_session(None if access.access_key else access.region).create_client(
             "cloudwatch",
             region_name=access.region,
             aws_access_key_id=access.access_key,
@@ -118,7 +118,7 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
             config=Config(retries={"mode": "standard"}),
         )
         share_connections(client)
-        return client
+        return cast("CloudWatchClient", client)
 
 
 def _templates() -> dict[str, str]:

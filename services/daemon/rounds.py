@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from threading import Condition, Event, Thread
 
-from services.aws.boto3_session import boto3_session
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
+from services.aws.session import botocore_session
 from services.daemon.display import Display
 from services.daemon.start_line import tell_start
 from services.output.status import Clock, tell
@@ -166,5 +166,5 @@ def forget_clients() -> None:
     What was idle for an hour may have been cut on the way, and a put that breaks is in doubt. What
     is under way keeps its own.
     """
-    for made in (boto3_session, http_session, s3_client, logs_client, aws_credentials):
+    for made in (botocore_session, http_session, s3_client, logs_client, aws_credentials):
         made.forget()

@@ -221,7 +221,7 @@ def test_only_the_engine_imports_schedule() -> None:
 def test_what_is_to_be_imported_in_one_place_is_imported_there() -> None:
     """This shows that the search for imports finds something."""
     assert imports_from(ROOT / "engine.py", "schedule")
-    assert imports_from(ROOT / "services" / "aws" / "boto3_session.py", "boto3")
+    assert imports_from(ROOT / "services" / "aws" / "session.py", "botocore")
 
 
 def test_no_layer_imports_from_one_above() -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 from socket import socket
 
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.model import Shape
+from botocore.session import Session
 from botocore.utils import parse_timestamp
 
-from services.aws.boto3_session import moment
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.errors import lyve_errors
+from services.aws.session import USED_OPERATIONS, botocore_session, moment
 from services.daemon.rounds import forget_clients
 from tests.standin.fake_server import FakeServer, Reply, always
 from utils.config.settings import AwsAccess, LyveAccess
@@ -33,15 +34,40 @@ def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read for each session, they take 10 MB of memory and 0.1 s for each client."""
     make_clients("europe")
     loaded: list[str] = []
-    load_file = JSONFileLoader.load_file
 
-    def record(self: JSONFileLoader, path: str) -> object:
+    def record(_: object, path: str) -> None:
         loaded.append(path)
-        return load_file(self, path)
 
-    monkeypatch.setattr(JSONFileLoader, "load_file", record)
+    monkeypatch.setattr("services.aws.session._Files.load_file", record)
     make_clients("america")
     assert loaded == []
+
+
+def described(shape: Shape | None, above: tuple[str, ...] = ()) -> object:
+    """Returns all that a shape says of requests and answers."""
+    if shape is None or shape.name in above:
+        return shape and shape.name
+    parts = dict(getattr(shape, "members", {}))
+    parts |= {
+        name: getattr(shape, name) for name in ("member", "key", "value") if name in dir(shape)
+    }
+    within = {name: described(one, (*above, shape.name)) for name, one in parts.items()}
+    return shape.name, shape.type_name, shape.serialization, within
+
+
+@pytest.mark.parametrize("service", USED_OPERATIONS)
+def test_what_is_read_of_a_service_is_what_botocore_has_of_it(service: str) -> None:
+    """Only the operations that the program calls are read, and all that these refer to."""
+    session = botocore_session()
+    used = session.get_service_model(service)
+    whole = Session().get_service_model(service)
+    assert set(used.operation_names) == USED_OPERATIONS[service]
+    assert used.metadata == whole.metadata
+    for name in USED_OPERATIONS[service]:
+        one, other = used.operation_model(name), whole.operation_model(name)
+        assert one.http == other.http
+        assert described(one.input_shape) == described(other.input_shape)
+        assert described(one.output_shape) == described(other.output_shape)
 
 
 def test_tenants_of_one_endpoint_share_its_connections(opened: list[socket]) -> None:

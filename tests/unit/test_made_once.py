@@ -6,9 +6,9 @@ from threading import Barrier, Event
 
 import pytest
 
-from services.aws.boto3_session import boto3_session
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
+from services.aws.session import botocore_session
 from services.daemon.rounds import forget_clients
 from services.threads.made_once import MadeOnce
 from utils.config.settings import AwsAccess, LyveAccess
@@ -35,7 +35,7 @@ def asked_at_once(ask: Callable[[], object]) -> list[object]:
     "ask",
     [
         lambda: s3_client(LYVE),
-        boto3_session,
+        botocore_session,
         lambda: aws_credentials(AWS),
         lambda: logs_client(AWS),
         lambda: http_session("http://127.0.0.1:9"),
