@@ -394,39 +394,53 @@ def as_here(run: str, image: str, installation: Installation) -> str:
         run = run.replace(f"{name}={placeholder}", f"{name}={installation.environment[name]}")
     servers = f"{' '.join(ON_THIS_MACHINE)} {' '.join(f'-e {name}' for name in SERVERS)}"
     run = re.sub(r"^docker run ", f"docker run {servers} ", run)
-    return re.sub(r"\blogscollector\b( --check)?$", rf"{image}\1", run)
+    return re.sub(r"\blogscollector\b( --\w+)?$", rf"{image}\1", run)
 
 
-def test_the_commands_of_readme_build_the_image_and_run_it(
+def env_file(installation: Installation, path: Path) -> None:
+    """Writes the variables as the document shows them, with the values of this installation."""
+    (lines,) = re.findall(r"```text\n(LYVE_ACCESS.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    for name in re.findall(r"^(\w+)=", lines, re.MULTILINE):
+        value = installation.environment[name]
+        lines = re.sub(rf"^{name}=.*", f"{name}={value}", lines, flags=re.M)
+    path.write_text(lines)
+
+
+def test_the_commands_of_readme_in_their_order(
     installation: Installation, image: str, tmp_path: Path
 ) -> None:
-    build, run = (one for one in bash_blocks(REPOSITORY / "README.md") if "docker" in one)
+    """Build, check, plan, start; and the plain command of the user's document."""
+    quick, plain = (one for one in bash_blocks(REPOSITORY / "README.md") if "docker" in one)
+    build, check, plan, start, follow = quick.splitlines()
     name = f"{image}-by-hand"
     shell(build.replace("-t logscollector ", f"-t {name} "), installation, REPOSITORY)
+    env_file(installation, tmp_path / "logscollector.env")
+    installation.write_configuration()
+    installation.put(KEY, gzip_lines(numbered(0, 1)))
+    running = f"by-hand-{os.getpid()}"
+    start = start.replace("--name logscollector ", f"--name {running} ")
     try:
-        with Container(shell(as_here(run, name, installation), installation, tmp_path)) as one:
-            one.wait_until_said("The next iteration begins at ")
-            assert "ERROR" not in one.stderr
+        printed = shell(as_here(check, name, installation), installation, tmp_path)
+        assert "failed" not in printed
+        assert "objects due" in shell(as_here(plan, name, installation), installation, tmp_path)
+        for command in (start, plain):
+            with Container(
+                shell(as_here(command, name, installation), installation, tmp_path)
+            ) as one:
+                one.wait_until_said("The next iteration begins at ")
+                assert "ERROR" not in one.stderr
+        assert follow == "docker logs -f logscollector"
     finally:
         docker("image", "rm", name)
 
 
-def test_the_commands_of_the_image_document_try_it_and_run_it(
+def test_the_command_of_the_image_document_runs_it_within_its_limits(
     installation: Installation, image: str, tmp_path: Path
 ) -> None:
-    build, check, run, _ = bash_blocks(DOCUMENT)
-    assert build in bash_blocks(REPOSITORY / "README.md")
-    (lines,) = re.findall(r"```text\n(LYVE_ACCESS.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    for name in re.findall(r"^(\w+)=", lines, re.MULTILINE):
-        lines = re.sub(
-            rf"^{name}=.*", f"{name}={installation.environment[name]}", lines, flags=re.M
-        )
-    (tmp_path / "logscollector.env").write_text(lines)
+    build, run, _ = bash_blocks(DOCUMENT)
+    assert build in (REPOSITORY / "README.md").read_text()
+    env_file(installation, tmp_path / "logscollector.env")
     installation.write_configuration()
-    installation.put(KEY, gzip_lines(numbered(0, 1)))
-    printed = shell(as_here(check, image, installation), installation, tmp_path)
-    assert "failed" not in printed
-    assert "passed: 18" in printed
     with Container(shell(as_here(run, image, installation), installation, tmp_path)) as one:
         one.wait_until_said("The next iteration begins at ")
         assert "ERROR" not in one.stderr
