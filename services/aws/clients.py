@@ -1,14 +1,26 @@
 """Builds the boto3 clients, in one place."""
 
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 from botocore.config import Config
-from botocore.credentials import Credentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    Credentials,
+    DeferredRefreshableCredentials,
+)
 from botocore.exceptions import NoCredentialsError
 
-from services.aws.errors import RedirectError, aws_errors, endpoint_errors, lyve_errors
+from services.aws.errors import (
+    ROLE_HINTS,
+    RedirectError,
+    aws_errors,
+    endpoint_errors,
+    lyve_errors,
+)
 from services.aws.http_session import http_session
 from services.aws.outcomes import redirect_target
 from services.aws.session import botocore_session
@@ -22,11 +34,18 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _ATTEMPTS = 5
+_SET_UP = "set up the connection to AWS"
 _REDIRECTS = {300, 301, 302, 303, 307, 308}
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 # A session makes no two clients at the same time:
 # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
 _making = Lock()
+
+
+class _Keys(TypedDict, total=False):
+    aws_access_key_id: str | None
+    aws_secret_access_key: str | None
+    aws_session_token: str | None
 
 
 @MadeOnce
@@ -64,13 +83,81 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
 def aws_credentials(access: AwsAccess) -> Credentials | None:
     """Returns the given keys, or what boto3's own credential chain finds, if anything.
 
+    Where a role is to be assumed with them, its credentials are returned instead. They are asked
+    for when they are first used, and again in time before they expire.
+
     Args:
-        access: keys and region.
+        access: keys, region and role.
     """
+    at_hand: Credentials | None
     if access.access_key and access.secret_key:
-        return Credentials(access.access_key, access.secret_key, access.session_token)
-    with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-        return botocore_session(access.region).get_credentials()
+        at_hand = Credentials(access.access_key, access.secret_key, access.session_token)
+    else:
+        with aws_errors(_SET_UP, "logs:PutLogEvents", {}):
+            at_hand = botocore_session(access.region).get_credentials()
+    if at_hand is None or access.role_arn is None:
+        return at_hand
+    return DeferredRefreshableCredentials(_assuming(access, at_hand), "assume-role")
+
+
+def _assuming(access: AwsAccess, at_hand: Credentials) -> Callable[[], Mapping[str, object]]:
+    """Returns what asks for the credentials of a role, and says in our words why it gets none."""
+    doing = f"assume the role {access.role_arn}"
+    external_id = {"ExternalId": access.external_id} if access.external_id else {}
+    fetcher = AssumeRoleCredentialFetcher(
+        partial(_sts_client, access.region),
+        at_hand,
+        str(access.role_arn),
+        {"RoleSessionName": "logscollector", **external_id},
+    )
+
+    def fetch() -> Mapping[str, object]:
+        errors = aws_errors(doing, "sts:AssumeRole", ROLE_HINTS)
+        with errors, endpoint_errors(doing, "AWS_ENDPOINT_URL_STS and AWS_REGION"):
+            return fetcher.fetch_credentials()
+
+    return fetch
+
+
+def _sts_client(region: str, service: str, **keys: Unpack[_Keys]) -> "BaseClient":
+    """Makes a client for the Security Token Service, as botocore asks for one."""
+    config = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
+    with _making:
+        client = botocore_session().create_client(
+            service, region_name=region, config=config, **keys
+        )
+    share_connections(client)
+    return client
+
+
+def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
+    """Makes a client for one of AWS's services. Sessions take memory: clients with keys share one.
+
+    Args:
+        service: as botocore names it.
+        access: keys, region and role.
+        config: how often a request is tried.
+
+    Raises:
+        NoCredentialsError: there are no credentials.
+    """
+    credentials = aws_credentials(access)
+    if credentials is None:
+        raise NoCredentialsError
+    keys = _Keys()
+    if access.role_arn:
+        session = botocore_session(access.region, credentials)
+    elif access.access_key:
+        session = botocore_session()
+        keys["aws_access_key_id"] = access.access_key
+        keys["aws_secret_access_key"] = access.secret_key
+        keys["aws_session_token"] = access.session_token
+    else:
+        session = botocore_session(access.region)
+    with _making:
+        client = session.create_client(service, region_name=access.region, config=config, **keys)
+    share_connections(client)
+    return client
 
 
 @MadeOnce
@@ -78,25 +165,13 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
     """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
 
     Args:
-        access: keys and region.
+        access: keys, region and role.
         attempts: how often a request is tried, at most.
     """
-    doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
-    with aws_errors(doing, "logs:PutLogEvents", {}), endpoint_errors(doing, variable):
-        if aws_credentials(access) is None:
-            raise NoCredentialsError
-        with _making:
-            client = botocore_session(None if access.access_key else access.region).create_client(
-                "logs",
-                region_name=access.region,
-                aws_access_key_id=access.access_key,
-                aws_secret_access_key=access.secret_key,
-                aws_session_token=access.session_token,
-                config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
-            )
-        share_connections(client)
-        return cast("CloudWatchLogsClient", client)
+    config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
+    with aws_errors(_SET_UP, "logs:PutLogEvents", {}), endpoint_errors(_SET_UP, variable):
+        return cast("CloudWatchLogsClient", aws_client("logs", access, config))
 
 
 def share_connections(client: "BaseClient") -> None:

@@ -39,10 +39,23 @@ _AWS_HINTS = {
     "SignatureDoesNotMatch": "Check AWS_SECRET, and this machine's clock",
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",
     "ExpiredTokenException": "Replace the expired AWS credentials",
+    "ExpiredToken": "Replace the expired AWS credentials",
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
     "InvalidOperationException": "Create a log group of the class Standard for log_group: a "
     "group's class can't be changed",
     "OptInRequired": "Check AWS_REGION: it is not enabled for the account",
+}
+# STS denies it likewise where there is no such role:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
+_NOT_TRUSTED = (
+    "Check AWS_ASSUME_ROLE_ARN and AWS_ASSUME_ROLE_EXTERNAL_ID. The role's trust policy has to "
+    "name whom AWS_ACCESS belongs to, and that one's own policy to allow sts:AssumeRole on the role"
+)
+ROLE_HINTS = {
+    "AccessDenied": _NOT_TRUSTED,
+    "AccessDeniedException": _NOT_TRUSTED,
+    "ValidationError": "Check AWS_ASSUME_ROLE_ARN and AWS_ASSUME_ROLE_EXTERNAL_ID",
+    "RegionDisabledException": "Enable AWS_REGION in the account's settings of STS",
 }
 MISSING_OBJECT = {"404", "NoSuchKey", "NotFound"}
 AUDIT_BUCKET_HINTS = {"NoSuchBucket": "Check bucket_name in config.json, and LYVE_REGION"}

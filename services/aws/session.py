@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+from botocore.credentials import CredentialResolver, Credentials
 from botocore.exceptions import ProfileNotFound
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
@@ -25,16 +26,30 @@ USED_OPERATIONS = {
 }
 
 
+class _Given(CredentialResolver):
+    """Stands in the place of botocore's credential chain, where the credentials are at hand."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__([])
+        self._credentials = credentials
+
+    def load_credentials(self) -> Credentials:
+        return self._credentials
+
+
 @MadeOnce
-def botocore_session(region: str | None = None) -> Session:
-    """Returns a session, with botocore's own credential chain.
+def botocore_session(region: str | None = None, credentials: Credentials | None = None) -> Session:
+    """Returns a session, with botocore's own credential chain unless credentials are given.
 
     Args:
         region: where the chain asks for a role; None where the clients have keys of their own.
+        credentials: such as renew themselves, which a client alone can't be given.
     """
     session = Session() if region else _without_missing_profile()
     session.set_config_variable("region", region)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    if credentials:
+        session.register_component("credential_provider", _Given(credentials))
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=moment)
     return session

@@ -93,8 +93,10 @@ class CloudWatchCheck:
             if found is None:
                 raise NoCredentialsError
             found.get_frozen_credentials()  # those of a role are asked for here
-        by_itself = f"boto3's own, by {found.method}"
-        return passed("AWS_ACCESS" if self._source.aws.access_key else by_itself)
+        access = self._source.aws
+        if access.role_arn:
+            return passed(f"the role {access.role_arn}")
+        return passed("AWS_ACCESS" if access.access_key else f"boto3's own, by {found.method}")
 
     def _connect(self) -> Finding:
         endpoint = self._endpoint

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, cast
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from services.aws.clients import share_connections
+from services.aws.clients import aws_client
 from services.aws.errors import aws_errors, endpoint_errors, error_code
-from services.aws.session import botocore_session
 from services.commands.terminal import show
 from services.output.status import Clock, tell
 from utils.config.settings import AwsAccess, Source
@@ -109,16 +108,8 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
     doing = "set up the connection to AWS"
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
-        client = botocore_session(None if access.access_key else access.region).create_client(
-            "cloudwatch",
-            region_name=access.region,
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-            aws_session_token=access.session_token,
-            config=Config(retries={"mode": "standard"}),
-        )
-        share_connections(client)
-        return cast("CloudWatchClient", client)
+        config = Config(retries={"mode": "standard"})
+        return cast("CloudWatchClient", aws_client("cloudwatch", access, config))
 
 
 def _templates() -> dict[str, str]:

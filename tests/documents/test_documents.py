@@ -70,6 +70,7 @@ NUMBER_KEYS = ("batch_size", "concurrency", "settle_seconds", "every_minutes")
 BOTO3_VARIABLES = {
     "AWS_ENDPOINT_URL_CLOUDWATCH",
     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    "AWS_ENDPOINT_URL_STS",
     "AWS_PROFILE",
 }
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html

@@ -5,12 +5,17 @@ from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
 from utils.config.environment import Variables, looks_like_key
+from utils.config.lookalikes import ROLE
 from utils.config.settings import AwsAccess, LyveAccess
 from utils.wording import found
 
 # https://docs.aws.amazon.com/general/latest/gr/rande.html
 _AWS_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 _LYVE_REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
+_ROLE_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}")
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+_EXTERNAL_ID = re.compile(r"[A-Za-z0-9_+=,.@:/-]{2,1224}")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -40,9 +45,28 @@ def aws_access(variables: Variables) -> AwsAccess | None:
     is_temporary = bool(access_key) and str(access_key).startswith("ASIA")
     token = variables.session_token() if is_temporary else None
     is_whole = access_key and secret_key and (token or not is_temporary)
+    role_arn, external_id = _role(variables)
     if region and (chain or is_whole):
-        return AwsAccess(access_key, secret_key, region, token)
+        return AwsAccess(access_key, secret_key, region, token, role_arn, external_id)
     return None
+
+
+def _role(variables: Variables) -> tuple[str | None, str | None]:
+    """Returns the ARN of the role to assume and its external id, None for what is not set."""
+    (arn_name, arn), (id_name, external_id) = (variables.get(name) for name in ROLE)
+    allowed = "allowed: a role's ARN such as arn:aws:iam::123456789012:role/logscollector"
+    if arn and variables.is_bare(arn_name, arn) and not _ROLE_ARN.fullmatch(arn):
+        # Anything else may be a key by mistake, which must not be shown.
+        what = f"is {found(arn)}" if arn.startswith("arn:") else "is not an ARN"
+        variables.report(arn_name, what, allowed)
+    if external_id and not arn:
+        variables.report(ROLE[0], f"is missing, but {id_name} is set", hint=f"Set {ROLE[0]} too")
+    elif external_id and not _EXTERNAL_ID.fullmatch(external_id):
+        allowed = (
+            "allowed: 2 to 1224 of the letters a to z and A to Z, the digits and _ + = , . @ : / -"
+        )
+        variables.report(id_name, "is no external id", allowed)
+    return arn or None, external_id or None
 
 
 def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str) -> str:

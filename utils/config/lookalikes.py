@@ -10,7 +10,11 @@ from typing import NamedTuple
 SECRETS = ("LYVE_ACCESS", "LYVE_SECRET", "AWS_ACCESS", "AWS_SECRET")
 _FILES = tuple(f"{secret}_FILE" for secret in SECRETS)
 SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
-VARIABLES = (*SECRETS, *_FILES, "LYVE_REGION", "LYVE_ENDPOINT", "AWS_REGION", SESSION_TOKEN)
+ROLE = ("AWS_ASSUME_ROLE_ARN", "AWS_ASSUME_ROLE_EXTERNAL_ID")
+VARIABLES = (
+    *(*SECRETS, *_FILES, "LYVE_REGION", "LYVE_ENDPOINT", "AWS_REGION", SESSION_TOKEN),
+    *ROLE,
+)
 
 # How much a variable that nobody reads resembles one that is missing, from 0 to 1: enough for a
 # hint, as a longer form of it (AWS_SECRET_ACCESS_KEY), and enough to be called a slip. Variables

@@ -23,13 +23,16 @@ class LyveAccess:
 class AwsAccess:
     """How CloudWatch is reached; without keys by boto3's own credential chain.
 
-    A temporary key has a session token.
+    A temporary key has a session token. With `role_arn` these credentials only assume that role,
+    with `external_id` if its trust policy asks for one.
     """
 
     access_key: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
     region: str
     session_token: str | None = field(default=None, repr=False)
+    role_arn: str | None = None
+    external_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
