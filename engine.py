@@ -1,17 +1,15 @@
-"""Turns arguments, signals and the round hour into iterations, and results into exit codes."""
+"""Turns arguments, signals and the time into iterations, and results into exit codes."""
 
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from uuid import uuid4
-
-from schedule import Scheduler
 
 from services.commands.options import read_options
 from services.commands.settings import read_sources
@@ -34,7 +32,7 @@ _LOOK_SECONDS = 30.0
 
 
 class Engine:
-    """The process: one iteration, or one at each round hour.
+    """The process: one iteration of each source, or one at each of its minutes of the hour.
 
     Args:
         config_path: of the configuration document.
@@ -48,11 +46,22 @@ class Engine:
         self.health = HealthSign(time.monotonic)
         self.stop = Event()
         self._rounds = Rounds(self._clock, self.stop)
+        # As they were read last, for the time in which the configuration is wrong.
+        self._known: tuple[Source, ...] = ()
+
+    def read_sources(self) -> tuple[Source, ...]:
+        """Returns the sources as they are configured now.
+
+        Raises:
+            ConfigurationError: all that is wrong with it and with the environment.
+        """
+        self._known = read_sources(self._config_path, _now().date())
+        return self._known
 
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        is_begun = self._begin(self._rounds.run, since_seconds)
+        is_begun = self._begin(self._rounds.run, since_seconds, lambda _: True)
         return self._status(lambda: self._rounds.join() and is_begun)
 
     # What only a command needs is imported there: it would be a tenth of the daemon's start.
@@ -62,63 +71,68 @@ class Engine:
         from services.commands.console import print_plans
 
         start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
-        return self._status(lambda: print_plans(self._sources(), start, self._clock, self.stop))
+        return self._status(lambda: print_plans(self.read_sources(), start, self._clock, self.stop))
 
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
         from services.commands.console import print_checks
 
-        return self._status(lambda: print_checks(self._sources(), self._clock, self.stop))
+        return self._status(lambda: print_checks(self.read_sources(), self._clock, self.stop))
 
     def run_install(self) -> int:
         """Stores the dashboards in CloudWatch; returns the exit status."""
         from services.commands.dashboards import install_dashboards
 
-        return self._status(lambda: install_dashboards(self._sources(), self._clock))
+        return self._status(lambda: install_dashboards(self.read_sources(), self._clock))
 
     def run_dashboard(self, name: str) -> int:
         """Prints a dashboard for each log group; returns the exit status."""
         from services.commands.dashboards import print_dashboard
 
-        print_dashboard(name, self._sources(), self._clock)
+        print_dashboard(name, self.read_sources(), self._clock)
         return EXIT_OK
 
     def run_daemon(self) -> int:
-        """Runs an iteration at each round hour until the stop; returns the exit status."""
+        """Runs an iteration of each source at its minutes until the stop; returns the status."""
         started_seconds = self._clock.elapsed_seconds()
-        scheduler = Scheduler()
-        self.health.wait()
-        self._schedule(scheduler, started_seconds)
-        self._begin(self._rounds.open, started_seconds)
+        looked = _now()
+        self._wait()
+        self._begin(self._rounds.open, started_seconds, lambda _: True)
         self._rounds.await_open()
-        _announce(scheduler)
+        self._announce(looked)
         is_announced = True
         while not self.stop.is_set():
-            # A clock that was set back would leave the next slot hours away.
-            if (scheduler.idle_seconds or 0) > _HOUR.total_seconds():
-                self._schedule(scheduler, started_seconds)
-                _announce(scheduler)
             is_working = self._refresh()
             if not (is_working or is_announced):
-                _announce(scheduler)
+                self._announce(looked)
                 is_announced = True
             look_seconds = REFRESH_SECONDS if is_working else _LOOK_SECONDS
-            self.stop.wait(min(look_seconds, max(0.0, scheduler.idle_seconds or 0.0)))
-            if not self.stop.is_set() and scheduler.jobs[0].should_run:
-                scheduler.run_pending()
+            next_seconds = (self._next_slot(looked) - _now()).total_seconds()
+            self.stop.wait(min(look_seconds, max(0.0, next_seconds)))
+            before, looked = looked, _now()
+            # A clock that was set back comes to its minutes anew.
+            is_announced &= before <= looked
+            is_due = partial(_is_due, before, looked)
+            if not self.stop.is_set() and any(map(is_due, self._known)):
+                self._begin(self._rounds.run, started_seconds, is_due)
                 is_announced = False
-                self.health.wait()
+                self._wait()
         return EXIT_OK if self._attend(self._rounds.join) is not None else EXIT_FAILED
-
-    def _sources(self) -> tuple[Source, ...]:
-        return read_sources(self._config_path, _now().date())
 
     def _status(self, work: Callable[[], bool]) -> int:
         return EXIT_OK if self._attend(work) else EXIT_FAILED
 
-    def _schedule(self, scheduler: Scheduler, started_seconds: float) -> None:
-        scheduler.clear()
-        scheduler.every().hour.at(":00").do(self._begin, self._rounds.run, started_seconds)
+    def _wait(self) -> None:
+        """Says in the sign of health that it waits for the next iteration from now on."""
+        self.health.wait(min((source.every_minutes for source in self._known), default=60))
+
+    def _next_slot(self, moment: datetime) -> datetime:
+        """Returns when the next iteration of any source is due."""
+        return min(_next_slot(moment, source) for source in self._known)
+
+    def _announce(self, now: datetime) -> None:
+        text = f"The next iteration begins at {self._next_slot(now):%H:%M} UTC."
+        tell(_now(), "INFO", text, {})
 
     def _attend(self, work: Callable[[], bool]) -> bool | None:
         try:
@@ -139,14 +153,19 @@ class Engine:
         return bool(working)
 
     def _begin(
-        self, work: Callable[[Sequence[Source], Starting], None], since_seconds: float
+        self,
+        work: Callable[[Sequence[Source], Starting], None],
+        since_seconds: float,
+        is_due: Callable[[Source], bool],
     ) -> bool:
-        """Begins work of each source; returns if it could. It never raises."""
+        """Begins work of each source that is due; returns if it could. It never raises."""
         try:
-            work(self._sources(), lambda: self._start(since_seconds))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the next hour comes
+            sources = self.read_sources()
+            self._rounds.expect(sources)
+            work([*filter(is_due, sources)], lambda: self._start(since_seconds))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration comes
             print_problems(exc)
-            self._rounds.skip()
+            self._rounds.skip(source.name for source in self._known if is_due(source))
             return False
         return True
 
@@ -166,13 +185,12 @@ def main(arguments: Sequence[str]) -> int:
         arguments: of the command line, without the program's name.
     """
     use_one_arena()
-    _use_utc()
     try:
         options = read_options(arguments, Path(__file__).with_name("config.json"))
         engine = Engine(options.config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: engine.stop.set())
-        read_sources(options.config, _now().date())
+        engine.read_sources()
         if options.dashboard is not None:
             return engine.run_dashboard(options.dashboard)
     except (ConfigurationError, OutputError) as exc:
@@ -194,15 +212,15 @@ def print_problems(error: Exception) -> None:
         tell(_now(), "ERROR", str(problem), {})
 
 
-def _use_utc() -> None:
-    """Makes the local time UTC: `schedule` knows no other, and the round hour is UTC's."""
-    os.environ["TZ"] = "UTC"
-    if hasattr(time, "tzset"):
-        time.tzset()
+def _is_due(since: datetime, now: datetime, source: Source) -> bool:
+    """Tells if an iteration of the source has become due since a time."""
+    return _next_slot(now, source) > _next_slot(since, source)
 
 
-def _announce(scheduler: Scheduler) -> None:
-    tell(_now(), "INFO", f"The next iteration begins at {scheduler.next_run:%H:%M} UTC.", {})
+def _next_slot(moment: datetime, source: Source) -> datetime:
+    """Returns when the next iteration of a source is due: the hours and their parts are UTC's."""
+    seconds = 60 * source.every_minutes
+    return datetime.fromtimestamp((moment.timestamp() // seconds + 1) * seconds, UTC)
 
 
 def _now() -> datetime:

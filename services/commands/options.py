@@ -80,7 +80,7 @@ def _shown(name: str) -> str:
 def _reader(config_path: Path) -> ArgumentParser:
     reader = ArgumentParser(
         prog="engine.py",
-        description="Ships Lyve Cloud audit logs to AWS CloudWatch Logs at each round hour.",
+        description="Ships Lyve Cloud audit logs to AWS CloudWatch Logs, each hour or more often.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -33,13 +33,19 @@ class HealthSign:
         self._path = sign_path(os.getpid())
         self._failures: Mapping[str, int] = {}
         self._unproven: list[str] = []
-        self._hour_seconds: float | None = None
+        self._slot_seconds: float | None = None
+        self._every_minutes = 60
         self._said_seconds = float("-inf")
         self._known: dict[str, tuple[object, float]] = {}
 
-    def wait(self) -> None:
-        """Notes that the program waits for its next round hour from now on."""
-        self._hour_seconds = self._elapsed_seconds()
+    def wait(self, every_minutes: int) -> None:
+        """Notes that the program waits for its next iteration from now on.
+
+        Args:
+            every_minutes: the interval at which one begins.
+        """
+        self._slot_seconds = self._elapsed_seconds()
+        self._every_minutes = every_minutes
         self._said_seconds = float("-inf")
 
     def say(
@@ -71,7 +77,14 @@ class HealthSign:
         }
         self._known = {source: self._known[source] for source in works}
         with suppress(OSError):
-            sign = Sign(now_seconds, self._hour_seconds, dict(failures), works, self._unproven)
+            sign = Sign(
+                now_seconds,
+                self._slot_seconds,
+                dict(failures),
+                works,
+                self._unproven,
+                self._every_minutes,
+            )
             _write(self._path, msgspec.json.encode(sign))
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Runs the iterations of all sources side by side, and of each source one at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Condition, Event, Thread
 
 from services.aws.clients import aws_credentials, logs_client, s3_client
@@ -46,10 +46,15 @@ class Rounds:
         self._owed: dict[str, int] = {}
         self._display = Display([], clock)
 
+    def expect(self, sources: Sequence[Source]) -> None:
+        """Takes all sources that are configured, whether an iteration of them begins or not."""
+        with self._changed:
+            names = {*(source.name for source in sources), *self._under_way}
+            self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
+            self._puts.expect(len(names), max(source.concurrency for source in sources))
+
     def open(self, sources: Sequence[Source], start: Starting) -> None:
         """Begins to mark where coverage begins; a source's first iteration waits for that."""
-        with self._changed:
-            self._expect(sources)
         for source in sources:
             arguments = (Iteration(source, self._shared), start)
             self._opening[source.name] = Thread(target=self._open, args=arguments, daemon=True)
@@ -66,7 +71,6 @@ class Rounds:
         """Begins an iteration of each source that has none under way."""
         forget_clients()
         with self._changed:
-            self._expect(sources)
             for source in sources:
                 if source.name in self._under_way:
                     self._tell_late(source)
@@ -74,10 +78,14 @@ class Rounds:
                     self._begin(Iteration(source, self._shared), start)
             self._display = Display(list(self._under_way.values()), self._clock)
 
-    def skip(self) -> None:
-        """Notes that no iteration could begin: that of each source has failed."""
+    def skip(self, names: Iterable[str]) -> None:
+        """Notes that no iteration could begin: that of each source which was due has failed.
+
+        Args:
+            names: of the sources that were due.
+        """
         with self._changed:
-            for name in self._failures.keys() - self._under_way.keys():
+            for name in set(names) & self._failures.keys() - self._under_way.keys():
                 self._failures[name] += 1
 
     def join(self) -> bool:
@@ -108,11 +116,6 @@ class Rounds:
         """Returns the sources of which neither an iteration nor the opening has succeeded yet."""
         with self._changed:
             return self._failures.keys() - self._proven
-
-    def _expect(self, sources: Sequence[Source]) -> None:
-        names = {*(source.name for source in sources), *self._under_way}
-        self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
-        self._puts.expect(len(names), max(source.concurrency for source in sources))
 
     def _begin(self, iteration: Iteration, start: Starting) -> None:
         opening = self._opening.pop(iteration.source.name, None)
@@ -155,7 +158,7 @@ class Rounds:
             self._proven.add(name)
 
     def _tell_late(self, source: Source) -> None:
-        text = "The last iteration is still under way, so none begins at this hour. It goes on; \
+        text = "The last iteration is still under way, so none begins now. It goes on; \
 the lines of its progress say whether it comes further."
         tell(self._clock.now(), "WARN", text, {"source": source.name})
 

@@ -213,14 +213,8 @@ def test_only_services_import_boto3() -> None:
     assert offenders(layers, lambda module: imports_from(module, *AWS)) == {}
 
 
-def test_only_the_engine_imports_schedule() -> None:
-    layers = of_layers("services", "utils")
-    assert offenders(layers, lambda module: imports_from(module, "schedule")) == {}
-
-
 def test_what_is_to_be_imported_in_one_place_is_imported_there() -> None:
     """This shows that the search for imports finds something."""
-    assert imports_from(ROOT / "engine.py", "schedule")
     assert imports_from(ROOT / "services" / "aws" / "session.py", "botocore")
 
 

@@ -343,7 +343,7 @@ def test_it_is_unhealthy_when_an_iteration_is_overdue_and_well_after_it(
     containers: Containers, installation: Installation, tmp_path: Path
 ) -> None:
     """The clock stands still, so the round hour does not come."""
-    volume = limited(tmp_path, "MOST_IDLE_SECONDS", 4)
+    volume = limited(tmp_path, "MOST_LATE_SECONDS", 4 - 3600)
     with clocked(containers, installation, volume) as container:
         container.wait_until_health_is("healthy")
         container.wait_until_health_is("unhealthy")

@@ -99,7 +99,7 @@ def daemon(installation: Installation) -> Daemon:
 def test_an_iteration_runs_at_each_round_hour_of_utc_and_not_at_the_start(
     zone: str, day: str, hours: list[str], installation: Installation, daemon: Daemon
 ) -> None:
-    """`schedule` works in local time: Kolkata is half an hour off, New York skips one in autumn."""
+    """Local time is another: Kolkata is half an hour off, New York skips one in autumn."""
     installation.environment["TZ"] = zone
     installation.put(KEY, gzip_lines(numbered(0, 10)))
     start, *slots = hours
@@ -115,6 +115,38 @@ def test_an_iteration_runs_at_each_round_hour_of_utc_and_not_at_the_start(
         : len(slots)
     ]
     assert [f"{line.time:%Y-%m-%dT%H:%M:%S}" for line in done] == moments
+
+
+def test_each_source_is_shipped_at_its_own_minutes(
+    installation: Installation, daemon: Daemon
+) -> None:
+    """An account that writes each few minutes stands beside one that is looked at each hour."""
+    names = [("often", 20), ("seldom", 60)]
+    shared = dict(installation.configuration)
+    bucket = {key: shared.pop(key) for key in ("bucket_name", "log_type")}
+    sources = [{**bucket, "name": name, "every_minutes": every} for name, every in names]
+    installation.configuration.clear()
+    installation.configuration.update({**shared, "sources": sources})
+    with daemon.start("2026-11-01T05:39:59") as engine:
+        assert "The next iteration begins at 05:40 UTC." in engine.stderr
+        assert wait_for_sign(engine, lambda sign: sign.slot_seconds is not None).every_minutes == 20
+        for minute in ("05:40:00", "05:59:59", "06:00:00", "06:19:00", "06:20:00", "07:01:00"):
+            if minute in {"05:59:59", "06:19:00"}:
+                daemon.set_clock(f"2026-11-01T{minute}")
+            else:
+                daemon.fire(engine, f"2026-11-01T{minute}")
+        engine.wait_until_said("The next iteration begins at 07:20 UTC.")
+        outcome = engine.stop()
+    assert outcome.exit_status == 0
+    done = [line for line in outcome.lines if line.text.startswith("Done")]
+    assert sorted((f"{line.time:%H:%M}", line.pairs["source"]) for line in done) == [
+        ("05:40", "often-S3"),
+        ("06:00", "often-S3"),
+        ("06:00", "seldom-S3"),
+        ("06:20", "often-S3"),
+        ("07:01", "often-S3"),
+        ("07:01", "seldom-S3"),
+    ]
 
 
 def test_lasthour_begins_at_the_first_start_whatever_restarts_follow(
@@ -170,7 +202,7 @@ def test_iterations_never_overlap_and_a_missed_slot_loses_nothing(
         assert s3_proxy.held.wait(30)
         installation.put("May-2024/S3-b.gz", gzip_lines(numbered(10, 10)))
         daemon.set_clock("2026-11-01T08:00:00")
-        engine.wait_until_said("none begins at this hour")
+        engine.wait_until_said("so none begins now")
         s3_proxy.release()
         wait_for_sign(engine, lambda sign: not sign.working)
         daemon.fire(engine, "2026-11-01T09:00:00")
@@ -203,7 +235,7 @@ def test_a_clock_that_is_set_back_does_not_cost_the_hours_between(
 def test_what_nobody_foresaw_is_reported_once_and_the_next_slot_runs(
     installation: Installation, daemon: Daemon
 ) -> None:
-    """A job that raises stays due in `schedule`, and would run again without end."""
+    """What fails must not be tried again without end."""
     installation.put(KEY, gzip_lines(numbered(0, 10)))
     daemon.explosion.touch()
     with daemon.start("2026-11-01T05:59:59") as engine:

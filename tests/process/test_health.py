@@ -29,7 +29,7 @@ from tests.world.in_memory_time import NOON_MS
 from utils.config.settings import Source
 from utils.report.health import (
     MOST_FAILURES,
-    MOST_IDLE_SECONDS,
+    MOST_LATE_SECONDS,
     MOST_SILENCE_SECONDS,
     MOST_STANDSTILL_SECONDS,
     Sign,
@@ -46,7 +46,7 @@ SECONDS = st.floats(0, 10**7)
 
 
 def test_a_daemon_that_waits_for_its_first_iteration_is_well() -> None:
-    assert ailments([Sign(HOUR - 30, hour_seconds=0.0)], HOUR) == []
+    assert ailments([Sign(HOUR - 30, slot_seconds=0.0)], HOUR) == []
 
 
 def test_without_a_sign_nothing_is_well() -> None:
@@ -82,14 +82,22 @@ def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over
 
 
 @PROPERTY
-@given(idle=SECONDS, failures=st.integers(0, 10), silence=st.floats(0, MOST_SILENCE_SECONDS))
+@given(
+    idle=SECONDS,
+    failures=st.integers(0, 10),
+    silence=st.floats(0, MOST_SILENCE_SECONDS),
+    every=st.sampled_from([1, 5, 60]),
+)
 def test_an_overdue_iteration_and_three_failures_are_told(
-    idle: float, failures: int, silence: float
+    idle: float, failures: int, silence: float, every: int
 ) -> None:
-    found = ailments([Sign(idle - silence, 0.0, {"a": failures, "b": 0})], idle)
+    sign = Sign(idle - silence, 0.0, {"a": failures, "b": 0}, every_minutes=every)
+    found = ailments([sign], idle)
     if silence > idle:
         return
-    assert any("No iteration has begun" in one for one in found) == (idle > MOST_IDLE_SECONDS)
+    assert any("No iteration has begun" in one for one in found) == (
+        idle > every * 60 + MOST_LATE_SECONDS
+    )
     told = [one for one in found if one.endswith("failed.")]
     expected = [f"The last {failures} iterations of a failed."]
     assert told == (expected if failures >= MOST_FAILURES else [])
@@ -109,7 +117,7 @@ def test_a_sign_counts_only_while_it_is_fresh(said: float, now: float) -> None:
 
 
 def test_a_single_iteration_is_never_overdue() -> None:
-    assert ailments([Sign(9 * HOUR, hour_seconds=None)], 9 * HOUR) == []
+    assert ailments([Sign(9 * HOUR, slot_seconds=None)], 9 * HOUR) == []
 
 
 # What the process says.
@@ -138,12 +146,13 @@ class Told:
 
 
 @pytest.mark.usefixtures("place")
-def test_the_wait_begins_anew_with_each_hour() -> None:
+def test_the_wait_begins_anew_with_each_iteration_that_is_due() -> None:
     told = Told()
-    told.sign.wait()
-    assert told.say().hour_seconds == 0.0
-    told.sign.wait()
-    assert told.say().hour_seconds == 10.0
+    told.sign.wait(60)
+    assert told.say().slot_seconds == 0.0
+    told.sign.wait(5)
+    sign = told.say()
+    assert (sign.slot_seconds, sign.every_minutes) == (10.0, 5)
 
 
 @pytest.mark.usefixtures("place")
@@ -268,7 +277,7 @@ def test_it_is_run_twice_a_minute_so_it_imports_little() -> None:
     )
     modules = done.stdout.split()
     assert "services.daemon.health" in modules
-    assert [name for name in ("boto3", "botocore", "schedule", "urllib3") if name in modules] == []
+    assert [name for name in ("boto3", "botocore", "urllib3") if name in modules] == []
 
 
 # The daemon.
@@ -284,7 +293,7 @@ def test_a_daemon_is_well_before_its_first_iteration_and_sick_after_three_failur
     daemon: Daemon,
 ) -> None:
     with daemon.start("2026-11-01T05:59:59") as engine:
-        first = wait_for_sign(engine, lambda sign: sign.hour_seconds is not None)
+        first = wait_for_sign(engine, lambda sign: sign.slot_seconds is not None)
         assert ailments([first], first.said_seconds) == []
         daemon.explosion.touch()
         for failures, hour in enumerate(("06", "07", "08"), 1):
@@ -331,7 +340,7 @@ def test_an_iteration_that_hangs_is_seen_not_to_come_further(
         assert s3_proxy.held.wait(30)
         sign = wait_for_sign(engine, lambda sign: bool(sign.working))
         (work,) = sign.working.values()
-        assert sign.hour_seconds is None
+        assert sign.slot_seconds is None
         assert ailments([sign], sign.said_seconds) == []
         later = work.progress_seconds + MOST_STANDSTILL_SECONDS + work.settle_seconds + 1
         (found,) = ailments([Sign(later, working=sign.working)], later)

@@ -24,7 +24,7 @@ from utils.report.health import ailments
 
 DAY = "2026-11-01"
 SLOW_STREAM = f"lyve-cloud/{BUCKET}/IAM"
-LATE = "none begins at this hour"
+LATE = "so none begins now"
 
 
 @pytest.fixture

@@ -9,9 +9,6 @@ import datetime
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-
-import schedule
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -47,7 +44,6 @@ def main() -> int:
         run(forwarder, start)
 
     patches: list[tuple[object, str, object]] = [
-        (schedule, "datetime", SimpleNamespace(**{**vars(datetime), "datetime": SetTime})),
         (engine, "datetime", SetTime),
         (engine, "_LOOK_SECONDS", LOOK_SECONDS),
         (Forwarder, "run", exploding_run),

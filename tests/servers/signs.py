@@ -39,7 +39,7 @@ def wait_for_hour(engine: RunningEngine, since_seconds: float, source: str | Non
     """
 
     def is_over(sign: Sign) -> bool:
-        has_come = sign.hour_seconds is not None and sign.hour_seconds > since_seconds
+        has_come = sign.slot_seconds is not None and sign.slot_seconds > since_seconds
         return has_come and not (sign.working if source is None else source in sign.working)
 
     wait_for_sign(engine, is_over)

@@ -6,8 +6,8 @@ import msgspec
 
 # The program says something at least every half minute, while it waits and while it works.
 MOST_SILENCE_SECONDS = 5 * 60
-# An iteration begins at each round hour, and the clock may be set by a little.
-MOST_IDLE_SECONDS = 70 * 60
+# An iteration begins in time, but the clock may be set by a little.
+MOST_LATE_SECONDS = 10 * 60
 # A request with all its retries takes a small part of this.
 MOST_STANDSTILL_SECONDS = 30 * 60
 MOST_FAILURES = 3
@@ -23,17 +23,19 @@ class Work(msgspec.Struct, frozen=True):
 class Sign(msgspec.Struct, frozen=True):
     """What a running program says of itself, times in seconds of a clock that nobody sets.
 
-    `said_seconds` is when it said so. `hour_seconds` is when its last round hour came, or when it
-    began to wait for the first; None if it waits for none. `failures` has for each source how many
-    of its iterations in a row have failed, the last one that ended included, and `working` has each
-    source under way. `unproven` are the sources of which nothing has succeeded yet.
+    `said_seconds` is when it said so. `slot_seconds` is when iterations were last due, or when it
+    began to wait for the first; None if it waits for none. They are due each `every_minutes`.
+    `failures` has for each source how many of its iterations in a row have failed, the last one
+    that ended included, and `working` has each source under way. `unproven` are the sources of
+    which nothing has succeeded yet.
     """
 
     said_seconds: float
-    hour_seconds: float | None = None
+    slot_seconds: float | None = None
     failures: dict[str, int] = msgspec.field(default_factory=dict)
     working: dict[str, Work] = msgspec.field(default_factory=dict)
     unproven: list[str] = msgspec.field(default_factory=list)
+    every_minutes: int = 60
 
 
 def ailments(signs: Iterable[Sign], now_seconds: float) -> list[str]:
@@ -54,9 +56,9 @@ def _ailments(sign: Sign, now_seconds: float) -> Iterator[str]:
         standstill_seconds = now_seconds - work.progress_seconds
         if standstill_seconds > MOST_STANDSTILL_SECONDS + work.settle_seconds:
             yield f"{source} has come no further for {_minutes(standstill_seconds)}."
-    if sign.hour_seconds is not None:
-        idle_seconds = now_seconds - sign.hour_seconds
-        if idle_seconds > MOST_IDLE_SECONDS:
+    if sign.slot_seconds is not None:
+        idle_seconds = now_seconds - sign.slot_seconds
+        if idle_seconds > sign.every_minutes * 60 + MOST_LATE_SECONDS:
             yield f"No iteration has begun for {_minutes(idle_seconds)}."
     for source, failures in sign.failures.items():
         if failures >= MOST_FAILURES:
