@@ -15,9 +15,10 @@ from services.aws.list_request import Listing, listed_pages
 from services.shipping.object_reader import ObjectReader, Reading
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError
-from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
+from utils.lines.forms import FORMS
 from utils.model import LogObject
+from utils.state.planning import is_of_type
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -40,23 +41,27 @@ class TopLevel(msgspec.Struct):
 class AuditBucket:
     """The bucket that Lyve Cloud writes audit logs into; it is only read.
 
+    `form` is what the lines of the source's type are.
+
     Args:
         client: of Lyve Cloud's S3.
-        source: names the bucket and how it is reached.
+        source: names the bucket, what its objects' keys begin with, and how it is reached.
         stop: set when the process is to end.
     """
 
     def __init__(self, client: "S3Client", source: Source, stop: Event) -> None:
         self._client = client
         self._stop = stop
+        self._source = source
         self.name = source.bucket_name
+        self.form = FORMS[source.log_type]
         get_client = GetClient(source.lyve, self.name)
         self.reader = ObjectReader(get_client, stop, self)
 
     def top_level(self) -> TopLevel:
-        """Lists the folders of the bucket."""
+        """Lists the folders below the source's prefix, and what stands beside them."""
         top = TopLevel()
-        for page in self._pages(delimiter="/"):
+        for page in self._pages(self._source.prefix, delimiter="/"):
             top.folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
             top.objects += [_log_object(listed) for listed in page.get("Contents", [])]
             date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
@@ -74,6 +79,10 @@ class AuditBucket:
             # A store need not know StartAfter.
             behind = (one for one in page.get("Contents", []) if one["Key"] > after)
             yield from (_log_object(listed) for listed in behind)
+
+    def is_of_type(self, listed: LogObject) -> bool:
+        """Tells if an object below the source's prefix is of its type."""
+        return is_of_type(listed, self._source.log_type)
 
     def find(self, key: str) -> LogObject | None:
         """Returns an object as the listing shows it, None if it does not.
@@ -129,7 +138,7 @@ class AuditBucket:
         return known if are_alike(listed, known) else listed
 
     def _pages(
-        self, prefix: str = "", delimiter: str = "", after: str = ""
+        self, prefix: str, delimiter: str = "", after: str = ""
     ) -> "Iterator[ListObjectsV2OutputTypeDef]":
         doing = f"list the audit bucket {self.name}"
         listing = Listing(doing, self.name, prefix, delimiter, after)
@@ -153,22 +162,13 @@ class AuditBucket:
         except DamagedError as exc:
             if not isinstance(exc, ReplacedError):
                 reading.check_damage()
-            if _is_whole(splitter.rest):
+            if self.form.is_whole(splitter.rest):
                 yield splitter.rest
             else:
                 exc.rest = splitter.rest
             raise
         if splitter.rest:
             yield splitter.rest
-
-
-def _is_whole(rest: bytes) -> bool:
-    """Tells if a last line without its end is complete: no beginning of a JSON object is one."""
-    try:
-        event_time_ms(rest)
-    except NotJsonError:
-        return False
-    return rest.lstrip().startswith(b"{")
 
 
 def _log_object(listed: "ObjectTypeDef") -> LogObject:

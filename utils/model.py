@@ -20,11 +20,14 @@ class LogObject(msgspec.Struct, frozen=True):
     etag: str
     size_bytes: int
 
-    @property
-    def folder(self) -> str:
-        """The first segment of the key with its slash, such as `March-2024/`."""
-        head, slash, _ = self.key.partition("/")
-        return head + slash if slash else ""
+    def folder(self, prefix: str) -> str:
+        """Returns the key up to the first slash behind the prefix, such as `March-2024/`.
+
+        Args:
+            prefix: what the source's keys begin with; it need not end in a slash.
+        """
+        head, slash, _ = self.key[len(prefix) :].partition("/")
+        return prefix + head + slash if slash else ""
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +134,7 @@ class Counts(msgspec.Struct):
     quarantined: int = 0
     blank: int = 0
     not_json: int = 0
+    not_access: int = 0
     restamped: int = 0
     damaged: int = 0
     owed: int = 0
@@ -202,11 +206,15 @@ def total(gauges: Iterable[Gauge]) -> Gauge:
     return summed
 
 
-class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a checkpoint is for; it serves no other combination."""
+class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a checkpoint is for; it serves no other combination.
+
+    Without a prefix it is written as by versions that knew none.
+    """
 
     bucket_name: str
     log_type: str
     aws_region: str
     log_group: str
     log_stream: str
+    prefix: str = ""

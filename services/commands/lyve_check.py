@@ -27,7 +27,6 @@ from utils.model import LogObject
 from utils.report.findings import Finding, Try, failed, lacking, passed, warning
 from utils.report.status import status_key
 from utils.state.checkpoint import check_identity
-from utils.state.planning import is_of_type
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -101,7 +100,7 @@ class LyveCheck:
         name = self._source.bucket_name
         client = self._client
         with lyve_errors(f"list the audit bucket {name}", AUDIT_BUCKET_HINTS):
-            page = client.list_objects_v2(Bucket=name, Delimiter="/")
+            page = client.list_objects_v2(Bucket=name, Prefix=self._source.prefix, Delimiter="/")
         self._folders = [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
         return page
 
@@ -128,7 +127,7 @@ class LyveCheck:
 
     def _read(self) -> Finding:
         log_type = self._source.log_type
-        of_type = (one for one in self._first_objects() if is_of_type(one.key, log_type))
+        of_type = (one for one in self._first_objects() if self._bucket.is_of_type(one))
         found = next(of_type, None)
         if found is None:
             mend = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
@@ -143,9 +142,9 @@ class LyveCheck:
         """Yields objects that may be of the type: some of all, then those with its prefixes."""
         log_type = self._source.log_type
         names = sorted({f"{log_type}-", f"{log_type.lower()}-"})
-        folders = ["", *self._folders[:FIRST_FOLDERS]]
+        folders = [self._source.prefix, *self._folders[:FIRST_FOLDERS]]
         parts = (self._bucket.objects(f"{one}{name}") for one in folders for name in names)
-        some = islice(self._bucket.objects(""), FIRST_OBJECTS)
+        some = islice(self._bucket.objects(self._source.prefix), FIRST_OBJECTS)
         return chain(some, chain.from_iterable(parts))
 
     def _write(self) -> Finding:

@@ -13,7 +13,6 @@ from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject, Position, Start
 from utils.report.preview import Preview, Sample
-from utils.state.planning import Backlog
 
 # Enough for a ratio; of one object only, so that a preview stays quick.
 _SAMPLE_LINES = 10_000
@@ -39,7 +38,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     summary = Preview(outset.now_ms, since_ms=outset.coverage.state.since_ms)
     changed = _Changed(due)
     largest: LogObject | None = None
-    for one in chain(due.owed(outset), due.listed(outset, Backlog())):
+    for one in chain(due.owed(outset), due.listed(outset, due.backlog())):
         position = begun.get(one.key) or outset.position(one)
         summary.note(one, changed.known_lines(one, position))
         if largest is None or one.size_bytes > largest.size_bytes:
@@ -98,5 +97,5 @@ def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
             if sample.lines >= _SAMPLE_LINES and reader.bytes_read - before > sample.object_bytes:
                 break
             sample.object_bytes = reader.bytes_read - before
-            sample.note(line, oldest_ms)
+            sample.note(line, due.bucket.form, oldest_ms)
     return sample

@@ -10,7 +10,6 @@ from utils.config.settings import Source
 from utils.errors import ForwarderError
 from utils.model import Start
 from utils.report.preview import beginning
-from utils.state.planning import Backlog
 
 # Enough to see that it is a backfill; `--plan` counts them all.
 _MOST_COUNTED = 10_000
@@ -28,7 +27,7 @@ def tell_start(source: Source, start: Start, clock: Clock, stop: Event) -> None:
     try:
         due = DueObjects(source, s3_client(source.lyve), stop)
         outset = due.outset(start)
-        counted = sum(1 for _ in islice(due.listed(outset, Backlog()), _MOST_COUNTED + 1))
+        counted = sum(1 for _ in islice(due.listed(outset, due.backlog()), _MOST_COUNTED + 1))
     except ForwarderError:  # the first iteration says it, with what to do
         return
     if stop.is_set():

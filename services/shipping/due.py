@@ -15,7 +15,7 @@ from utils.model import LogObject, Position, Start
 from utils.state.checkpoint import Checkpoint, Succession, check_identity
 from utils.state.coverage import Coverage
 from utils.state.coverage_state import CoverageState
-from utils.state.planning import Backlog, is_of_type
+from utils.state.planning import Backlog
 from utils.state.predecessors import Predecessor, Predecessors, kind_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class DueObjects:
         since_ms = self._since_ms(now_ms, start, others)
         first = Checkpoint(self.source.identity, start.owner, CoverageState(since_ms))
         checkpoint = found or first
-        coverage = Coverage(checkpoint.coverage)
+        coverage = Coverage(checkpoint.coverage, self.source.prefix)
         # `lasthour` moves the beginning only where it lies ahead, after a date still to come.
         if self.source.since_ms is not None or coverage.state.since_ms > now_ms:
             coverage.begin_at(since_ms)
@@ -100,6 +100,10 @@ class DueObjects:
         """
         return self.bucket.find(key) or self.bucket.head(key)
 
+    def backlog(self) -> Backlog:
+        """Returns one that takes what a listing shows."""
+        return Backlog(self.source.prefix)
+
     def owed(self, outset: Outset) -> Iterator[LogObject]:
         """Yields the objects that are owed and still there.
 
@@ -120,7 +124,7 @@ class DueObjects:
         parts = [iter(outset.top.objects), *(self.bucket.objects(folder) for folder in folders)]
         for listed in chain.from_iterable(parts):
             is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
-            if is_newest and is_of_type(listed.key, self.source.log_type):
+            if is_newest and self.bucket.is_of_type(listed):
                 backlog.survey.newest_of_type_ms = listed.last_modified_ms
             is_due = self._is_due(listed, outset)
             backlog.note(listed, is_due=is_due)
@@ -143,13 +147,15 @@ class DueObjects:
                     break
 
     def _is_due(self, listed: LogObject, outset: Outset) -> bool:
-        is_due = is_of_type(listed.key, self.source.log_type) and outset.coverage.is_due(listed)
+        is_due = self.bucket.is_of_type(listed) and outset.coverage.is_due(listed)
         is_own = is_due and self.source.owns(listed.key)
         return is_own and not outset.predecessors.have_shipped(listed)
 
     def _other(self, shard: Shard | None) -> Predecessor | None:
         found = self._load(shard) if shard != self.source.shard else None
-        return Predecessor(shard, found, Coverage(found.coverage)) if found else None
+        if found is None:
+            return None
+        return Predecessor(shard, found, Coverage(found.coverage, self.source.prefix))
 
     def _load(self, shard: Shard | None) -> Checkpoint | None:
         source, store = self.source, self.store

@@ -8,7 +8,7 @@ from services.shipping.succession import Handover
 from services.shipping.tools import Shared
 from utils.config.settings import Source
 from utils.model import Start
-from utils.state.planning import Backlog, Survey, oldest
+from utils.state.planning import Survey, oldest
 from utils.state.progress import Progress
 
 
@@ -70,7 +70,7 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
-        backlog = Backlog()
+        backlog = self._due.backlog()
         for _ in self._due.listed(self._due.outset(start), backlog):
             pass
         self.survey = backlog.survey
@@ -90,7 +90,7 @@ class Forwarder:
         shipper.ship(found)
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
-        backlog = Backlog()
+        backlog = self._due.backlog()
         self.survey = backlog.survey
         progress.plan_from(backlog.survey, outset.now_ms)
         due = self._due.listed(outset, backlog)

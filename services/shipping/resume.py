@@ -88,8 +88,7 @@ class Resumption:
             yield shipper, progress
 
     def _settler(self, log_stream: LogStream, outset: Outset) -> Settler:
-        bucket, log_type = self._due.bucket, self._source.log_type
-        return Settler(bucket, log_stream, outset.coverage, log_type, outset.predecessors)
+        return Settler(self._due.bucket, log_stream, outset.coverage, outset.predecessors)
 
     def _tools(self, progress: Progress, log_stream: LogStream, settler: Settler) -> Tools:
         source = self._source

@@ -12,7 +12,6 @@ from utils.lines.chunking import Chunk, ContentChangedError, lines_behind
 from utils.lines.decompression import DamagedError
 from utils.model import STORED, LogEvent, LogObject, Position
 from utils.state.coverage import Coverage
-from utils.state.planning import is_of_type
 from utils.state.predecessors import Predecessors
 from utils.state.settling import Doubt, event_key
 
@@ -54,7 +53,6 @@ class Settler:
         bucket: the audit bucket.
         log_stream: the log stream.
         coverage: what is shipped.
-        log_type: the source's type.
         predecessors: the replicas of other kinds, which have log streams of their own.
     """
 
@@ -63,13 +61,11 @@ class Settler:
         bucket: AuditBucket,
         log_stream: LogStream,
         coverage: Coverage,
-        log_type: str,
         predecessors: Predecessors,
     ) -> None:
         self._bucket = bucket
         self._log_stream = log_stream
         self._coverage = coverage
-        self._log_type = log_type
         self._predecessors = predecessors
 
     def look(self, doubt: Doubt, started: Iterable[Position], doubtful: set[str]) -> None:
@@ -130,14 +126,14 @@ class Settler:
     def _listed(self, folders: list[str], objects: list[LogObject]) -> Iterator[LogObject]:
         active = (folder for folder in folders if not self._coverage.is_dormant(folder))
         listed = [iter(objects), *(self._bucket.objects(folder) for folder in active)]
-        return (one for part in listed for one in part if is_of_type(one.key, self._log_type))
+        return (one for part in listed for one in part if self._bucket.is_of_type(one))
 
     def _events(self, position: Position) -> Iterator[LogEvent]:
         """Yields the events of the object's lines up to the position."""
         lines = self._bucket.lines(position.object)
         try:
             for number, line in enumerate(islice(lines, position.lines), start=1):
-                chunk = Chunk(position)
+                chunk = Chunk(position, self._bucket.form)
                 chunk.add(number, line, STORED)
                 yield from chunk.stored
         except DamagedError:

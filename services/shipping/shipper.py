@@ -74,7 +74,8 @@ class Shipper:
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
         lines = self._tools.bucket.lines(position.object)
         full_bytes = self._tools.shared.memory.chunk_bytes
-        return chunks(position, lines, self._rules.batch_size, full_bytes)
+        form = self._tools.bucket.form
+        return chunks(position, lines, self._rules.batch_size, full_bytes, form)
 
     def _await_room(self, chunk: Chunk) -> None:
         """Stays within what the saved checkpoint says may be under way."""

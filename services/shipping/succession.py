@@ -114,7 +114,7 @@ class Handover:
         found = due.store.load()
         if found is None or found.history.over_ms is not None:
             return
-        progress = Progress(found, Coverage(found.coverage))
+        progress = Progress(found, Coverage(found.coverage, self._source.prefix))
         if found.running or found.open:
             progress = self._ship_begun(due, found, start)
         progress.hand_over(outset.now_ms)

@@ -125,7 +125,7 @@ class Takeover:
             return replace(position, is_doubtful=True), []
 
     def _keys(self, position: Position) -> Iterator[Key | None]:
-        chunk = Chunk(position)
+        chunk = Chunk(position, self._bucket.form)
         try:
             lines = lines_behind(position, self._bucket.lines(position.object))
             for number, line in enumerate(lines, start=position.lines + 1):

@@ -71,6 +71,7 @@ DOORS: dict[str, set[str]] = {
         "utils",
         "utils/config",
         "utils/lines",
+        "utils/state",
     },
     "services/aws": {"services/threads", "utils", "utils/config"},
     "services/commands": {

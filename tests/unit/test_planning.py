@@ -77,7 +77,7 @@ class Bucket:
         return [
             one
             for _, one in sorted(self.objects.items())
-            if one.folder == folder and self.shows(one.key)
+            if one.folder("") == folder and self.shows(one.key)
         ]
 
 
@@ -531,6 +531,38 @@ def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("logs/", {"": 2, "logs/a/": 9, "logs/archive/": 7}),
+        ("logs/a", {"": 1, "logs/a/": 9, "logs/archive/": 7}),
+        ("logs", {"logs/": 9}),
+        ("", {"logs/": 9}),
+    ],
+)
+def test_folders_are_those_below_the_prefix(prefix: str, expected: dict[str, int]) -> None:
+    objects = [
+        ("logs/a/x", 5),
+        ("logs/a/b/y", 9),
+        ("logs/archive/z", 7),
+        ("logs/top", 2),
+        ("logs/at", 1),
+    ]
+    survey, backlog = Survey(prefix), Backlog(prefix)
+    coverage = Coverage(CoverageState(0), prefix)
+    for key, time_ms in objects:
+        if key.startswith(prefix):
+            survey.note(listed(key, time_ms))
+            backlog.note(listed(key, time_ms), is_due=True)
+    assert survey.newest_by_folder == expected
+    assert {part.folder for part in backlog.parts()} == expected.keys()
+    coverage.close(survey, LATE_WINDOW_MS + 10)
+    assert {folder for folder in expected if coverage.is_dormant(folder)} == expected.keys()
+    for key, _ in objects:
+        if key.startswith(prefix):
+            assert coverage.is_due(listed(key, 10)), "it is new in a folder that was quiet"
+
+
+@pytest.mark.parametrize(
     ("key", "log_type"),
     [
         ("March-2024/S3-bucket-2024-03-01-00-00-00.gz", "S3"),
@@ -550,5 +582,12 @@ def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
     ],
 )
 def test_the_type_is_told_by_the_beginning_of_the_base_name(key: str, log_type: str | None) -> None:
-    found = [name for name in ("S3", "IAM", "Console") if is_of_type(key, name)]
+    one = listed(key, NOON_MS)
+    found = [name for name in ("S3", "IAM", "Console") if is_of_type(one, name)]
     assert found == [log_type] * bool(log_type)
+    assert is_of_type(one, "Access")
+
+
+def test_an_empty_object_that_stands_for_a_folder_is_no_access_log() -> None:
+    assert not is_of_type(LogObject(NOON_MS, "access/", "1", 0), "Access")
+    assert is_of_type(LogObject(NOON_MS, "access/empty", "1", 0), "Access")

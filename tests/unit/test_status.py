@@ -132,6 +132,7 @@ def test_all_counts_are_pairs() -> None:
         "quarantined": 2,
         "blank": 1,
         "not_json": 0,
+        "not_access": 0,
         "restamped": 3,
         "damaged": 0,
         "owed": 0,

@@ -94,7 +94,12 @@ class Source:
     def identity(self) -> SourceIdentity:
         """What its checkpoint is for."""
         return SourceIdentity(
-            self.bucket_name, self.log_type, self.aws.region, self.log_group, self.log_stream
+            bucket_name=self.bucket_name,
+            log_type=self.log_type,
+            aws_region=self.aws.region,
+            log_group=self.log_group,
+            log_stream=self.log_stream,
+            prefix=self.prefix,
         )
 
 

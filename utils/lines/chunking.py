@@ -9,15 +9,16 @@ import msgspec
 from msgspec.structs import replace
 
 from utils.errors import ForwarderError, UnreadableError, WrongContentError
-from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
+from utils.lines.forms import JSON, LineForm
 from utils.model import (
     NOT_STORED,
     STORED_AT_UPLOAD,
     Counts,
     LogEvent,
     LogObject,
+    OtherFormError,
     Position,
     QuarantinedLine,
 )
@@ -32,13 +33,14 @@ class ContentChangedError(Exception):
 class Chunk(msgspec.Struct):
     """Consecutive lines of one object that are acknowledged together.
 
-    `position` is behind the last line; `is_last` that nothing more of the object is read, and
-    `trouble` why that is before its end. `is_gone` says that it was deleted. `stored` are events
-    that CloudWatch holds already. `size_bytes` is what it takes in memory, `request_bytes` in
-    requests.
+    `position` is behind the last line, and `form` what the lines are; `is_last` says that nothing
+    more of the object is read, and `trouble` why that is before its end. `is_gone` says that it was
+    deleted. `stored` are events that CloudWatch holds already. `size_bytes` is what it takes in
+    memory, `request_bytes` in requests.
     """
 
     position: Position
+    form: LineForm = JSON
     events: list[LogEvent] = msgspec.field(default_factory=list)
     stored: list[LogEvent] = msgspec.field(default_factory=list)
     quarantined: list[QuarantinedLine] = msgspec.field(default_factory=list)
@@ -118,16 +120,20 @@ class Chunk(msgspec.Struct):
             # Held in up to four bytes a character, and once it is sent in UTF-8 too.
             self.size_bytes += getsizeof(message)
         try:
-            own_ms = event_time_ms(line)
-        except NotJsonError:
+            own_ms = self.form.time_ms(line)
+        except OtherFormError:
             own_ms = None
-            self.counts.not_json += 1
+            setattr(self.counts, self.form.others, getattr(self.counts, self.form.others) + 1)
         timestamp_ms = self.position.untimed_ms if own_ms is None else own_ms
         return LogEvent(timestamp_ms, message, len(line), number)
 
 
 def chunks(
-    begin: Position, lines: Iterable[bytes], batch_size: int, full_bytes: Callable[[], int]
+    begin: Position,
+    lines: Iterable[bytes],
+    batch_size: int,
+    full_bytes: Callable[[], int],
+    form: LineForm = JSON,
 ) -> Iterator[Chunk]:
     """Yields the chunks of an object behind a position.
 
@@ -136,12 +142,13 @@ def chunks(
         lines: all lines of the object, from its first.
         batch_size: events in a batch.
         full_bytes: returns the size at which a chunk is full, as of now.
+        form: of the lines.
 
     Raises:
         ContentChangedError: before the first chunk, if the shipped lines are not there.
     """
     number = first = begin.lines
-    chunk, most_bytes = Chunk(begin), full_bytes()
+    chunk, most_bytes = Chunk(begin, form), full_bytes()
     last_line: bytes | None = None
     trouble: UnreadableError | DamagedError | None = None
     try:
@@ -156,7 +163,7 @@ def chunks(
             if chunk.is_full(batch_size, most_bytes):
                 chunk.position = _behind(begin, number, last_line)
                 yield chunk
-                chunk, most_bytes, first = Chunk(begin), full_bytes(), number
+                chunk, most_bytes, first = Chunk(begin, form), full_bytes(), number
             number += 1
             last_line = line
             chunk.add(number, line, begin.mark(number))
@@ -164,7 +171,8 @@ def chunks(
         trouble = exc
     if isinstance(trouble, WrongContentError):
         # Nothing that was read since the last chunk is to be sent, and all before is in doubt.
-        chunk = Chunk(replace(begin, is_doubtful=begin.is_doubtful or first > begin.lines))
+        is_doubtful = begin.is_doubtful or first > begin.lines
+        chunk = Chunk(replace(begin, is_doubtful=is_doubtful), form)
     else:
         chunk.skip_to(number - first)
         chunk.position = _behind(begin, number, last_line)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from utils.json_extractor import NotJsonError, event_time_ms
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_AGE_MS
-from utils.model import LogObject
+from utils.lines.forms import LineForm
+from utils.model import LogObject, OtherFormError
 
 # Standard class in us-east-1: https://aws.amazon.com/cloudwatch/pricing/
 PRICE_PER_GB = 0.50
@@ -24,18 +24,19 @@ class Sample(msgspec.Struct):
     object_bytes: int = 0
     old_lines: int = 0
 
-    def note(self, line: bytes, oldest_ms: int) -> None:
+    def note(self, line: bytes, form: LineForm, oldest_ms: int) -> None:
         """Takes the next line into account.
 
         Args:
             line: without its line end.
+            form: of the line.
             oldest_ms: what is before this is past, in ms since 1970.
         """
         self.lines += 1
         self.content_bytes += len(line) + EVENT_OVERHEAD_BYTES
         try:
-            own_ms = event_time_ms(line)
-        except NotJsonError:
+            own_ms = form.time_ms(line)
+        except OtherFormError:
             return
         self.old_lines += own_ms is not None and own_ms < oldest_ms
 

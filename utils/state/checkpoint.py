@@ -119,8 +119,8 @@ def check_identity(
         endpoint_url: where the bucket is, for the command in the hint.
 
     Raises:
-        CheckpointError: what was shipped was of another bucket or type, or went to another region,
-            group or stream.
+        CheckpointError: what was shipped was of another bucket, prefix or type, or went to another
+            region, group or stream.
     """
     different = [
         field
@@ -147,7 +147,7 @@ def check_identity(
 
 
 def _consequence(different: Collection[str]) -> str:
-    if {"bucket_name", "log_type"} & {*different}:
+    if {"bucket_name", "prefix", "log_type"} & {*different}:
         return "To go on would take logs for shipped that never were"
     return "To go on would leave out of the new log stream all that is in the old one"
 

@@ -32,10 +32,12 @@ class Coverage:
 
     Args:
         state: what the checkpoint holds; it is changed in place.
+        prefix: what the source's keys begin with.
     """
 
-    def __init__(self, state: CoverageState) -> None:
+    def __init__(self, state: CoverageState, prefix: str = "") -> None:
         self.state = state
+        self._prefix = prefix
         self._recent = Recent(state)
         self._full_bytes = MAX_RECENT_BYTES + CLOSE_EVERY_BYTES
         self._sweep_ms: int | None = None
@@ -201,7 +203,7 @@ class Coverage:
         return shipped.lines if self._recent.may_hold(shipped, from_ms, until_ms) else 0
 
     def _is_covered(self, listed: LogObject) -> bool:
-        dormant_ms = self.state.dormant.get(listed.folder)
+        dormant_ms = self.state.dormant.get(listed.folder(self._prefix))
         is_new_there = dormant_ms is not None and listed.last_modified_ms > dormant_ms
         return self._covers(listed.last_modified_ms) and not is_new_there
 

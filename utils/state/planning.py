@@ -12,8 +12,9 @@ PART_OBJECTS = 1_000
 
 
 class Survey(msgspec.Struct):
-    """What one listing showed, all times in ms since 1970."""
+    """What one listing showed below a prefix, all times in ms since 1970."""
 
+    prefix: str = ""
     listed: int = 0
     newest_ms: int = 0
     newest_of_type_ms: int = 0
@@ -23,8 +24,9 @@ class Survey(msgspec.Struct):
         """Takes one listed object into account."""
         self.listed += 1
         self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
-        newest_ms = self.newest_by_folder.get(listed.folder, 0)
-        self.newest_by_folder[listed.folder] = max(newest_ms, listed.last_modified_ms)
+        folder = listed.folder(self.prefix)
+        newest_ms = self.newest_by_folder.get(folder, 0)
+        self.newest_by_folder[folder] = max(newest_ms, listed.last_modified_ms)
 
 
 def oldest(due: Iterable[LogObject], most: int) -> list[LogObject]:
@@ -57,10 +59,13 @@ class Backlog:
 
     The oldest objects are planned first, so most plans need a few pages only. What is written after
     the listing is left to the next one.
+
+    Args:
+        prefix: what all listed keys begin with.
     """
 
-    def __init__(self) -> None:
-        self.survey = Survey()
+    def __init__(self, prefix: str = "") -> None:
+        self.survey = Survey(prefix)
         self._parts: list[Part] = []
         self._until_ms: int | None = None
 
@@ -104,12 +109,13 @@ class Backlog:
 
     def _part_of(self, listed: LogObject) -> Part:
         current = self._parts[-1] if self._parts else None
-        is_same_folder = current is not None and current.folder == listed.folder
+        folder = listed.folder(self.survey.prefix)
+        is_same_folder = current is not None and current.folder == folder
         if current and is_same_folder and current.objects < PART_OBJECTS:
             return current
         if current and not current.due:
             self._parts.pop()
-        self._parts.append(Part(listed.folder, current.last if current and is_same_folder else ""))
+        self._parts.append(Part(folder, current.last if current and is_same_folder else ""))
         return self._parts[-1]
 
     def _reach(self, most: int) -> int:
@@ -122,11 +128,16 @@ class Backlog:
         return self.survey.newest_ms
 
 
-def is_of_type(key: str, log_type: str) -> bool:
-    """Tells if the object is an audit log of the type, by the beginning of its base name.
+def is_of_type(listed: LogObject, log_type: str) -> bool:
+    """Tells if an object below the source's prefix is an audit log of the type.
+
+    The beginning of its base name tells that. Objects of the type `Access` are told by their prefix
+    alone: only an empty one that stands for a folder is none.
 
     Args:
-        key: the object's key.
-        log_type: `S3`, `IAM` or `Console`.
+        listed: the object.
+        log_type: `S3`, `IAM`, `Console` or `Access`.
     """
-    return key.rpartition("/")[2].lower().startswith(f"{log_type.lower()}-")
+    if log_type == "Access":
+        return bool(listed.size_bytes) or not listed.key.endswith("/")
+    return listed.key.rpartition("/")[2].lower().startswith(f"{log_type.lower()}-")
