@@ -38,14 +38,14 @@ FIELDS = (
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 _OF_CLIENTS = {"Key", "RequestUri", "Referer", "UserAgent"}
 _FORMS = {
+    "Key": r'[^\s"]\S*',
     "Ts": r"\[[^\]]*\]",
     "HttpStatus": r"[1-5]\d\d|-",
     **dict.fromkeys(("BytesSent", "ObjectSize", "TotalTime", "TurnAroundTime"), r"\d+|-"),
     "SignatureVersion": r"SigV\w+|-",
     "Auth": "AuthHeader|QueryString|-",
 }
-_OF_THE_SERVICE = r'[^\s"]+'
-_UNQUOTED = r'[^\s"]\S*'
+_UNQUOTED = r'[^\s"]+'
 # Where a quoted field ends is tried at each quotation mark, for each of the quoted fields.
 _MOST_QUOTATION_MARKS = 48
 
@@ -129,12 +129,8 @@ def field_of(line: bytes, name: str) -> str | None:
 
 def _pattern(quoted: str) -> re.Pattern[str]:
     """Returns the form of a line, in which a quoted field is as short or as long as said."""
-    parts = (
-        f"({quoted}|{_UNQUOTED})"
-        if name in _OF_CLIENTS
-        else f"({_FORMS.get(name, _OF_THE_SERVICE)})"
-        for name in FIELDS
-    )
+    forms = ((name, _FORMS.get(name, _UNQUOTED)) for name in FIELDS)
+    parts = (f"({quoted}|{form})" if name in _OF_CLIENTS else f"({form})" for name, form in forms)
     return re.compile(" ".join(parts) + "(?: (.*))?", re.ASCII | re.DOTALL)
 
 

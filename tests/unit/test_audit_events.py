@@ -19,6 +19,7 @@ from tests.world.audit_events import (
     gzip_lines,
     object_key,
 )
+from utils.access_log import access_fields, field_of
 
 PERIOD = Period(datetime(2024, 2, 29, 22, 30, tzinfo=UTC), timedelta(hours=2))
 DOCUMENTATION_NETWORKS = [
@@ -41,6 +42,12 @@ def events(log_type: str, count: int = 3000, seed: int = 0) -> list[dict[str, An
 
 
 def times(log_type: str) -> list[datetime]:
+    if log_type == "Access":
+        written = [
+            re.search(rb"\[(.*?)\]", line)[1].decode()  # type: ignore[index]
+            for line in audit_lines(log_type, 3000, PERIOD)
+        ]
+        return [datetime.strptime(one, "%d/%b/%Y:%H:%M:%S %z") for one in written]
     found = []
     for event in events(log_type):
         match = FORM_OF_TIME[log_type].fullmatch(TIME_OF[log_type](event))
@@ -50,7 +57,7 @@ def times(log_type: str) -> list[datetime]:
     return found
 
 
-@pytest.mark.parametrize("log_type", EVENT_MAKERS)
+@pytest.mark.parametrize("log_type", [*EVENT_MAKERS, "Access"])
 def test_a_seed_gives_the_same_lines_each_time_and_another_seed_gives_others(log_type: str) -> None:
     first = list(audit_lines(log_type, 50, PERIOD, seed=1))
     assert first == list(audit_lines(log_type, 50, PERIOD, seed=1))
@@ -70,7 +77,7 @@ def test_lines_are_made_one_by_one() -> None:
     assert len(list(islice(endless, 3))) == 3
 
 
-@pytest.mark.parametrize("log_type", TIME_OF)
+@pytest.mark.parametrize("log_type", [*TIME_OF, "Access"])
 def test_the_times_fill_the_period_and_are_not_in_order(log_type: str) -> None:
     found = times(log_type)
     assert found != sorted(found)
@@ -117,7 +124,7 @@ def test_sign_ins_and_console_actions_fail_too() -> None:
     assert all(json.loads(action["EventResponse"])["Action"] for action in actions)
 
 
-@pytest.mark.parametrize("log_type", EVENT_MAKERS)
+@pytest.mark.parametrize("log_type", [*EVENT_MAKERS, "Access"])
 def test_no_address_and_no_name_can_be_anyone_s(log_type: str) -> None:
     text = b"\n".join(audit_lines(log_type, 500, PERIOD)).decode()
     addresses = set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text))
@@ -133,6 +140,7 @@ def test_no_address_and_no_name_can_be_anyone_s(log_type: str) -> None:
         ("S3", f"February-2024/S3-{BUCKETS[0]}-2024-02-29-22-30-00.gz"),
         ("IAM", "February-2024/IAM-2024-02-29-22-30-00.gz"),
         ("Console", "February-2024/console-2024-02-29-22-30-00.gz"),
+        ("Access", "access/vm-backups/2024-02-29-22-30-00"),
     ],
 )
 def test_keys_have_lyve_cloud_s_form(log_type: str, key: str) -> None:
@@ -142,3 +150,13 @@ def test_keys_have_lyve_cloud_s_form(log_type: str, key: str) -> None:
 def test_a_key_names_the_logged_bucket() -> None:
     key = object_key("S3", PERIOD.start, "console-exports")
     assert key == "February-2024/S3-console-exports-2024-02-29-22-30-00.gz"
+
+
+def test_access_lines_are_of_the_guide_s_form_and_of_everything_that_is_looked_for() -> None:
+    lines = list(audit_lines("Access", 3000, PERIOD))
+    assert 280 < sum(map(len, lines)) / len(lines) < 320
+    assert all(access_fields(line) for line in lines)
+    for name in ("SignatureVersion", "CipherSuite", "Auth", "TlsVer", "Requester", "ErrorCode"):
+        assert "-" in {field_of(line, name) for line in lines}
+    assert {"SigV2", "SigV4"} < {field_of(line, "SignatureVersion") for line in lines}
+    assert any('"' in str(field_of(line, "UserAgent")) for line in lines)

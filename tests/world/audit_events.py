@@ -1,8 +1,9 @@
 """Made-up audit events in the shapes that Lyve Cloud writes, always the same for the same seed.
 
 The shapes: https://help.lyvecloud.seagate.com/en/managing-audit-logs.html and
-https://help.lyvecloud.seagate.com/en/console-audit-log.html. Every address is of a range kept for
-documentation (RFC 5737), every name is of example.com.
+https://help.lyvecloud.seagate.com/en/console-audit-log.html, and for the newer platform's access
+log its API User Guide of June 2025. Every address is of a range kept for documentation (RFC 5737),
+every name is of example.com.
 """
 
 import json
@@ -53,6 +54,48 @@ class Operation(NamedTuple):
     query: str = ""
 
 
+class Client(NamedTuple):
+    """Who sends requests to the newer platform, and how; those of an unsigned one are refused."""
+
+    access_key: str
+    address: str
+    agent: str
+    signature: str
+    auth: str
+    tls: str
+    referer: str = "-"
+
+
+CLIENTS = (
+    Client(
+        "EXAMPLEBACKUP",
+        "192.0.2.34",
+        "aws-sdk-go/1.44.107 (go1.19; linux; amd64)",
+        "SigV4",
+        "AuthHeader",
+        "TLSv1.2",
+    ),
+    Client(
+        "EXAMPLEARCHIVE",
+        "192.0.2.80",
+        "Boto3/1.26.5 Python/3.10.8 Linux/5.15.0",
+        "SigV4",
+        "AuthHeader",
+        "TLSv1.3",
+    ),
+    Client(
+        "EXAMPLEWEB",
+        "198.51.100.120",
+        'Mozilla/5.0 (X11; Linux x86_64) "Nightly" Gecko/20100101',
+        "SigV4",
+        "QueryString",
+        "TLSv1.3",
+        "https://www.example.com/media",
+    ),
+    Client("EXAMPLEOLD", "198.51.100.7", "s3cmd/1.0.1", "SigV2", "AuthHeader", "-"),
+    Client("-", "203.0.113.66", "curl/7.88.1", "-", "-", "TLSv1.2"),
+)
+CLIENT_SHARES = (45, 25, 20, 6, 4)
 CALLERS = (
     Caller(
         "backup", "192.0.2.34", "aws-sdk-go/1.44.107 (go1.19; linux; amd64)", "EXAMPLEBACKUP", 4
@@ -85,6 +128,28 @@ OPERATIONS = (
     Operation("PutBucket", 0.1, 200, has_object=False),
     Operation("DeleteBucket", 0.1, 204, has_object=False),
 )
+# Requests to the newer platform: the operation, its share, whether it is about an object, and its
+# answer when all is well. But for GetObject, the names are taken to be S3's: they are unconfirmed.
+ACCESS_OPERATIONS = (
+    ("GetObject", 30, True, 200),
+    ("PutObject", 22, True, 200),
+    ("HeadObject", 15, True, 200),
+    ("ListObjectsV2", 12, False, 200),
+    ("UploadPart", 6, True, 200),
+    ("DeleteObject", 4, True, 204),
+    ("HeadBucket", 3, False, 200),
+    ("DeleteObjects", 1, False, 200),
+    ("PutObjectRetention", 0.5, True, 200),
+    ("PutBucketPolicy", 0.3, False, 204),
+    ("DeleteBucketPolicy", 0.2, False, 204),
+    ("PutBucketLogging", 0.3, False, 200),
+    ("PutBucketVersioning", 0.2, False, 200),
+    ("PutObjectLockConfiguration", 0.2, False, 200),
+    ("DeleteBucket", 0.2, False, 204),
+)
+ACCESS_METHODS = {"Get": "GET", "Lis": "GET", "Hea": "HEAD", "Put": "PUT", "Upl": "PUT"}
+ACCESS_ERRORS = {403: "AccessDenied", 404: "NoSuchKey", 503: "SlowDown"}
+BUCKET_OWNER = "4f5b2c7e91d84a3e8c06"
 # The requests that carry an object's content, and the answers whose length is an object's.
 UPLOADS = {"PutObject", "PutObjectPart"}
 OBJECT_ANSWERS = {"GetObject", "HeadObject"}
@@ -137,6 +202,8 @@ API_CALLS = (
     ("delete-a-permission-by-id", 200, 2),
     ("delete-a-permission-by-id", 403, 2),
 )
+# What a bucket of the newer platform is told to begin its objects' keys with.
+ACCESS_PREFIX = "access/"
 DEPLOYMENT = "5f0c9f5e-3c5b-4f0e-9d38-6a1d5a3b7c21"
 REGION = "us-east-1"
 # A line is up to this many places away from the order of the times.
@@ -149,12 +216,13 @@ GZIP_WINDOW = 31
 def audit_lines(
     log_type: str, count: int, period: Period, seed: int = 0, logged_bucket: str = BUCKETS[0]
 ) -> Iterator[bytes]:
-    """Yields the lines of an audit object, one JSON object each, without line ends.
+    """Yields the lines of an audit object without line ends: one JSON object each, but for Access.
 
-    An S3 line has about 1.5 KB. An account API event names a time without a date.
+    An S3 line has about 1.5 KB, one of Access 300 bytes. An account API event names a time without
+    a date.
 
     Args:
-        log_type: S3, IAM, Console or AccountAPI.
+        log_type: S3, IAM, Console, Access or AccountAPI.
         count: how many; they are made one by one, none is kept.
         period: when they happen.
         seed: another seed, other events. The events' ids come once, over all seeds below 2**24.
@@ -164,8 +232,11 @@ def audit_lines(
     for index, time_ns in enumerate(_times_ns(rng, count, period)):
         # An odd factor keeps numbers below 2**64 apart, and makes them look as the service's do.
         event_id = f"{((seed << 40) + index + 1) * 0x9E3779B97F4A7C15 % 2**64:016X}"
-        event = EVENT_MAKERS[log_type](rng, Occasion(time_ns, event_id, logged_bucket))
-        yield json.dumps(event).encode()
+        given = Occasion(time_ns, event_id, logged_bucket)
+        if log_type == "Access":
+            yield _access_line(rng, given).encode()
+        else:
+            yield json.dumps(EVENT_MAKERS[log_type](rng, given)).encode()
 
 
 def gzip_lines(lines: Iterable[bytes]) -> bytes:
@@ -178,11 +249,15 @@ def gzip_lines(lines: Iterable[bytes]) -> bytes:
 def object_key(log_type: str, at: datetime, logged_bucket: str = BUCKETS[0]) -> str:
     """Returns the key under which Lyve Cloud writes an audit object.
 
+    How those of the newer platform are called is not known; here, each logged bucket has a folder.
+
     Args:
-        log_type: S3, IAM or Console.
+        log_type: S3, IAM, Console or Access.
         at: when the object is written, UTC.
         logged_bucket: for S3, the bucket that the object's events are about.
     """
+    if log_type == "Access":
+        return f"{ACCESS_PREFIX}{logged_bucket}/{at:%Y-%m-%d-%H-%M-%S}"
     beginning = {"S3": f"S3-{logged_bucket}", "IAM": "IAM", "Console": "console"}[log_type]
     return f"{at:%B-%Y}/{beginning}-{at:%Y-%m-%d-%H-%M-%S}.gz"
 
@@ -354,6 +429,50 @@ def _account_api_event(rng: Random, given: Occasion) -> Event:
             },
         }
     }
+
+
+def _access_line(rng: Random, given: Occasion) -> str:
+    client = rng.choices(CLIENTS, CLIENT_SHARES)[0]
+    shares = [share for _, share, *_ in ACCESS_OPERATIONS]
+    operation, _, has_object, status = rng.choices(ACCESS_OPERATIONS, shares)[0]
+    key = f"nightly/host-{rng.randrange(40):02d}/disk-{rng.randrange(10**5):05d}.img"
+    if client.signature == "-" or rng.random() < 0.01:
+        status = 403
+    elif rng.random() < 0.01:
+        status = 503
+    elif operation in OBJECT_ANSWERS and rng.random() < 0.05:
+        status = 404
+    size = str(rng.randrange(10**6)) if has_object and status == 200 else "-"
+    sent = size if operation == "GetObject" else "-"
+    took_ms = int(rng.lognormvariate(3, 1))
+    target = f"{given.bucket}/{key}" if has_object else given.bucket
+    fields = (
+        BUCKET_OWNER,
+        given.bucket,
+        f"[{_utc(given.time_ns):%d/%b/%Y:%H:%M:%S} +0000]",
+        client.address,
+        client.access_key,
+        given.id,
+        f"s3.{operation}",
+        key if has_object else "-",
+        f'"{ACCESS_METHODS.get(operation[:3], "DELETE")} /{target} HTTP/1.1"',
+        status,
+        ACCESS_ERRORS.get(status, "-"),
+        str(ERROR_LENGTH) if status >= 400 else sent,
+        size,
+        took_ms,
+        took_ms * 9 // 10,
+        f'"{client.referer}"',
+        f'"{client.agent}"',
+        "-",
+        "-",
+        client.signature,
+        "-" if client.tls == "-" else "SSL",
+        client.auth,
+        "-",
+        client.tls,
+    )
+    return " ".join(map(str, fields))
 
 
 def _utc(time_ns: int) -> datetime:
