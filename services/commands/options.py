@@ -17,7 +17,8 @@ variables:
   LYVE_ENDPOINT                           where Lyve Cloud is, instead of by LYVE_REGION
   <secret>_FILE                           a file that holds a key, such as LYVE_SECRET_FILE
   AWS_SESSION_TOKEN                       of a temporary key, which begins with ASIA
-  AWS_ASSUME_ROLE_ARN, ..._EXTERNAL_ID    a role that the credentials for AWS assume
+  AWS_ASSUME_ROLE_ARN                     a role that the credentials for AWS assume
+  AWS_ASSUME_ROLE_EXTERNAL_ID             the external id that the role asks for
   SHARD, LOG_FORMAT                       a part such as 1/3; text or json
 
 exit status:

@@ -35,7 +35,8 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     outset = due.outset(start)
     checkpoints = [*(one.checkpoint for one in outset.predecessors), outset.checkpoint]
     begun = {one.object.key: one for checkpoint in checkpoints for one in checkpoint.open}
-    summary = Preview(outset.now_ms, since_ms=outset.coverage.state.since_ms)
+    since_ms = outset.coverage.state.since_ms
+    summary = Preview(outset.now_ms, since_ms=since_ms, until_ms=source.until_ms)
     changed = _Changed(due)
     largest: LogObject | None = None
     for one in chain(due.owed(outset), due.listed(outset, due.backlog())):

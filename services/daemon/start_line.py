@@ -9,7 +9,7 @@ from services.shipping.due import DueObjects
 from utils.config.settings import Source
 from utils.errors import ForwarderError
 from utils.model import Start
-from utils.report.preview import beginning
+from utils.report.preview import span
 
 # Enough to see that it is a backfill; `--plan` counts them all.
 _MOST_COUNTED = 10_000
@@ -32,8 +32,8 @@ def tell_start(source: Source, start: Start, clock: Clock, stop: Event) -> None:
         return
     if stop.is_set():
         return
-    since = beginning(outset.coverage.state.since_ms)
+    covered = span(outset.coverage.state.since_ms, source.until_ms)
     due_now = f"{counted:,}" if counted <= _MOST_COUNTED else f"more than {_MOST_COUNTED:,}"
     text = f"Ready to ship {source.log_type} logs from {source.bucket_name} to \
-{source.log_group} in {source.aws.region}: {since}. Objects due now: {due_now}."
+{source.log_group} in {source.aws.region}: {covered}. Objects due now: {due_now}."
     tell(clock.now(), "INFO", text, {"source": source.name})

@@ -126,6 +126,9 @@ class DueObjects:
             is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
             if is_newest and self.bucket.is_of_type(listed):
                 backlog.survey.newest_of_type_ms = listed.last_modified_ms
+            if self._is_left_out(listed):
+                backlog.survey.leave_out(listed)
+                continue
             is_due = self._is_due(listed, outset)
             backlog.note(listed, is_due=is_due)
             if is_due:
@@ -145,6 +148,10 @@ class DueObjects:
                     yield listed
                 if listed.key == part.last:
                     break
+
+    def _is_left_out(self, listed: LogObject) -> bool:
+        until_ms = self.source.until_ms
+        return until_ms is not None and listed.last_modified_ms >= until_ms
 
     def _is_due(self, listed: LogObject, outset: Outset) -> bool:
         is_due = self.bucket.is_of_type(listed) and outset.coverage.is_due(listed)

@@ -15,7 +15,8 @@ from utils.state.progress import Progress
 class Forwarder:
     """One iteration of one source.
 
-    `survey` is what the listing that it is at, or was at last, has shown.
+    `survey` is what the listing that it is at, or was at last, has shown; `now_ms` the store's time
+    at its beginning, in ms since 1970.
 
     Args:
         source: what to ship where.
@@ -32,6 +33,7 @@ class Forwarder:
         self._handover = Handover(self._due, report, shared)
         self._progress: Progress | None = None
         self.survey = Survey()
+        self.now_ms = 0
 
     @property
     def newest_shipped_ms(self) -> int:
@@ -59,6 +61,7 @@ class Forwarder:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
         outset = self._handover.complete(self._handover.open(start), start)
+        self.now_ms = outset.now_ms
         with self._resumption.under_way(outset, start.owner) as (shipper, progress):
             self._progress = progress
             self._ship_owed(shipper, progress, outset)
@@ -71,7 +74,9 @@ class Forwarder:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
         backlog = self._due.backlog()
-        for _ in self._due.listed(self._due.outset(start), backlog):
+        outset = self._due.outset(start)
+        self.now_ms = outset.now_ms
+        for _ in self._due.listed(outset, backlog):
             pass
         self.survey = backlog.survey
 

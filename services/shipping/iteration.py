@@ -69,7 +69,7 @@ class Iteration:
             with suppress(ForwarderError):
                 self._look_for_gap(forwarder, start)
             raise
-        self._trail = self._followed(forwarder)
+        self._trail = self._completed(self._followed(forwarder), forwarder)
         self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
 
     def _look_for_gap(self, forwarder: Forwarder, start: Start) -> None:
@@ -95,7 +95,9 @@ class Iteration:
     def _followed(self, forwarder: Forwarder) -> Trail:
         """Reports a gap that has begun or ended, and returns the trail behind the listing."""
         now = self._clock.now()
-        log_type, hours = self.source.log_type, self.source.gap_hours
+        # What is not to be shipped is no gap.
+        hours = None if self._is_over(forwarder) else self.source.gap_hours
+        log_type = self.source.log_type
         trail = self._latest(forwarder).trail()
         followed = trail.listed(forwarder.survey.newest_of_type_ms, now)
         if hours is not None and trail.gap_since and not followed.gap_since:
@@ -107,6 +109,21 @@ class Iteration:
 still writes audit logs into {self.source.bucket_name}."
         self._status.write("WARN", text, {"gap_since": stamp(followed.quiet_since)})
         return replace(followed, gap_since=followed.quiet_since)
+
+    def _completed(self, trail: Trail, forwarder: Forwarder) -> Trail:
+        """Says once that nothing of a bounded source is left, and returns the trail behind that."""
+        if not self._is_over(forwarder):
+            return replace(trail, complete_until=None)
+        if self.owed or trail.complete_until == self.source.until:
+            return trail
+        text = f"Everything written before {self.source.until:%d/%m/%Y} is shipped, and what is \
+written from then on is left out."
+        self._status.write("INFO", text, {})
+        return replace(trail, complete_until=self.source.until)
+
+    def _is_over(self, forwarder: Forwarder) -> bool:
+        """Tells if nothing more is written that the source is to ship."""
+        return self.source.until_ms is not None and forwarder.now_ms >= self.source.until_ms
 
     def _report(self, is_good: bool) -> bool:
         """Writes into the output bucket what the iteration came to."""

@@ -461,7 +461,7 @@ def test_the_last_status_in_the_documents_is_as_the_program_writes_it() -> None:
         counts=Counts(**example["counts"]),
     )
     assert encode_latest(example["source"], outcome, trail).decode() == text.strip()
-    members = column(OPERATIONS, "How to read a status line")[-7:]
+    members = column(OPERATIONS, "How to read a status line")[-8:]
     assert {name for cell in members for name in cell.split(", ")} == {*example} - {
         "source",
         "version",

@@ -21,7 +21,7 @@ from tests.servers.installation import (
 from tests.world.audit_events import gzip_lines
 from utils.config.lookalikes import VARIABLES
 from utils.errors import ConfigurationError
-from utils.report.preview import beginning
+from utils.report.preview import span
 
 EVENTS = [b'{"number": %d}' % number for number in range(5)]
 STATE = f"s3://{OUTPUT_BUCKET}/integration-state/{BUCKET}-S3.json"
@@ -209,15 +209,28 @@ def test_a_good_start_says_what_ships_where_since_when_and_when_it_begins(
 
 
 @pytest.mark.parametrize(
-    ("since_ms", "words"),
+    ("since_ms", "until_ms", "words"),
     [
-        (0, "everything ever written"),
-        (1_794_441_600_000, "everything written since 12 November 2026, 00:00 UTC"),
-        (1_794_445_261_999, "everything written since 12 November 2026, 01:01 UTC"),
+        (0, None, "everything ever written"),
+        (1_794_441_600_000, None, "everything written since 12 November 2026, 00:00 UTC"),
+        (1_794_445_261_999, None, "everything written since 12 November 2026, 01:01 UTC"),
+        (0, 1_794_441_600_000, "everything written before 12 November 2026, 00:00 UTC"),
+        (
+            1_794_441_600_000,
+            1_794_528_000_000,
+            "everything written since 12 November 2026, 00:00 UTC and before 13 November 2026, "
+            "00:00 UTC",
+        ),
+        (
+            1_794_445_261_999,
+            1_794_441_600_000,
+            "nothing: it begins on 12 November 2026, 01:01 UTC, and ends before 12 November 2026, "
+            "00:00 UTC",
+        ),
     ],
 )
-def test_the_beginning_is_said_in_words(since_ms: int, words: str) -> None:
-    assert beginning(since_ms) == words
+def test_what_is_covered_is_said_in_words(since_ms: int, until_ms: int | None, words: str) -> None:
+    assert span(since_ms, until_ms) == words
 
 
 def command_in(text: str) -> str:

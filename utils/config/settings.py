@@ -1,6 +1,7 @@
 """The validated settings of a source, as the daemon uses them."""
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from utils.config.sharding import Shard, shard_of
@@ -75,6 +76,11 @@ class Source:
     every_minutes: int = 60
     metrics_namespace: str | None = None
     exclude: tuple[Exclusion, ...] = ()
+
+    @property
+    def until(self) -> datetime | None:
+        """From when on written objects are left out."""
+        return None if self.until_ms is None else datetime.fromtimestamp(self.until_ms / 1000, UTC)
 
     @property
     def state_name(self) -> str:

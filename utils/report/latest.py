@@ -14,11 +14,13 @@ class Trail(msgspec.Struct, frozen=True):
     `newest_shipped` is the newest `LastModified` of all that was shipped. `quiet_since` is the
     newest one of the source's type in the bucket; where none has been seen, it is when this was
     first looked at. `gap_since` is where a reported gap began, None if there is none.
+    `complete_until` is the source's `until`, once it was told that all before it is shipped.
     """
 
     newest_shipped: datetime | None = None
     quiet_since: datetime | None = None
     gap_since: datetime | None = None
+    complete_until: datetime | None = None
 
     def shipped(self, newest_ms: int) -> "Trail":
         """Returns the trail after objects were shipped.
@@ -75,6 +77,7 @@ class _Latest(msgspec.Struct):
     newest_shipped: datetime | None
     quiet_since: datetime | None
     gap_since: datetime | None
+    complete_until: datetime | None
 
 
 def latest_key(source: str) -> str:

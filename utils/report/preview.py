@@ -44,7 +44,7 @@ class Sample(msgspec.Struct):
 class Preview(msgspec.Struct):
     """The objects that are due, summed up. Times in ms since 1970.
 
-    `since_ms` is where coverage begins.
+    `since_ms` is where coverage begins, and `until_ms` where it ends, None for nowhere.
     """
 
     now_ms: int
@@ -56,6 +56,7 @@ class Preview(msgspec.Struct):
     newest_ms: int = 0
     sample: Sample = msgspec.field(default_factory=Sample)
     since_ms: int | None = None
+    until_ms: int | None = None
 
     def note(self, due: LogObject, shipped_lines: int = 0) -> None:
         """Takes an object into account.
@@ -96,8 +97,8 @@ class Preview(msgspec.Struct):
 def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     """Returns the previews, summed up, as rows of a table: what, and how much."""
     due = [one for one in previews if one.oldest_ms is not None]
-    begun_ms = {one.since_ms for one in previews if one.since_ms is not None}
-    covers = [("covers", beginning(begun_ms.pop()))] if len(begun_ms) == 1 else []
+    covered = {span(one.since_ms, one.until_ms) for one in previews if one.since_ms is not None}
+    covers = [("covers", covered.pop())] if len(covered) == 1 else []
     if not due:
         return [*covers, ("objects due", "0"), ("last modified", "-")]
     size_bytes = sum(one.size_bytes for one in due)
@@ -120,16 +121,25 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     ]
 
 
-def beginning(since_ms: int) -> str:
-    """Returns in words where coverage begins.
+def span(since_ms: int, until_ms: int | None) -> str:
+    """Returns in words where coverage begins and ends.
 
     Args:
         since_ms: in ms since 1970; 0 for the mode all.
+        until_ms: likewise; None where it does not end.
     """
+    end = "" if until_ms is None else f"before {_words(until_ms)}"
+    if until_ms is not None and until_ms <= since_ms:
+        return f"nothing: it begins on {_words(since_ms)}, and ends {end}"
     if not since_ms:
-        return "everything ever written"
-    moment = datetime.fromtimestamp(since_ms // 1000, UTC)
-    return f"everything written since {moment.day} {moment:%B %Y, %H:%M} UTC"
+        return f"everything written {end}" if end else "everything ever written"
+    beginning = f"everything written since {_words(since_ms)}"
+    return f"{beginning} and {end}" if end else beginning
+
+
+def _words(moment_ms: int) -> str:
+    moment = datetime.fromtimestamp(moment_ms // 1000, UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _day(moment_ms: int) -> str:

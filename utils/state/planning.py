@@ -22,8 +22,15 @@ class Survey(msgspec.Struct):
 
     def note(self, listed: LogObject) -> None:
         """Takes one listed object into account."""
-        self.listed += 1
+        self.leave_out(listed)
         self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
+
+    def leave_out(self, listed: LogObject) -> None:
+        """Takes an object that is never due: what is shipped reaches no further for it.
+
+        Something is new in its folder all the same, so it is due where that changes.
+        """
+        self.listed += 1
         folder = listed.folder(self.prefix)
         newest_ms = self.newest_by_folder.get(folder, 0)
         self.newest_by_folder[folder] = max(newest_ms, listed.last_modified_ms)
