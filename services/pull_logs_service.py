@@ -1,7 +1,7 @@
 """Lists audit-log objects and streams their lines."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ import msgspec
 from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.aws.get_request import GetClient
 from services.aws.integrity import are_alike, bare_etag
-from services.aws.list_request import Listing, listed_pages
+from services.aws.list_request import Listing, Page, listed_pages
+from services.aws.session import since_1970_ms
 from services.shipping.object_reader import ObjectReader, Reading
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError
@@ -22,10 +23,7 @@ from utils.state.planning import is_of_type
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _LOOKS = 4
 _FIRST_PAUSE_SECONDS = 0.2
 
@@ -62,10 +60,9 @@ class AuditBucket:
         """Lists the folders below the source's prefix, and what stands beside them."""
         top = TopLevel()
         for page in self._pages(self._source.prefix, delimiter="/"):
-            top.folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
-            top.objects += [_log_object(listed) for listed in page.get("Contents", [])]
-            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-            top.store_ms = top.store_ms or _date_ms(date)
+            top.folders += page.folders
+            top.objects += page.objects
+            top.store_ms = top.store_ms or _date_ms(page.date)
         return top
 
     def objects(self, folder: str, after: str = "") -> Iterator[LogObject]:
@@ -77,8 +74,7 @@ class AuditBucket:
         """
         for page in self._pages(folder, after=after):
             # A store need not know StartAfter.
-            behind = (one for one in page.get("Contents", []) if one["Key"] > after)
-            yield from (_log_object(listed) for listed in behind)
+            yield from (one for one in page.objects if one.key > after)
 
     def is_of_type(self, listed: LogObject) -> bool:
         """Tells if an object below the source's prefix is of its type."""
@@ -115,7 +111,9 @@ class AuditBucket:
             # S3 dates every object: without it, something else answered.
             if {"LastModified", "ContentLength"} <= head.keys():
                 etag = bare_etag(head.get("ETag"))
-                return LogObject(_ms(head["LastModified"]), key, etag, head["ContentLength"])
+                return LogObject(
+                    since_1970_ms(head["LastModified"]), key, etag, head["ContentLength"]
+                )
             if self._stop.wait(_FIRST_PAUSE_SECONDS * 2**number):
                 raise StoppedError("Stopped while an object was read")
         raise ServiceError(
@@ -137,9 +135,7 @@ class AuditBucket:
         listed = self.find(known.key) or now
         return known if are_alike(listed, known) else listed
 
-    def _pages(
-        self, prefix: str, delimiter: str = "", after: str = ""
-    ) -> "Iterator[ListObjectsV2OutputTypeDef]":
+    def _pages(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[Page]:
         doing = f"list the audit bucket {self.name}"
         listing = Listing(doing, self.name, prefix, delimiter, after)
         with lyve_errors(doing, AUDIT_BUCKET_HINTS):
@@ -171,15 +167,6 @@ class AuditBucket:
             yield splitter.rest
 
 
-def _log_object(listed: "ObjectTypeDef") -> LogObject:
-    etag = bare_etag(listed.get("ETag"))
-    return LogObject(_ms(listed["LastModified"]), listed["Key"], etag, listed["Size"])
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 def _date_ms(date: str | None) -> int | None:
     try:
         moment = parsedate_to_datetime(date) if date else None
@@ -188,4 +175,4 @@ def _date_ms(date: str | None) -> int | None:
     if moment is None:
         return None
     # A date of "-0000" is in UTC, and comes without a zone.
-    return _ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return since_1970_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

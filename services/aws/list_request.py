@@ -1,23 +1,26 @@
 """Lists a bucket page by page, and believes only a page that is whole by its own words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
+from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 import msgspec
 from botocore.exceptions import ClientError
-from botocore.parsers import ResponseParserError
 
 from services.aws.errors import error_code
+from services.aws.integrity import bare_etag
 from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
+from services.aws.session import moment, since_1970_ms
 from utils.errors import ServiceError, StoppedError
+from utils.model import LogObject
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
+    from types_boto3_s3.type_defs import ListObjectsV2RequestTypeDef
 
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.2
@@ -43,9 +46,25 @@ class Listing(msgspec.Struct, frozen=True):
     after: str = ""
 
 
-def listed_pages(
-    client: "S3Client", listing: Listing, stop: Event
-) -> Iterator["ListObjectsV2OutputTypeDef"]:
+class Page(msgspec.Struct):
+    """A page of a listing; what the store left out is None, and `date` empty.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+    """
+
+    name: str | None = None
+    prefix: str | None = None
+    delimiter: str | None = None
+    key_count: int | None = None
+    is_truncated: bool | None = None
+    token: str | None = None
+    next_token: str | None = None
+    objects: list[LogObject] = msgspec.field(default_factory=list)
+    folders: list[str] = msgspec.field(default_factory=list)
+    date: str = ""
+
+
+def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[Page]:
     """Yields the pages of a listing, each once it is seen to be an answer to what was asked.
 
     botocore's client retries what it knows; a wrong answer, and what passes that it does not know,
@@ -62,9 +81,10 @@ def listed_pages(
         ServiceError: there is no whole answer.
         StoppedError: the process is to end.
     """
-    # botocore does not look what the answer's root is, and takes an empty one for an empty page.
-    client.meta.events.register(
-        "before-parse.s3.ListObjectsV2", _check_root, unique_id="the root of a listing"
+    # botocore reads a page twice, in five times as long, and takes what is no listing for an empty
+    # one: https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
+    client.meta.events.register_first(
+        "before-parse.s3.ListObjectsV2", _take_page, unique_id="a page of a listing"
     )
     asked: ListObjectsV2RequestTypeDef = {"Bucket": listing.bucket}
     if listing.prefix:
@@ -80,10 +100,10 @@ def listed_pages(
         if listing.after:
             last_key = _ascended(page, last_key, listing)
         yield page
-        if not page["IsTruncated"]:
+        if not (page.is_truncated and page.next_token):
             return
-        asked["ContinuationToken"] = page["NextContinuationToken"]
-        followed.add(page["NextContinuationToken"])
+        asked["ContinuationToken"] = page.next_token
+        followed.add(page.next_token)
 
 
 def _page(
@@ -92,15 +112,15 @@ def _page(
     listing: Listing,
     followed: set[str],
     stop: Event,
-) -> "ListObjectsV2OutputTypeDef":
+) -> Page:
     reason = ""
     for number in range(_TRIES):
         try:
-            page = client.list_objects_v2(**asked)
-            check_page(page, listing)
+            page: Page = client.list_objects_v2(**asked)["Page"]  # type: ignore[typeddict-item] # ours
+            _check_page(page, listing)
             _check_token(page, followed)
-        except (WrongAnswerError, ResponseParserError) as exc:
-            reason = str(exc) if isinstance(exc, WrongAnswerError) else "it is no XML"
+        except WrongAnswerError as exc:
+            reason = str(exc)
         except ClientError as exc:
             if number == _TRIES - 1 or not is_left_to_retry(exc):
                 raise
@@ -124,39 +144,29 @@ def is_left_to_retry(error: ClientError) -> bool:
     return passes and not metadata.get("RetryAttempts")
 
 
-def check_page(page: "ListObjectsV2OutputTypeDef", listing: Listing) -> None:
+def _check_page(page: Page, listing: Listing) -> None:
     """Makes sure that a page is of the bucket and the prefix, and whole by its own words.
 
     What S3-compatible stores leave out is unknown, not wrong.
 
-    Args:
-        page: as botocore's client returns it.
-        listing: what was asked for.
-
     Raises:
         WrongAnswerError: it is something else.
     """
-    entries = page.get("Contents", [])
-    keys = [entry.get("Key") for entry in entries]
-    folders = [folder.get("Prefix") for folder in page.get("CommonPrefixes", [])]
-    # Some stores encode it without saying so, others say so and do not, and botocore decodes it.
-    prefix = page.get("Prefix", listing.prefix)
+    keys, folders = len(page.objects), len(page.folders)
+    # Some stores encode it without saying so, others say so and do not, and it is decoded.
+    prefix = listing.prefix if page.prefix is None else page.prefix
     prefixes = _decoded(prefix) & _decoded(listing.prefix)
-    # Ceph's counts the keys alone, AWS's the folders too.
-    counts = {None, len(keys), len(keys) + len(folders)}
+    names = [*(one.key for one in page.objects), *page.folders]
     faults = {
-        "it does not say whether it is truncated": not isinstance(page.get("IsTruncated"), bool),
-        "it is of another bucket": page.get("Name") not in {None, "", listing.bucket},
+        "it does not say whether it is truncated": page.is_truncated is None,
+        "it is of another bucket": page.name not in {None, "", listing.bucket},
         "it is of another prefix": not prefixes,
-        "it has keys of another prefix": not all(
-            one is not None and one.startswith(listing.prefix) for one in (*keys, *folders)
-        ),
-        "it has another delimiter": page.get("Delimiter") not in {None, "", listing.delimiter},
+        "it has keys of another prefix": not all(one.startswith(listing.prefix) for one in names),
+        "it has another delimiter": page.delimiter not in {None, "", listing.delimiter},
         "it has folders in the place of keys": bool(folders) and not listing.delimiter,
-        "it has another number of keys than it says": page.get("KeyCount") not in counts,
-        "it has keys without a time or a size": not all(
-            "LastModified" in entry and "Size" in entry for entry in entries
-        ),
+        # Ceph's counts the keys alone, AWS's the folders too.
+        "it has another number of keys than it says": page.key_count
+        not in {None, keys, keys + folders},
     }
     for fault, is_there in faults.items():
         if is_there:
@@ -167,37 +177,103 @@ def _decoded(prefix: str) -> set[str]:
     return {prefix, unquote(prefix), unquote_plus(prefix)}
 
 
-def _check_token(page: "ListObjectsV2OutputTypeDef", followed: set[str]) -> None:
-    if page["IsTruncated"] and not page.get("NextContinuationToken"):
+def _check_token(page: Page, followed: set[str]) -> None:
+    if page.is_truncated and not page.next_token:
         raise WrongAnswerError("it is truncated and does not say where it goes on")
-    if page["IsTruncated"] and page["NextContinuationToken"] in followed:
+    if page.is_truncated and page.next_token in followed:
         raise WrongAnswerError("it goes on where it did before")
-    if len(followed) == 1 and page.get("ContinuationToken"):
+    if len(followed) == 1 and page.token:
         raise WrongAnswerError("it is not the first page")
 
 
-def _ascended(page: "ListObjectsV2OutputTypeDef", last_key: str, listing: Listing) -> str:
+def _ascended(page: Page, last_key: str, listing: Listing) -> str:
     """Returns the page's last key: behind a key nothing can be told from a store without order."""
-    for entry in page.get("Contents", []):
-        if entry["Key"] <= last_key:
+    for one in page.objects:
+        if one.key <= last_key:
             raise _wrong(listing, "its keys are not in order")
-        last_key = entry["Key"]
+        last_key = one.key
     return last_key
 
 
-def _check_root(response_dict: dict[str, object], **_: object) -> None:
+def _take_page(
+    response_dict: dict[str, object], customized_response_dict: dict[str, object], **_: object
+) -> None:
+    """Reads a page in the place of botocore's parser, which reads refusals as ever."""
     body, status = response_dict["body"], response_dict["status_code"]
+    headers = response_dict["headers"]
     if (
         not isinstance(status, int)
         or status >= HTTPStatus.MULTIPLE_CHOICES
         or not isinstance(body, bytes)
+        or not isinstance(headers, Mapping)
     ):
         return
     if status != HTTPStatus.OK:
         raise WrongAnswerError(f"its status is {status}")
+    customized_response_dict["Page"] = _read_page(body, headers.get("date", ""))
+    response_dict["body"] = b""
+
+
+def _read_page(body: bytes, date: str) -> Page:
+    """Returns what a page says.
+
+    Raises:
+        WrongAnswerError: it is no listing, or not all of one.
+    """
     first = _FIRST_ELEMENT.search(body)
-    if first is None or first[1] != _ROOT:
+    # No listing has a document type, whose entities can make gigabytes of a page.
+    if first is None or first[1] != _ROOT or b"<!DOCTYPE" in body[: first.start()]:
         raise WrongAnswerError("it is no listing" if body else "it is empty")
+    parser = XMLParser()  # noqa: S314 - see above
+    try:
+        parser.feed(body)
+        root = parser.close()
+    except ParseError as exc:
+        raise WrongAnswerError("it is no XML") from exc
+    names = _LocalNames()
+    parts = [(names[part.tag], part) for part in root]
+    said = {name: part.text or "" for name, part in parts}
+    decode = _decode if said.get("EncodingType") == "url" else str
+    try:
+        return Page(
+            name=said.get("Name"),
+            prefix=decode(said["Prefix"]) if "Prefix" in said else None,
+            delimiter=decode(said["Delimiter"]) if "Delimiter" in said else None,
+            key_count=int(said["KeyCount"]) if "KeyCount" in said else None,
+            is_truncated={"true": True, "false": False}.get(said.get("IsTruncated", "").lower()),
+            token=said.get("ContinuationToken"),
+            next_token=said.get("NextContinuationToken"),
+            objects=[_object(part, names, decode) for name, part in parts if name == "Contents"],
+            folders=[
+                decode(one.text or "")
+                for name, part in parts
+                if name == "CommonPrefixes"
+                for one in part
+                if names[one.tag] == "Prefix"
+            ],
+            date=date,
+        )
+    except (KeyError, ValueError) as exc:
+        raise WrongAnswerError("it has keys without a time or a size") from exc
+
+
+class _LocalNames(dict[str, str]):
+    """The names of elements without their namespace, each found out once a page."""
+
+    def __missing__(self, tag: str) -> str:
+        name = self[tag] = tag.rpartition("}")[2]
+        return name
+
+
+def _object(contents: Element, names: _LocalNames, decode: Callable[[str], str]) -> LogObject:
+    said = {names[part.tag]: part.text or "" for part in contents}
+    modified_ms = since_1970_ms(moment(said["LastModified"]))
+    etag = bare_etag(said.get("ETag"))
+    return LogObject(modified_ms, decode(said["Key"]), etag, int(said["Size"]))
+
+
+def _decode(name: str) -> str:
+    return unquote_plus(name) if "%" in name or "+" in name else name
 
 
 def _wrong(listing: Listing, reason: str) -> ServiceError:

@@ -3,8 +3,7 @@
 import gzip
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from botocore.utils import parse_timestamp
 
 from services.threads.made_once import MadeOnce
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 # Of what describes a service, a hundredth is used: only that is read. By HeadBucket botocore itself
 # looks for the region of a bucket when it is redirected.
 USED_OPERATIONS = {
@@ -74,12 +75,18 @@ def moment(written: str | float) -> datetime:
     Args:
         written: what an answer holds.
     """
-    if isinstance(written, str):
-        with suppress(ValueError):
-            read = datetime.fromisoformat(written)
-            if read.tzinfo:
-                return read
-    return parse_timestamp(written)  # type: ignore[arg-type] # or a number
+    try:
+        read = datetime.fromisoformat(written)  # type: ignore[arg-type] # or a number
+    except (TypeError, ValueError):
+        read = None
+    if read is None or read.tzinfo is None:
+        return parse_timestamp(written)  # type: ignore[arg-type] # or a number
+    return read
+
+
+def since_1970_ms(read: datetime) -> int:
+    """Returns a time in ms since 1970."""
+    return (read - _EPOCH) // _MILLISECOND
 
 
 class _Files(JSONFileLoader):

@@ -177,7 +177,7 @@ def _listed_keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
     doing = f"list the checkpoints in {bucket}"
     with lyve_errors(doing, OUTPUT_BUCKET_HINTS):
         pages = listed_pages(client, Listing(doing, bucket, prefix), Event())
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [one.key for page in pages for one in page.objects]
 
 
 def _pause(number: int) -> None:

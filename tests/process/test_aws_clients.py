@@ -4,6 +4,7 @@ from pathlib import Path
 from socket import socket
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from botocore.model import Shape
 from botocore.session import Session
 from botocore.utils import parse_timestamp
@@ -34,9 +35,11 @@ def test_botocores_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read for each session, they take 10 MB of memory and 0.1 s for each client."""
     make_clients("europe")
     loaded: list[str] = []
+    load_file = JSONFileLoader.load_file
 
-    def record(_: object, path: str) -> None:
+    def record(self: JSONFileLoader, path: str) -> object:
         loaded.append(path)
+        return load_file(self, path)
 
     monkeypatch.setattr("services.aws.session._Files.load_file", record)
     make_clients("america")
@@ -65,7 +68,7 @@ def test_what_is_read_of_a_service_is_what_botocore_has_of_it(service: str) -> N
     assert used.metadata == whole.metadata
     for name in USED_OPERATIONS[service]:
         one, other = used.operation_model(name), whole.operation_model(name)
-        assert one.http == other.http
+        assert one.http["method"] == other.http["method"], "the path is changed by a client"
         assert described(one.input_shape) == described(other.input_shape)
         assert described(one.output_shape) == described(other.output_shape)
 

@@ -39,6 +39,12 @@ WRONG = {
     "empty": Reply(200),
     "no content": Reply(204),
     "HTML": Reply(200, b"<!DOCTYPE html><html><body>Please <br> wait</body></html>"),
+    "a document type": Reply(
+        200, b"<!DOCTYPE ListBucketResult [<!ENTITY e 'x'>]>" + RIGHT.body[21:]
+    ),
+    "a number that is none": page(NAME, PREFIX, "<KeyCount>many</KeyCount>"),
+    "a time that is none": page(entry(KEYS[0]).replace("T12", "T99")),
+    "neither true nor false": page(NAME, PREFIX, truncated="perhaps"),
     "XHTML": Reply(200, b"<html><body>Please wait</body></html>"),
     "cut": Reply(200, RIGHT.body[:-40]),
     "another answer": page(NAME, PREFIX, root="ListVersionsResult"),

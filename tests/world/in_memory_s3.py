@@ -7,6 +7,7 @@ from hashlib import md5
 from types import SimpleNamespace
 from typing import NamedTuple, TypedDict, Unpack
 
+from services.aws.list_request import Page
 from tests.world.faults import Life, Line, client_error
 from tests.world.in_memory_time import VirtualTime, moment
 from utils.model import LogObject
@@ -98,7 +99,7 @@ class MemoryS3:
         self._time = time
         self._line = line
         # What boto3's client looks into answers with has nothing to look into here.
-        self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
+        self.meta = SimpleNamespace(events=SimpleNamespace(register_first=lambda *_, **__: None))
 
     def list_objects_v2(self, **listing: Unpack[Listing]) -> dict[str, object]:
         found = sorted(dict(self._buckets[listing["Bucket"]]).items())
@@ -111,16 +112,18 @@ class MemoryS3:
         date = format_datetime(moment(now_ms), usegmt=True)
         page = entries[:_KEYS_A_PAGE]
         is_truncated = len(page) < len(entries)
-        return {
-            "Name": listing["Bucket"],
-            "Prefix": prefix,
-            "KeyCount": len(page),
-            "IsTruncated": is_truncated,
-            **({"NextContinuationToken": _name(page[-1])} if is_truncated else {}),
-            "CommonPrefixes": [{"Prefix": one} for one in page if isinstance(one, str)],
-            "Contents": [_entry(*one) for one in page if not isinstance(one, str)],
-            "ResponseMetadata": {"HTTPHeaders": {"date": date}},
-        }
+        objects = [_log_object(*one) for one in page if not isinstance(one, str)]
+        read = Page(
+            name=listing["Bucket"],
+            prefix=prefix,
+            key_count=len(page),
+            is_truncated=is_truncated,
+            next_token=_name(page[-1]) if is_truncated else None,
+            objects=objects,
+            folders=[one for one in page if isinstance(one, str)],
+            date=date,
+        )
+        return {"Page": read}
 
     def get_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         def work() -> dict[str, object]:
@@ -193,10 +196,5 @@ def _name(entry: str | tuple[str, StoredObject]) -> str:
     return entry if isinstance(entry, str) else entry[0]
 
 
-def _entry(key: str, one: StoredObject) -> dict[str, object]:
-    return {
-        "Key": key,
-        "LastModified": moment(one.modified_ms),
-        "ETag": one.etag,
-        "Size": len(one.content),
-    }
+def _log_object(key: str, one: StoredObject) -> LogObject:
+    return LogObject(one.modified_ms, key, one.etag.strip('"'), len(one.content))
