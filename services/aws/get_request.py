@@ -5,8 +5,7 @@ from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.response import StreamingBody
@@ -14,6 +13,7 @@ from botocore.response import StreamingBody
 from services.aws.http_session import http_session
 from services.aws.integrity import bare_etag, differ
 from services.aws.list_request import WrongAnswerError
+from services.aws.signature import Signer
 from utils.config.settings import LyveAccess
 from utils.errors import ServiceError
 from utils.model import LogObject
@@ -37,8 +37,8 @@ class Part(msgspec.Struct, frozen=True):
 class GetClient:
     """Asks for objects of one bucket, each request sent once: the caller retries.
 
-    A signed request over botocore's own HTTP session and signer; the client's validation,
-    serialiser, hooks and parser are left out.
+    A signed request over botocore's own HTTP session; the client's validation, serialiser, hooks
+    and parser are left out.
 
     Args:
         access: keys, region and endpoint of Lyve Cloud.
@@ -48,8 +48,8 @@ class GetClient:
     def __init__(self, access: LyveAccess, bucket: str) -> None:
         self._http = http_session(access.endpoint_url)
         self._bucket_url = f"{access.endpoint_url}/{bucket}/"
-        self._credentials = Credentials(access.access_key, access.secret_key)
-        self._region = access.region
+        credentials = Credentials(access.access_key, access.secret_key)
+        self._signer = Signer(credentials, "s3", access.region)
 
     def get(self, log_object: LogObject, offset: int) -> Part:
         """Returns the object's bytes from an offset on, if it is still as it was listed.
@@ -68,9 +68,7 @@ class GetClient:
         headers = {"If-Match": f'"{log_object.etag}"', "Range": f"bytes={offset}-"}
         if not log_object.etag:
             headers.pop("If-Match", None)
-        request = AWSRequest("GET", url, headers, stream_output=True)
-        S3SigV4Auth(self._credentials, "s3", self._region).add_auth(request)
-        answer = self._http.send(request.prepare())
+        answer = self._http.send(self._signer.request("GET", url, headers))
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise _refusal(answer, log_object.key)
         try:

@@ -10,8 +10,7 @@ from socket import gaierror
 from typing import NoReturn
 
 import msgspec
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -34,10 +33,14 @@ from services.aws.outcomes import (
     redirect_target,
     request_ids,
 )
+from services.aws.signature import Signer
 from utils.config.settings import Source
 from utils.model import Batch
 
-_TARGET = "Logs_20140328.PutLogEvents"
+_HEADERS = {
+    "Content-Type": "application/x-amz-json-1.1",
+    "X-Amz-Target": "Logs_20140328.PutLogEvents",
+}
 # Fields of errors, and of the answers to the daemon's other requests.
 _OF_OTHER_ANSWERS = {
     *("__type", "code", "Code", "error", "errors", "message", "Message"),
@@ -96,7 +99,7 @@ class _Failure(msgspec.Struct):
 class PutClient:
     """Puts batches into one log stream, each request sent once: the caller retries.
 
-    A signed request over botocore's own HTTP session, credentials and signer; the client's
+    A signed request over botocore's own HTTP session, with its credentials; the client's
     validation, serialiser and hooks are left out.
 
     Args:
@@ -110,8 +113,8 @@ class PutClient:
         self._log_stream = source.log_stream
         self._http = http_session(endpoint_url)
         self._request_ids = request_ids(endpoint_url)
-        self._credentials = aws_credentials(source.aws)
-        self._region = source.aws.region
+        credentials = aws_credentials(source.aws)
+        self._signer = Signer(credentials, "logs", source.aws.region) if credentials else None
 
     def put(self, batch: Batch, may_send: Callable[[], bool]) -> RejectedInfo:
         """Sends a valid batch once.
@@ -124,7 +127,9 @@ class PutClient:
             NotStoredError, UnknownOutcomeError, RefusedError, StreamMissingError: as they say.
             ClientError: the service refuses the caller, as with wrong credentials.
         """
-        request = self._signed(self._body(batch)).prepare()
+        if self._signer is None:
+            raise NoCredentialsError
+        request = self._signer.request("POST", self._endpoint_url, _HEADERS, self._body(batch))
         if not may_send():
             raise NotStoredError("the checkpoint is not saved")
         try:
@@ -138,15 +143,6 @@ class PutClient:
     def _body(self, batch: Batch) -> bytes:
         events = [_InputLogEvent(event.timestamp_ms, event.message) for event in batch]
         return msgspec.json.encode(_Request(self._log_group, self._log_stream, events))
-
-    def _signed(self, body: bytes) -> AWSRequest:
-        if self._credentials is None:
-            raise NoCredentialsError
-        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGET}
-        request = AWSRequest("POST", self._endpoint_url, headers, body)
-        keys = self._credentials.get_frozen_credentials()
-        SigV4Auth(keys, "logs", self._region).add_auth(request)
-        return request
 
 
 def _is_unconnected(error: BotoCoreError) -> bool:
