@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
+from utils.config.keys import ALLOWED, REQUIRED, value_faults
 from utils.config.log_format import JSON, LOG_FORMAT, TEXT
 from utils.config.lookalikes import SECRETS, VARIABLES
-from utils.config.rules import REQUIRED, RULES
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
@@ -338,7 +338,7 @@ def test_the_image_and_the_changelog_have_the_version_of_the_program() -> None:
 
 def test_the_documents_have_every_key_of_the_configuration() -> None:
     assert tuple(column(README, STEP_4)) == REQUIRED
-    assert {*column(CONFIGURATION, OPTIONAL_KEYS)} == {*RULES, "sources"} - {*REQUIRED}
+    assert {*column(CONFIGURATION, OPTIONAL_KEYS)} == {*ALLOWED, "sources"} - {*REQUIRED}
 
 
 def test_the_documents_have_the_defaults_of_the_optional_keys() -> None:
@@ -382,7 +382,7 @@ def test_every_json_in_the_documents_is_json_and_the_configuration_is_accepted()
 def test_the_modes_are_those_of_the_program() -> None:
     modes = [re.findall(r'"(.*?)"', cell)[0] for cell in column(README, "Modes")]
     assert modes == ["all", "05/01/2024", "lasthour"]
-    assert [fault for mode in modes for fault in RULES["mode"].check(mode)] == []
+    assert [fault for mode in modes for fault in value_faults("mode", mode)] == []
 
 
 def test_the_documents_have_the_forms_of_the_log_lines() -> None:

@@ -2,23 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import NamedTuple
 
 from utils.config.environment import prefix_of
+from utils.config.keys import ALLOWED, REQUIRED, day_of, value_faults
 from utils.config.lookalikes import VARIABLES
-from utils.config.rules import NAME, REQUIRED, RULES, value_problems
 from utils.errors import ForwarderError
 from utils.wording import did_you_mean, found
 
-_SOURCES = "sources"
-_TOP_KEYS = (*(key for key in RULES if key != NAME), _SOURCES)
+_TOP_KEYS = (*(key for key in ALLOWED if key != "name"), "sources")
 _ELSEWHERE = {
-    NAME: f'Only an object in "{_SOURCES}" has a name',
-    _SOURCES: "It stands at the top level only",
+    "name": 'Only an object in "sources" has a name',
+    "sources": "It stands at the top level only",
     **dict.fromkeys(VARIABLES, "It is a variable of the environment: set it there"),
 }
+OTHER_OUTPUT = "Use another bucket for the output: the audit logs' bucket is never written to"
 
 
 class Entry(NamedTuple):
@@ -37,7 +37,9 @@ class Entry(NamedTuple):
     keys: Mapping[str, object]
 
 
-def read_entries(document: bytes, file: str) -> tuple[list[Entry], list[ForwarderError]]:
+def read_entries(
+    document: bytes, file: str, today: date
+) -> tuple[list[Entry], list[ForwarderError]]:
     """Returns an entry for each named source, and all problems of the document.
 
     Where there are no sources, the document itself is the one entry. Wrong values are left in.
@@ -45,36 +47,52 @@ def read_entries(document: bytes, file: str) -> tuple[list[Entry], list[Forwarde
     Args:
         document: JSON in UTF-8, with or without a byte order mark.
         file: its name, with which the messages begin.
+        today: the day of UTC.
     """
+    content, problems = _decoded(document, file)
+    if content is None:
+        # With sources, nobody can tell which variables they need.
+        return [] if b'"sources"' in document else [Entry(file, "", {}, {})], problems
+    problems += _key_problems(file, content, _TOP_KEYS)
+    if "sources" not in content:
+        entries = [Entry(file, "", content, content)]
+        problems += _missing_keys(entries[0], "", REQUIRED)
+    else:
+        problems += _sources_problems(file, content["sources"])
+        entries = _entries(content, file)
+        for entry in entries:
+            problems += _key_problems(entry.where, entry.own, tuple(ALLOWED))
+            problems += _missing_keys(entry, "", ("name",))
+            problems += _missing_keys(entry, " here and at the top level", REQUIRED)
+        problems += _name_problems(file, entries)
+        entries = [entry for entry in entries if entry.name]
+    for entry in entries:
+        problems += _contradictions(entry, file, today)
+    return entries, problems
+
+
+def _decoded(
+    document: bytes, file: str
+) -> tuple[Mapping[str, object] | None, list[ForwarderError]]:
+    """Returns the object in the document, None if there is none, and its problems as JSON."""
     problems: list[ForwarderError] = []
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        problems.extend(_repeated_keys(file, pairs))
+        name = dict(pairs).get("name")
+        where = f"{file}: source {found(name)}" if isinstance(name, str) else file
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                what = f"{where}: the key {found(key)} stands {count} times"
+                problems.append(ForwarderError(what, hint="Keep one of them"))
         return dict(pairs)
 
     try:
         content = json.loads(document.decode("utf-8-sig"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as exc:
-        content = None
-        problems.append(_unreadable(document, file, exc))
-    else:
-        if not isinstance(content, dict):
-            problems.append(ForwarderError(f"{file} is {found(content)}, not an object"))
-    if not isinstance(content, dict):
-        # With sources, nobody can tell which variables they need.
-        return [] if b'"sources"' in document else [Entry(file, "", {}, {})], problems
-    entries = _entries(content, file)
-    problems += _problems(content, file, entries)
-    return [entry for entry in entries if entry.name or _SOURCES not in content], problems
-
-
-def _repeated_keys(file: str, pairs: list[tuple[str, object]]) -> Iterator[ForwarderError]:
-    name = dict(pairs).get(NAME)
-    where = f"{file}: source {found(name)}" if isinstance(name, str) else file
-    for key, count in Counter(key for key, _ in pairs).items():
-        if count > 1:
-            what = f"the key {found(key)} stands {count} times"
-            yield ForwarderError(f"{where}: {what}", hint="Keep one of them")
+        return None, [*problems, _unreadable(document, file, exc)]
+    if isinstance(content, dict):
+        return content, problems
+    return None, [*problems, ForwarderError(f"{file} is {found(content)}, not an object")]
 
 
 def _unreadable(document: bytes, file: str, exc: Exception) -> ForwarderError:
@@ -93,38 +111,17 @@ or too few"
 
 
 def _entries(content: Mapping[str, object], file: str) -> list[Entry]:
-    if _SOURCES not in content:
-        return [Entry(file, "", {}, content)]
-    inherited = {key: content[key] for key in _TOP_KEYS if key in content and key != _SOURCES}
-    sources = content[_SOURCES]
-    return [
-        _entry(f"{file}: source", number, own, inherited)
-        for number, own in enumerate(sources if isinstance(sources, list) else [], 1)
-        if isinstance(own, dict)
-    ]
-
-
-def _entry(
-    where: str, number: int, own: Mapping[str, object], inherited: Mapping[str, object]
-) -> Entry:
-    name, keys = own.get(NAME), {**inherited, **own}
-    if not isinstance(name, str) or any(RULES[NAME].check(name)):
-        return Entry(f"{where} number {number}", "", own, keys)
-    return Entry(f'{where} "{name}"', name, own, keys)
-
-
-def _problems(
-    content: Mapping[str, object], file: str, entries: list[Entry]
-) -> Iterator[ForwarderError]:
-    yield from _key_problems(file, content, _TOP_KEYS)
-    if _SOURCES in content:
-        yield from _sources_problems(file, content[_SOURCES])
-        for entry in entries:
-            yield from _key_problems(entry.where, entry.own, tuple(RULES))
-            yield from _whole_problems(entry, (NAME, *REQUIRED))
-        yield from _name_problems(file, entries)
-    else:
-        yield from _whole_problems(entries[0], REQUIRED)
+    inherited = {key: content[key] for key in _TOP_KEYS if key in content and key != "sources"}
+    sources = content["sources"]
+    entries = []
+    for number, own in enumerate(sources if isinstance(sources, list) else [], 1):
+        if isinstance(own, dict):
+            name = own.get("name", "")
+            is_named = name and not any(value_faults("name", name))
+            where = f'source "{name}"' if is_named else f"source number {number}"
+            keys = {**inherited, **own}
+            entries.append(Entry(f"{file}: {where}", str(name) if is_named else "", own, keys))
+    return entries
 
 
 def _key_problems(
@@ -135,12 +132,13 @@ def _key_problems(
             hint = _ELSEWHERE.get(key) or did_you_mean(key, known)
             allowed = f"allowed: {', '.join(known)}"
             yield ForwarderError(f"{where}: {found(key)} is not a known key", allowed, hint)
-        elif key in RULES:
-            yield from value_problems(where, key, value)
+        elif key in ALLOWED:
+            for fault in value_faults(key, value):
+                yield ForwarderError(f"{where}: {key} {fault.what}", ALLOWED[key], fault.hint)
 
 
 def _sources_problems(file: str, sources: object) -> Iterator[ForwarderError]:
-    where, allowed = f"{file}: {_SOURCES}", "allowed: a list of objects"
+    where, allowed = f"{file}: sources", "allowed: a list of objects"
     if not isinstance(sources, list) or not sources:
         yield ForwarderError(f"{where} is {found(sources)}", allowed)
         return
@@ -149,24 +147,43 @@ def _sources_problems(file: str, sources: object) -> Iterator[ForwarderError]:
             yield ForwarderError(f"{where} holds {found(source)}", allowed)
 
 
-def _whole_problems(entry: Entry, required: tuple[str, ...]) -> Iterator[ForwarderError]:
-    """Yields what is wrong with a source's keys together, inherited ones included."""
-    for key in required:
+def _missing_keys(entry: Entry, place: str, keys: Iterable[str]) -> Iterator[ForwarderError]:
+    for key in keys:
         if key not in entry.keys:
-            place = " here and at the top level" if entry.own and key != NAME else ""
-            allowed = f"allowed: {RULES[key].allowed}"
-            yield ForwarderError(f"{entry.where}: {key} is missing{place}", allowed, f"Add {key}")
-    bucket, output = entry.keys.get("bucket_name"), entry.keys.get("output_bucket")
-    if isinstance(bucket, str) and bucket == output:
-        yield ForwarderError(
-            f"{entry.where}: bucket_name and output_bucket are both {found(bucket)}",
-            hint="Use another bucket for the output: the audit logs' bucket is never written to",
-        )
+            what = f"{entry.where}: {key} is missing{place}"
+            yield ForwarderError(what, ALLOWED[key], f"Add {key}")
+
+
+def _contradictions(entry: Entry, file: str, today: date) -> Iterator[ForwarderError]:
+    """Yields what is wrong with a source's keys together, inherited ones included."""
+    keys = entry.keys
+    bucket, mode, until = (keys.get(key) for key in ("bucket_name", "mode", "until"))
+    if isinstance(bucket, str) and bucket == keys.get("output_bucket"):
+        what = f"bucket_name and output_bucket are both {found(bucket)}"
+        yield ForwarderError(f"{entry.where}: {what}", hint=OTHER_OUTPUT)
+    log_type = keys.get("log_type")
+    types = log_type if isinstance(log_type, list) else [log_type]
+    if "Access" in types and "prefix" not in keys:
+        what = f"{entry.where}: prefix is missing, but log_type names Access"
+        hint = "Add prefix: the target prefix of the bucket logging"
+        yield ForwarderError(what, ALLOWED["prefix"], hint)
+    first, last = day_of(mode), day_of(until)
+    if first and first > today:
+        # One that is inherited is told once.
+        where = entry.where if "mode" in entry.own else file
+        detail = f"today is {today:%d/%m/%Y} in UTC; {ALLOWED['mode']}"
+        hint = "Write the day from which you want the logs, or lasthour to begin now"
+        what = f"{where}: mode is {found(mode)}, which is still to come"
+        yield ForwarderError(what, detail, hint)
+    if first and last and last <= first:
+        what = f"until is {found(until)}, which is not after the mode {found(mode)}"
+        hint = "Write the first day from which you no longer want the logs"
+        yield ForwarderError(f"{entry.where}: {what}", ALLOWED["until"], hint)
 
 
 def _name_problems(file: str, entries: list[Entry]) -> Iterator[ForwarderError]:
     first: dict[str, Entry] = {}
-    for entry in filter(attrgetter("name"), entries):
+    for entry in [entry for entry in entries if entry.name]:
         other = first.setdefault(prefix_of(entry.name), entry)
         if other.name != entry.name:
             both = f'sources "{other.name}" and "{entry.name}"'

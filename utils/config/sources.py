@@ -7,15 +7,14 @@ from datetime import date
 import msgspec
 
 from utils.config.access import aws_access, lyve_access
-from utils.config.document import Entry, read_entries
+from utils.config.document import OTHER_OUTPUT, Entry, read_entries
 from utils.config.environment import Variables, prefix_of
+from utils.config.keys import MOST_STREAM_CHARACTERS, Keys, day_ms, since_ms
 from utils.config.log_format import log_format_problems
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
-from utils.config.rules import MOST_STREAM_CHARACTERS, RULES, day_ms, day_of, since_ms
 from utils.config.settings import AwsAccess, LogType, LyveAccess, Source
 from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.errors import ConfigurationError, ForwarderError
-from utils.model import Exclusion
 from utils.wording import found, printable
 
 # A shorter value guards nothing, and might be part of any word.
@@ -24,27 +23,6 @@ _SHORTEST_SECRET = 8
 _METRICS_NAMESPACE = "LyveCloudLogs"
 
 _Access = tuple[LyveAccess | None, AwsAccess | None]
-
-
-class _Settings(msgspec.Struct, frozen=True):
-    """The keys of a source that have no fault, and the defaults of the optional ones."""
-
-    bucket_name: str
-    output_bucket: str
-    log_type: LogType | list[LogType]
-    mode: str
-    log_group: str
-    log_stream: str = ""
-    batch_size: int = 100
-    concurrency: int = 32
-    settle_seconds: float = 30.0
-    gap_hours: float | None = None
-    prefix: str = ""
-    until: str | None = None
-    every_minutes: int = 60
-    metrics: bool | str = False
-    exclude: tuple[Exclusion, ...] = ()
-    name: str = ""
 
 
 def parse_sources(
@@ -78,9 +56,7 @@ def parse_sources(
         secrets.add(text.strip())
         return text
 
-    entries, problems = read_entries(document, file)
-    problems += _days_to_come(entries, file, today)
-    problems += _contradictions(entries)
+    entries, problems = read_entries(document, file, today)
     strays = unread(environment, [prefix_of(entry.name) for entry in entries])
     accesses: list[_Access] = []
     buckets = sorted(_buckets(entries))
@@ -98,41 +74,6 @@ def parse_sources(
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
-
-
-def _days_to_come(entries: Iterable[Entry], file: str, today: date) -> Iterator[ForwarderError]:
-    """Yields each mode that names a day on which nothing can have been written yet."""
-    written = {
-        (entry.where if "mode" in entry.own else file, entry.keys.get("mode")): None
-        for entry in entries
-        if isinstance(entry.keys.get("mode"), str)
-    }
-    for where, mode in written:
-        day = day_of(str(mode))
-        if day and day > today:
-            message = f"{where}: mode is {found(mode)}, which is still to come"
-            detail = f"today is {today:%d/%m/%Y} in UTC; allowed: {RULES['mode'].allowed}"
-            hint = "Write the day from which you want the logs, or lasthour to begin now"
-            yield ForwarderError(message, detail, hint)
-
-
-def _contradictions(entries: Iterable[Entry]) -> Iterator[ForwarderError]:
-    """Yields where a key does not go with another one of the source."""
-    for entry in entries:
-        log_type, mode, until = (entry.keys.get(key) for key in ("log_type", "mode", "until"))
-        types = log_type if isinstance(log_type, list) else [log_type]
-        if "Access" in types and "prefix" not in entry.keys:
-            message = f"{entry.where}: prefix is missing, but log_type names Access"
-            allowed = f"allowed: {RULES['prefix'].allowed}"
-            hint = "Add prefix: the target prefix of the bucket logging"
-            yield ForwarderError(message, allowed, hint)
-        first, last = (day_of(day) if isinstance(day, str) else None for day in (mode, until))
-        if first and last and last <= first:
-            what = f"until is {found(until)}, which is not after the mode {found(mode)}"
-            hint = "Write the first day from which you no longer want the logs"
-            yield ForwarderError(
-                f"{entry.where}: {what}", f"allowed: {RULES['until'].allowed}", hint
-            )
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:
@@ -158,33 +99,32 @@ def _long_streams(entries: Iterable[Entry], shard: Shard | None) -> Iterator[For
 
 
 def _sources(entries: Iterable[Entry], accesses: Iterable[_Access]) -> Iterator[Source]:
-    paired = zip(entries, accesses, strict=True)
-    for entry, lyve, aws in [(entry, lyve, aws) for entry, (lyve, aws) in paired if lyve and aws]:
-        settings = msgspec.convert(entry.keys, _Settings)
-        types = settings.log_type if isinstance(settings.log_type, list) else [settings.log_type]
-        yield from (_source(settings, log_type, lyve, aws) for log_type in types)
+    for entry, (lyve, aws) in zip(entries, accesses, strict=True):
+        if lyve and aws:
+            keys = msgspec.convert(entry.keys, Keys)
+            types = keys.log_type if isinstance(keys.log_type, list) else [keys.log_type]
+            yield from (_source(keys, log_type, lyve, aws) for log_type in types)
 
 
-def _source(settings: _Settings, log_type: LogType, lyve: LyveAccess, aws: AwsAccess) -> Source:
+def _source(keys: Keys, log_type: LogType, lyve: LyveAccess, aws: AwsAccess) -> Source:
+    namespace = _METRICS_NAMESPACE if keys.metrics is True else keys.metrics
     return Source(
-        name=f"{settings.name or settings.bucket_name}-{log_type}",
-        bucket_name=settings.bucket_name,
-        output_bucket=settings.output_bucket,
+        name=f"{keys.name or keys.bucket_name}-{log_type}",
+        bucket_name=keys.bucket_name,
+        output_bucket=keys.output_bucket,
         log_type=log_type,
-        since_ms=since_ms(settings.mode),
-        log_group=settings.log_group,
-        log_stream=settings.log_stream or f"lyve-cloud/{settings.bucket_name}/{log_type}",
-        batch_size=settings.batch_size,
-        concurrency=settings.concurrency,
-        settle_seconds=settings.settle_seconds,
-        gap_hours=settings.gap_hours,
-        prefix=settings.prefix,
-        until_ms=day_ms(settings.until),
-        every_minutes=settings.every_minutes,
-        metrics_namespace=_METRICS_NAMESPACE
-        if settings.metrics is True
-        else settings.metrics or None,
-        exclude=settings.exclude,
+        since_ms=since_ms(keys.mode),
+        log_group=keys.log_group,
+        log_stream=keys.log_stream or f"lyve-cloud/{keys.bucket_name}/{log_type}",
+        batch_size=keys.batch_size,
+        concurrency=keys.concurrency,
+        settle_seconds=keys.settle_seconds,
+        gap_hours=keys.gap_hours or None,
+        prefix=keys.prefix,
+        until_ms=day_ms(keys.until),
+        every_minutes=keys.every_minutes,
+        metrics_namespace=namespace or None,
+        exclude=keys.exclude,
         lyve=lyve,
         aws=aws,
     )
@@ -204,12 +144,8 @@ def _written_inputs(
         for other, other_url in reached:
             same = isinstance(output, str) and output == other.keys.get("bucket_name")
             if same and other is not entry and other_url == endpoint_url:
-                yield ForwarderError(
-                    f"{entry.where}: output_bucket {found(output)} is the bucket_name of the "
-                    f'source "{other.name}"',
-                    hint="Use another bucket for the output: the audit logs' bucket is never "
-                    "written to",
-                )
+                what = f"output_bucket {found(output)} is the bucket_name of the source"
+                yield ForwarderError(f'{entry.where}: {what} "{other.name}"', hint=OTHER_OUTPUT)
 
 
 def _presentable(
