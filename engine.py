@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,13 @@ class Engine:
 
         return self._status(lambda: print_checks(self.read_sources(), self._clock, self.stop))
 
+    def run_verify(self, options: Namespace) -> int:
+        """Prints what comparing the bucket with the log streams shows; returns the exit status."""
+        from services.commands.verify import Verifier
+
+        verifier = Verifier(options, self._clock, self.stop)
+        return self._status(lambda: verifier.run(self.read_sources()), verifier.refresh)
+
     def run_install(self) -> int:
         """Stores the dashboards in CloudWatch; returns the exit status."""
         from services.commands.dashboards import install_dashboards
@@ -117,10 +125,11 @@ class Engine:
                 self._begin(self._rounds.run, started_seconds, is_due)
                 is_announced = False
                 self._wait()
-        return EXIT_OK if self._attend(self._rounds.join) is not None else EXIT_FAILED
+        ended = self._attend(self._rounds.join, self._refresh)
+        return EXIT_OK if ended is not None else EXIT_FAILED
 
-    def _status(self, work: Callable[[], bool]) -> int:
-        return EXIT_OK if self._attend(work) else EXIT_FAILED
+    def _status(self, work: Callable[[], bool], refresh: Callable[[], object] | None = None) -> int:
+        return EXIT_OK if self._attend(work, refresh or self._refresh) else EXIT_FAILED
 
     def _wait(self) -> None:
         """Says in the sign of health that it waits for the next iteration from now on."""
@@ -134,9 +143,9 @@ class Engine:
         text = f"The next iteration begins at {self._next_slot(now):%H:%M} UTC."
         tell(_now(), "INFO", text, {})
 
-    def _attend(self, work: Callable[[], bool]) -> bool | None:
+    def _attend(self, work: Callable[[], bool], refresh: Callable[[], object]) -> bool | None:
         try:
-            result = attend(work, self.stop, self._refresh)
+            result = attend(work, self.stop, refresh)
         except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
             print_problems(exc)
             return False
@@ -197,13 +206,14 @@ def main(arguments: Sequence[str]) -> int:
         print_problems(exc)
         return EXIT_FAILED if isinstance(exc, OutputError) else EXIT_CONFIGURATION
     with closing(engine.health):
-        if options.check:
-            return engine.run_check()
-        if options.plan:
-            return engine.run_plan()
-        if options.install_dashboards:
-            return engine.run_install()
-        return engine.run_once() if options.once else engine.run_daemon()
+        asked: dict[bool, Callable[[], int]] = {
+            options.check: engine.run_check,
+            options.plan: engine.run_plan,
+            options.verify: partial(engine.run_verify, options),
+            options.install_dashboards: engine.run_install,
+            options.once: engine.run_once,
+        }
+        return asked.get(True, engine.run_daemon)()
 
 
 def print_problems(error: Exception) -> None:

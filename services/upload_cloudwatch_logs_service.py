@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from itertools import islice
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -26,6 +26,9 @@ from utils.errors import ForwarderError, ServiceError, StoppedError, TransientEr
 from utils.lines.batching import restamped, split_rejected
 from utils.lines.delivery import Delivery, Parcel
 from utils.model import Batch, Gauge
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
 
 # botocore itself does not try again what it does not know as passing, such as OperationAborted.
 _TRIES = 5
@@ -195,18 +198,26 @@ class LogStream:
 
     def _retention_days(self) -> int | None:
         with self._errors("describe", "logs:DescribeLogGroups"):
-            pages = self._client.get_paginator("describe_log_groups").paginate(
-                logGroupNamePrefix=self.log_group
-            )
-            for page in pages:
-                # An answer without them says nothing: the puts tell then what is too old.
-                for group in page.get("logGroups", []):
-                    if group.get("logGroupName") == self.log_group:
-                        return group.get("retentionInDays")
-        return None
+            return retention_days(self._client, self.log_group)
 
     def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
+
+
+def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None:
+    """Returns the retention of a log group in days, None if its events never expire.
+
+    Args:
+        client: of CloudWatch Logs.
+        log_group: its name.
+    """
+    pages = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group)
+    for page in pages:
+        # An answer without them says nothing: the puts tell then what is too old.
+        for group in page.get("logGroups", []):
+            if group.get("logGroupName") == log_group:
+                return group.get("retentionInDays")
+    return None
 
 
 def _never() -> bool:

@@ -102,14 +102,14 @@ MUTATIONS = (
     ),
     Mutation(
         "Only the first page is read back",
-        "ReadBack.stored",
+        "ReadBack.pages",
         'if page["nextForwardToken"] == request.get("nextToken"):',
         "if True:",
         f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",
     ),
     Mutation(
         "An empty page is taken for the end",
-        "ReadBack.stored",
+        "ReadBack.pages",
         'if page["nextForwardToken"] == request.get("nextToken"):',
         'if page["nextForwardToken"] == request.get("nextToken") or not page["events"]:',
         f"{FAULTS}::test_what_is_stored_is_read_back_page_by_page",

@@ -22,7 +22,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 # looks for the region of a bucket when it is redirected.
 USED_OPERATIONS = {
     "s3": {"GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"},
-    "logs": {"CreateLogStream", "DescribeLogGroups", "GetLogEvents"},
+    "logs": {"CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "GetLogEvents"},
     "cloudwatch": {"PutDashboard"},
 }
 

@@ -1,15 +1,19 @@
 """The options of the command line."""
 
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from services.commands.terminal import show
+from utils.config.rules import day_of
 from utils.errors import ConfigurationError, ForwarderError
 from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable
 
-_OPTIONS = ("--once", "--check", "--plan", "--dashboard", "--install-dashboards", "--config")
+_OPTIONS = (
+    *("--once", "--check", "--plan", "--verify", "--from", "--to", "--rate"),
+    *("--dashboard", "--install-dashboards", "--config"),
+)
 _EPILOG = """\
 variables:
   LYVE_ACCESS, LYVE_SECRET, LYVE_REGION   the Lyve Cloud service account and its region
@@ -22,13 +26,17 @@ variables:
   SHARD, LOG_FORMAT                       a part such as 1/3; text or json
 
 exit status:
-  0  a clean stop, or all was done
-  1  a source failed, or something is not shipped yet
+  0  a clean stop, or all was done, or all is there once
+  1  a source failed, or something is not shipped yet, missing or doubled
   2  the configuration, a variable or an option is wrong
 
 example:
   docker run --rm --env-file .env -v "$PWD/config.json:/app/config.json:ro" logscollector --check
 """
+# Less than half of CloudWatch's quota for GetLogEvents, 25 a second in an account and region:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+_RATE = 10.0
+_SLOWEST, _FASTEST = 0.1, 1_000_000
 _BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name"
 
 
@@ -55,7 +63,31 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
         raise
     if unknown:
         raise ConfigurationError(_problems(unknown, usage))
+    problems = [*_range_problems(options)]
+    if problems:
+        raise ConfigurationError(problems)
+    options.first, options.last = (day and day_of(day) for day in (options.first, options.last))
     return options
+
+
+def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
+    """Yields what is wrong with the options that go with a comparison."""
+    written = {"--from": options.first, "--to": options.last}
+    for name, day in written.items():
+        if day is not None and not options.verify:
+            yield ForwarderError(f"{name} is of no use without --verify", hint="Add --verify")
+        elif day is not None and not day_of(day):
+            yield ForwarderError(
+                f"{name} is {found(day)}",
+                "allowed: a date dd/mm/yyyy such as 05/01/2024",
+                "Write a day that there is, with zeros: 05/01/2024 is 5 January 2024",
+            )
+    first, last = (day_of(day or "") for day in written.values())
+    if first and last and last < first:
+        yield ForwarderError("--to lies before --from", f"{options.first} to {options.last}")
+    if not _SLOWEST <= options.rate <= _FASTEST:
+        allowed = f"allowed: a number from {_SLOWEST} to {_FASTEST:,}"
+        yield ForwarderError(f"--rate is {options.rate:g}", allowed)
 
 
 def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
@@ -91,11 +123,31 @@ def _reader(config_path: Path) -> ArgumentParser:
     kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
     kinds.add_argument("--check", action="store_true", help="try each access, and end")
     kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
+    kinds.add_argument(
+        "--verify", action="store_true", help="compare the bucket with the log streams, and end"
+    )
     kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
     kinds.add_argument(
         "--install-dashboards", action="store_true", help="store all dashboards, and end"
     )
     kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
+    reader.add_argument(
+        "--from",
+        dest="first",
+        metavar="DD/MM/YYYY",
+        help="with --verify: the first day, by when the objects were written (UTC)",
+    )
+    reader.add_argument(
+        "--to", dest="last", metavar="DD/MM/YYYY", help="with --verify: the last day"
+    )
+    reader.add_argument(
+        "--rate",
+        type=float,
+        default=_RATE,
+        metavar="N",
+        help=f"with --verify: requests to CloudWatch in a second, at most ({_RATE:g} by itself; "
+        "the account's quota is 25)",
+    )
     reader.add_argument(
         "--config",
         type=Path,

@@ -1,6 +1,6 @@
 """Reads back what a log stream holds."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from utils.model import Gauge
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
-    from types_boto3_logs.type_defs import GetLogEventsRequestTypeDef
+    from types_boto3_logs.type_defs import GetLogEventsRequestTypeDef, OutputLogEventTypeDef
 
 # CloudWatch may answer with an empty page and a token that leads on, where it has searched for a
 # while: 1,000 of them in a row take 40 seconds at its quota of 25 requests a second.
@@ -51,6 +51,20 @@ class ReadBack:
     def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
         """Yields time and message of the events that the stream holds in a range of time.
 
+        Args:
+            from_ms: the first time, in ms since 1970.
+            until_ms: the last time, included.
+
+        Raises:
+            ServiceError: it can't be read back.
+        """
+        for events in self.pages(from_ms, until_ms):
+            for event in events:
+                yield event["timestamp"], event["message"]
+
+    def pages(self, from_ms: int, until_ms: int) -> "Iterator[Sequence[OutputLogEventTypeDef]]":
+        """Yields the same events page by page, each page when it is asked for.
+
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
 
         Args:
@@ -71,8 +85,7 @@ class ReadBack:
         empty = 0
         while True:
             page = self._page(request, seen)
-            for event in page["events"]:
-                yield event["timestamp"], event["message"]
+            yield page["events"]
             if page["nextForwardToken"] == request.get("nextToken"):
                 return
             empty = 0 if page["events"] else empty + 1

@@ -25,8 +25,9 @@ Document = dict[str, object]
 DIRECTORY = REPOSITORY / "documentation" / "deploy"
 SWARM = DIRECTORY / "swarm.yml"
 KUBERNETES = DIRECTORY / "kubernetes.yaml"
+KUBERNETES_VERIFY = DIRECTORY / "kubernetes-verify.yaml"
 ECS = DIRECTORY / "ecs-task-definition.json"
-FILES = (SWARM, KUBERNETES, ECS)
+FILES = (SWARM, KUBERNETES, KUBERNETES_VERIFY, ECS)
 DEPLOY = REPOSITORY / "documentation" / "deploy.md"
 # The oldest one of which the file says that it suits, and the newest one that there is a schema of.
 KUBERNETES_VERSIONS = ("1.28", kubernetes_validate.latest_version())
@@ -104,6 +105,26 @@ def environments() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("kind", ["ConfigMap", "Service", "StatefulSet", "CronJob"])
 def test_kubernetes_has_every_field(kind: str, version: str) -> None:
     kubernetes_validate.validate(kubernetes()[kind], version, strict=True)
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_the_nightly_proof_is_the_hourly_pod_with_another_command(version: str) -> None:
+    document = cast("Document", yaml.safe_load(KUBERNETES_VERIFY.read_text()))
+    kubernetes_validate.validate(document, version, strict=True)
+    pod = at(document, "spec", "jobTemplate", "spec", "template", "spec")
+    hourly = pods()["CronJob"]
+    for name in ("securityContext", "volumes"):
+        assert at(pod, name) == at(hourly, name)
+    for name in ("image", "env", "resources", "securityContext", "volumeMounts"):
+        assert at(pod, "containers", 0, name) == at(hourly, "containers", 0, name)
+    (line,) = cast("list[str]", at(pod, "containers", 0, "args"))
+    day = subprocess.run(
+        ["sh", "-c", line.replace("exec python engine.py", "echo")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.fullmatch(r"--verify --from \d\d/\d\d/\d{4}\n", day)
 
 
 def test_the_schema_of_kubernetes_finds_a_slip() -> None:

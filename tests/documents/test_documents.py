@@ -38,9 +38,10 @@ CONTRIBUTING = "documentation/contributing.md"
 CHANGELOG = "documentation/changelog.md"
 DEPLOY = "documentation/deploy.md"
 CAPACITY = "documentation/capacity.md"
+AUDIT = "documentation/audit.md"
 DOCUMENTS = (
     *(README, CONFIGURATION, DELIVERY, OPERATIONS, IMAGE, DEPLOY, CAPACITY),
-    *(CONTRIBUTING, CHANGELOG, QUERIES),
+    *(CONTRIBUTING, CHANGELOG, QUERIES, AUDIT),
 )
 PROGRAM = ("engine.py", "services/**/*.py", "utils/**/*.py")
 

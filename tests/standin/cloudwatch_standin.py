@@ -4,8 +4,8 @@
 
 prints one JSON line with its port when it is ready, and ends on SIGTERM at once. It speaks the
 protocol of boto3's `logs` client and refuses what the service refuses. For tests it has further,
-on the same port: GET and POST /_control, GET /_calls, GET /_events and GET /_digest, the last two
-with `?group=&stream=`.
+on the same port: GET and POST /_control, GET /_calls, GET and POST /_events and GET /_digest, the
+last three with `?group=&stream=`. What is posted to /_events is what the stream holds from then on.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from uuid import uuid4
 from msgspec import DecodeError, ValidationError, json
 
 from tests.standin.cloudwatch_account import Account
+from tests.standin.cloudwatch_events import OutputLogEvent
 from tests.standin.cloudwatch_http import (
     BadRequestError,
     HttpAnswer,
@@ -64,7 +65,7 @@ class Connections:
     async def _answer(
         self, request: HttpRequest, reader: StreamReader, writer: StreamWriter
     ) -> bool:
-        if request.path == "/_events":
+        if (request.method, request.path) == ("GET", "/_events"):
             return await self._send_events(request, writer)
         if request.target == "/" and request.method == "POST":
             answer = await answered(self.account, request, reader)
@@ -115,11 +116,30 @@ class Connections:
                 return self.account.settings
             case "GET", "/_calls":
                 return self.account.calls
+            case "POST", "/_events":
+                return self._rewrite(request)
             case "GET", "/_digest":
                 archive = self._stream(request).archive
                 return {"stored": archive.count(), "distinct": archive.distinct()}
             case _:
                 raise RefusalError("UnknownOperationException", "There is nothing here.", 404)
+
+    def _rewrite(self, request: HttpRequest) -> int:
+        """Gives a stream other events than it was sent, and returns how many."""
+        stream = self._stream(request)
+        events = [
+            StoredEvent(
+                one.timestamp,
+                one.message,
+                one.ingestion_time,
+                self.account.next_number(),
+                0.0,
+                stream.name,
+            )
+            for one in json.decode(request.body, type=list[OutputLogEvent])
+        ]
+        stream.archive.rewrite(events)
+        return len(events)
 
     def _stream(self, request: HttpRequest) -> LogStream:
         query = request.query

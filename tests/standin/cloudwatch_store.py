@@ -51,6 +51,9 @@ class Archive(Protocol):
     def ordered(self) -> Sequence[StoredEvent]:
         """Returns all events by timestamp, those of one millisecond by ingestion."""
 
+    def rewrite(self, events: Sequence[StoredEvent]) -> None:
+        """Keeps other events instead, in their order of ingestion."""
+
 
 class KeptEvents:
     """Keeps whole events."""
@@ -81,6 +84,10 @@ class KeptEvents:
             self._ordered.extend(self._ingested[len(self._ordered) :])
             self._ordered.sort(key=attrgetter("timestamp"))
         return self._ordered
+
+    def rewrite(self, events: Sequence[StoredEvent]) -> None:
+        """Keeps other events instead, in their order of ingestion."""
+        self._ingested, self._ordered = [*events], []
 
 
 class DigestedEvents:
@@ -113,6 +120,11 @@ class DigestedEvents:
     def ordered(self) -> Sequence[StoredEvent]:
         """Refuses: the events are gone."""
         return self.ingested()
+
+    def rewrite(self, events: Sequence[StoredEvent]) -> None:
+        """Keeps other events instead."""
+        self._buckets = [bytearray() for _ in range(BUCKETS)]
+        self.add(events)
 
 
 class LogStream:

@@ -15,6 +15,7 @@ _LONGEST_SECONDS = 10**9
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _LONGEST_KEY_BYTES = 1024
 _HASH_DIGITS = 32
+_MOST_NUMBER_DIGITS = 20
 # A server's own text may have any length, and lines are held until the iteration ends.
 _LONGEST_TEXT = 4000
 
@@ -89,6 +90,20 @@ def quarantine_key(source: str, key: str, line_number: int) -> str:
         tail = f"-{hashlib.sha256(key.encode()).hexdigest()[:_HASH_DIGITS]}"
         key = key.encode()[: room - len(tail)].decode(errors="ignore") + tail
     return f"{start}{key}{end}"
+
+
+def quarantine_prefix(source: str, key: str) -> str:
+    """Returns how the keys of all objects begin that may hold quarantined lines of an object.
+
+    Args:
+        source: the source's name.
+        key: of the object that holds the lines.
+    """
+    name = quarantine_key(source, key, 10**_MOST_NUMBER_DIGITS).rpartition("/")[0]
+    if name.endswith(f"/{key}"):
+        return f"{name}/"
+    # Of one that is cut, where it is cut depends on the number.
+    return name[: -_HASH_DIGITS - 1]
 
 
 def stamp(now: datetime) -> str:

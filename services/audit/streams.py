@@ -1,0 +1,171 @@
+"""Reads the log streams of a source, slowly enough for the others who read in the account."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.aws.errors import aws_errors
+from services.aws.outcomes import request_ids
+from services.shipping.read_back import ReadBack
+from services.threads.read_ahead import read_ahead
+from services.upload_cloudwatch_logs_service import retention_days
+from utils.audit.rate import Rate
+from utils.config.partitions import is_stream_of
+from utils.config.settings import Source
+from utils.errors import ServiceError, StoppedError
+from utils.model import Gauge
+from utils.state.intervals import Interval
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_logs.type_defs import (
+        DescribeLogStreamsRequestTypeDef,
+        DescribeLogStreamsResponseTypeDef,
+        OutputLogEventTypeDef,
+    )
+
+_PAGES_READ_AHEAD = 2
+_TRIES = 5
+
+StoredEvent = tuple[int, int, bytes]
+"""When it is stored in the stream's time, when it was ingested, both in ms since 1970; message."""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A log stream, and when it was made, in ms since 1970, None if that is not known."""
+
+    name: str
+    created_ms: int | None
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast CloudWatch is asked; `stop` is set when the process is to end."""
+
+    rate: Rate
+    elapsed_seconds: Callable[[], float]
+    stop: Event
+
+    def keep(self) -> None:
+        """Waits until the next request may be sent.
+
+        Raises:
+            StoppedError: the process is to end.
+        """
+        if self.stop.wait(self.rate.wait_seconds(self.elapsed_seconds())):
+            raise StoppedError("Stopped before all was compared")
+
+
+class LogStreams:
+    """The log streams that may hold events of a source: its own, its partitions', older replicas'.
+
+    Args:
+        client: of CloudWatch Logs.
+        source: names the log group and stream.
+        pace: of the requests.
+        gauge: shows why nothing comes, while that is so.
+    """
+
+    def __init__(
+        self, client: "CloudWatchLogsClient", source: Source, pace: Pace, gauge: Gauge
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._pace = pace
+        self._gauge = gauge
+        self._request_ids = request_ids(client.meta.endpoint_url)
+        missing = f"Create the log group {source.log_group} in {source.aws.region}"
+        missing += ", or correct log_group in config.json or AWS_REGION"
+        self._hints = {"ResourceNotFoundException": missing}
+        self.streams: list[Stream] = []
+
+    def find(self) -> list[Stream]:
+        """Finds the log streams of the source, and returns them.
+
+        Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogStreams.html
+
+        Raises:
+            ServiceError: they can't be listed.
+        """
+        own = self._source.log_stream
+        request: DescribeLogStreamsRequestTypeDef = {
+            "logGroupName": self._source.log_group,
+            "logStreamNamePrefix": own,
+        }
+        found: dict[str, int | None] = {}
+        while True:
+            answer = self._listing(request)
+            for one in answer["logStreams"]:
+                if is_stream_of(own, one["logStreamName"]):
+                    found[one["logStreamName"]] = one.get("creationTime")
+            if not answer.get("nextToken"):
+                break
+            request["nextToken"] = answer["nextToken"]
+        # Its own is looked into whatever the listing says: that it is not there takes two answers.
+        self.streams = [Stream(name, created) for name, created in ({own: None} | found).items()]
+        return self.streams
+
+    def _listing(
+        self, request: "DescribeLogStreamsRequestTypeDef"
+    ) -> "DescribeLogStreamsResponseTypeDef":
+        doing = f"list the log streams of the log group {self._source.log_group}"
+        for _ in range(_TRIES):
+            self._pace.keep()
+            with aws_errors(doing, "logs:DescribeLogStreams", self._hints):
+                answer = self._client.describe_log_streams(**request)
+            request_id = answer.get("ResponseMetadata", {}).get("RequestId", "")
+            is_whole = isinstance(answer.get("logStreams"), list)
+            if self._request_ids.is_new(request_id) and is_whole:
+                return answer
+        raise ServiceError(
+            f"Can't {doing}",
+            f"not an answer of CloudWatch to this request, {_TRIES} times in a row",
+            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+        )
+
+    def retention_days(self) -> int | None:
+        """Returns the log group's retention in days, None if its events never expire.
+
+        Raises:
+            ServiceError: the log group can't be described.
+        """
+        name = self._source.log_group
+        with aws_errors(f"describe the log group {name}", "logs:DescribeLogGroups", self._hints):
+            return retention_days(self._client, name)
+
+    def events(self, spans: Iterable[Interval]) -> Iterator[StoredEvent]:
+        """Yields the events of all streams in ranges of time.
+
+        Args:
+            spans: both ends included, in ms since 1970.
+
+        Raises:
+            ServiceError: they can't be read.
+            StoppedError: the process is to end.
+        """
+        for events in read_ahead(self._pages([*spans]), _PAGES_READ_AHEAD, self._pace.stop):
+            yield from events
+
+    def _pages(self, spans: list[Interval]) -> Iterator[list[StoredEvent]]:
+        for stream in self.streams:
+            source = replace(self._source, log_stream=stream.name)
+            read_back = ReadBack(self._client, source, self._gauge, self._pace.stop)
+            for from_ms, until_ms in spans:
+                try:
+                    yield from self._paced(read_back.pages(from_ms, until_ms))
+                except ServiceError as exc:
+                    if exc.detail != "ResourceNotFoundException":
+                        raise
+
+    def _paced(
+        self, pages: "Iterator[Sequence[OutputLogEventTypeDef]]"
+    ) -> Iterator[list[StoredEvent]]:
+        self._pace.keep()
+        for page in pages:
+            yield [
+                (one["timestamp"], one.get("ingestionTime", 0), one["message"].encode())
+                for one in page
+            ]
+            self._pace.keep()

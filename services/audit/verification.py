@@ -1,0 +1,327 @@
+"""Compares the objects of a source with its log streams; it reads no checkpoint."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from secrets import token_bytes
+from threading import Event as StopEvent
+
+import msgspec
+
+from services.audit.objects import AuditObjects, Line, Range
+from services.audit.streams import LogStreams, StoredEvent
+from services.output.quarantined import QuarantinedLines
+from utils.audit.audit import Audit
+from utils.audit.comparison import Comparison, Event
+from utils.audit.findings import Difference, Fate, Findings, Tally
+from utils.audit.iterations import Bursts
+from utils.audit.judgement import Retention
+from utils.audit.progress import Progress
+from utils.audit.spans import OwnTimes, Spans
+from utils.audit.sums import Digests, Group, Sums
+from utils.config.settings import Source
+from utils.errors import StoppedError, UnreadableError
+from utils.lines.decompression import ReplacedError
+from utils.model import LogObject
+from utils.state.intervals import Interval, union
+
+_SECOND_MS = 1000
+_HOUR_MS = 60 * 60 * 1000
+_DAY_MS = 24 * _HOUR_MS
+# The store tells its time by the second, and an upload time is never before the object's.
+_CLOCKS_APART_MS = 60_000
+# A daemon that begins to send now may give events the time at which its iteration began.
+_LONGEST_ITERATION_MS = _HOUR_MS
+_KEY_BYTES = 32
+# Enough to see what is wrong.
+_MOST_UNREADABLE = 100
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """How what differs is looked at.
+
+    `known_ms` is the newest time of ingestion that was seen before, in ms since 1970; behind it all
+    is new. `under_way_ms` is the `LastModified` from which on all is under way.
+    """
+
+    known_ms: int | None = None
+    under_way_ms: int | None = None
+
+
+class Witnesses(msgspec.Struct, frozen=True):
+    """What is compared; `quarantine` returns the quarantined lines of an object by its key."""
+
+    objects: AuditObjects
+    streams: LogStreams
+    quarantine: Callable[[str], QuarantinedLines]
+
+
+class Verification:
+    """One comparison of one source.
+
+    Args:
+        source: what is shipped where.
+        within: which objects are compared.
+        witnesses: what is compared.
+        progress: takes how far it is.
+        stop: set when the process is to end.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        within: Range,
+        witnesses: Witnesses,
+        progress: Progress,
+        stop: StopEvent,
+    ) -> None:
+        self._source = source
+        self._asked = within
+        self._witnesses = witnesses
+        self._objects = witnesses.objects
+        self._streams = witnesses.streams
+        self._progress = progress
+        self._stop = stop
+        self._digests = Digests(token_bytes(_KEY_BYTES))
+        self._sums = Sums()
+        self._spans = Spans()
+        self._bursts = Bursts(1000 * source.settle_seconds)
+        self._unreadable: dict[str, str] = {}
+        self._retention = Retention(None, 0)
+        self._listed_ms = 0
+        # Upload times of what was stored while this began: what else is under way stands behind it.
+        self._upload_from_ms = 0
+
+    def run(self, now_ms: int) -> Audit:
+        """Compares, and returns what was found.
+
+        Args:
+            now_ms: the time by this machine's clock, where the store does not tell its own.
+
+        Raises:
+            ForwarderError: a witness can't be read.
+            StoppedError: the process is to end.
+        """
+        store_ms = self._objects.now_ms()
+        self._listed_ms = now_ms if store_ms is None else store_ms
+        self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
+        self._retention = Retention(self._streams.retention_days(), self._listed_ms)
+        audit = Audit(self._source.name)
+        for one in self._objects.listed(self._within):
+            self._progress.expect([one])
+        self._sum_up_bucket(audit)
+        self._sum_up_streams()
+        findings = self._settled(self._compared(_Look()))
+        self._complete(audit, findings)
+        return audit
+
+    @property
+    def _within(self) -> Range:
+        """The objects that are listed now: what is written from now on is left out."""
+        behind_ms = self._listed_ms + _SECOND_MS
+        until_ms = self._asked.until_ms
+        return Range(
+            self._asked.from_ms, behind_ms if until_ms is None else min(until_ms, behind_ms)
+        )
+
+    @property
+    def _is_limited(self) -> bool:
+        """Tells if there may be objects that are not compared, with events of their own."""
+        return bool(self._asked.from_ms) or self._asked.until_ms is not None
+
+    def _sum_up_bucket(self, audit: Audit) -> None:
+        listing = sha256()
+        for one in self._objects.opened_ahead(self._objects.listed(self._within)):
+            tally = self._sum_up_object(one)
+            audit.objects += 1
+            audit.lines += tally.lines
+            audit.blank += tally.blank
+            audit.damaged += bool(tally.damage)
+            entry = f"{one.key}\t{one.etag}\t{tally.lines}\t{tally.content_hash}\n"
+            listing.update(entry.encode(errors="surrogatepass"))
+            self._progress.read(one, tally.lines)
+        audit.sha256 = listing.hexdigest()
+
+    def _sum_up_object(self, one: LogObject) -> Tally:
+        tally, own_times = Tally(), OwnTimes()
+        quarantined = self._witnesses.quarantine(one.key)
+        with self._readable(one):
+            for line in self._objects.lines(one, tally):
+                digest = self._digests.of(line.content)
+                cell = self._sums.cell(line.own_ms, digest)
+                cell.add_line(digest)
+                own_times.note(line.own_ms)
+                if not line.is_sendable and quarantined.holds(line.number, line.content):
+                    # It is where it has to be: so the other side has it.
+                    cell.add_event(digest)
+                    cell.quarantined += 1
+        self._spans.add(one, own_times)
+        return tally
+
+    @contextmanager
+    def _readable(self, one: LogObject) -> Iterator[None]:
+        """Notes an object that can't be read, or not as it was listed."""
+        try:
+            yield
+        except UnreadableError as exc:
+            self._unreadable[one.key] = exc.detail
+        except ReplacedError as exc:
+            self._unreadable[one.key] = exc.reason
+
+    def _sum_up_streams(self) -> None:
+        for stored_ms, ingested_ms, message in self._streams.events(self._spans_of_streams()):
+            self._progress.events += 1
+            self._bursts.note(ingested_ms)
+            own_ms = self._objects.own_time_ms(message)
+            digest = self._digests.of(message)
+            cell = self._sums.known_cell(own_ms, digest)
+            if cell is None:
+                if self._is_limited:
+                    continue
+                cell = self._sums.cell(own_ms, digest)
+            cell.add_event(digest)
+            if own_ms == stored_ms:
+                continue
+            cell.stands_at(stored_ms)
+            if own_ms is None:
+                continue
+            is_recent = ingested_ms >= self._listed_ms - _LONGEST_ITERATION_MS
+            if is_recent and stored_ms < self._upload_from_ms:
+                self._upload_from_ms = stored_ms
+            if self._retention.timing(own_ms, stored_ms, ingested_ms) == "restamped":
+                cell.restamped += 1
+            else:
+                cell.wrong_time += 1
+
+    def _spans_of_streams(self) -> list[Interval]:
+        """Returns where events of the objects may stand: at their own times, or behind an upload.
+
+        An upload time is not before its object's `LastModified`.
+        """
+        end_ms = self._listed_ms + _DAY_MS
+        from_ms = self._asked.from_ms
+        if not from_ms:
+            return [(0, end_ms)]
+        spans = [*self._sums.spans(), (from_ms - _CLOCKS_APART_MS, end_ms)]
+        return _within([(first, last + 1) for first, last in spans], end_ms)
+
+    def _settled(self, findings: Findings) -> Findings:
+        """Looks again at what is missing: it may be under way, or not be readable yet."""
+        if not findings.missing:
+            return findings
+        known_ms = self._bursts.newest_ms
+        if self._stop.wait(self._source.settle_seconds):
+            raise StoppedError("Stopped before all was compared")
+        again = self._compared(_Look(known_ms))
+        if again.arrived_ms is None:
+            return again
+        return self._compared(_Look(known_ms, again.arrived_ms))
+
+    def _compared(self, look: _Look) -> Findings:
+        findings = Findings(self._young_ms(), look.under_way_ms)
+        for group in self._sums.groups():
+            self._compare(group, look, findings)
+        findings.end(self._spans)
+        return findings
+
+    def _young_ms(self) -> int | None:
+        """Returns what was written since when may not have been listed by the last iteration."""
+        began_ms = self._bursts.began_ms
+        if began_ms is None:
+            return None
+        # Nothing is sent within this time after the bucket was listed. A store may date its objects
+        # by the second.
+        claim_ms = round(1000 * min(1.0, self._source.settle_seconds / 2))
+        return began_ms - claim_ms - _SECOND_MS
+
+    def _compare(self, group: Group, look: _Look, findings: Findings) -> None:
+        comparison = Comparison()
+        for event in self._events_of(group, look):
+            comparison.note(event)
+        for one in self._objects_of(group):
+            tally = Tally()
+            quarantined = self._witnesses.quarantine(one.key)
+            for line, digest in self._lines_of(one, tally, group):
+                if line.is_sendable and comparison.take(digest, one.key, line.number):
+                    if comparison.is_new(digest):
+                        findings.arrive(one)
+                    continue
+                fate = self._fate(line, one, quarantined)
+                findings.note(one, line.number, fate, is_sendable=line.is_sendable)
+            findings.end_object(one.key, tally)
+        if comparison.has_surplus and self._is_limited:
+            self._discount_neighbours(group, comparison)
+        findings.add(comparison)
+
+    def _fate(self, line: Line, one: LogObject, quarantined: QuarantinedLines) -> Fate:
+        if quarantined.holds(line.number, line.content):
+            return "quarantined"
+        own_ms = one.last_modified_ms if line.own_ms is None else line.own_ms
+        if line.is_sendable and self._retention.has_expired(own_ms, one.last_modified_ms):
+            return "expired"
+        return "missing"
+
+    def _events_of(self, group: Group, look: _Look) -> Iterator[Event]:
+        end_ms = self._listed_ms + _DAY_MS
+        spans = [(first, last + 1) for first, last in group.spans]
+        if look.known_ms is not None:
+            spans.append((self._upload_from_ms, end_ms))
+        for stored_ms, ingested_ms, message in self._streams.events(_within(spans, end_ms)):
+            own_ms, digest = self._objects.own_time_ms(message), self._digests.of(message)
+            if group.holds(own_ms, digest):
+                self._bursts.note(ingested_ms)
+                yield self._event((stored_ms, ingested_ms, message), own_ms, digest, look)
+
+    def _event(self, stored: StoredEvent, own_ms: int | None, digest: int, look: _Look) -> Event:
+        stored_ms, ingested_ms, _ = stored
+        timing = "own" if own_ms is None else self._retention.timing(own_ms, stored_ms, ingested_ms)
+        is_new = look.known_ms is not None and ingested_ms > look.known_ms
+        return Event(digest, timing, is_new, ingested_ms >= self._listed_ms + _SECOND_MS)
+
+    def _objects_of(self, group: Group) -> Iterator[LogObject]:
+        self._spans.begin()
+        listed = self._objects.listed(self._within)
+        wanted = (one for one in listed if self._spans.may_hold(one.key, group))
+        return self._objects.opened_ahead(one for one in wanted if one.key not in self._unreadable)
+
+    def _lines_of(self, one: LogObject, tally: Tally, group: Group) -> Iterator[tuple[Line, int]]:
+        with self._readable(one):
+            for line in self._objects.lines(one, tally):
+                digest = self._digests.of(line.content)
+                if group.holds(line.own_ms, digest):
+                    yield line, digest
+
+    def _discount_neighbours(self, group: Group, comparison: Comparison) -> None:
+        """Takes identical lines of objects that were written shortly before or behind the range."""
+        from_ms, until_ms = self._asked.from_ms or 0, self._within.until_ms or 0
+        near = Range(from_ms - _DAY_MS, until_ms + _DAY_MS)
+        for one in self._objects.listed(near):
+            if not self._within.includes(one.last_modified_ms):
+                for _, digest in self._lines_of(one, Tally(), group):
+                    comparison.discount(digest)
+
+    def _complete(self, audit: Audit, findings: Findings) -> None:
+        alike = [*self._sums.alike()]
+        audit.missing = findings.missing
+        audit.expired = findings.expired
+        audit.quarantined = findings.quarantined + sum(cell.quarantined for cell in alike)
+        audit.restamped = findings.restamped + sum(cell.restamped for cell in alike)
+        audit.wrong_time = findings.wrong_time + sum(cell.wrong_time for cell in alike)
+        audit.doubled = findings.doubled
+        audit.foreign = findings.foreign
+        audit.left_out_objects = findings.left_out_objects
+        audit.left_out = findings.left_out_lines
+        audit.log_streams = [one.name for one in self._streams.streams]
+        audit.retention_days = self._retention.days
+        audit.unreadable = len(self._unreadable)
+        unreadable = [
+            Difference(key, "unreadable", [], 0, reason=reason)
+            for key, reason in [*self._unreadable.items()][:_MOST_UNREADABLE]
+        ]
+        audit.differences = [*unreadable, *findings.differences()]
+
+
+def _within(spans: list[Interval], end_ms: int) -> list[Interval]:
+    """Returns half-open ranges as ones with both ends included, without what can't be stored."""
+    cut = ((max(0, first), min(end, end_ms)) for first, end in spans)
+    return [(first, end - 1) for first, end in union(cut)]

@@ -1,0 +1,94 @@
+"""Looks lines up in the quarantine."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from hashlib import blake2b
+from threading import Event
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.list_request import Listing, listed_pages
+from utils.report.status import quarantine_prefix
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+# What a name is made of is the first line's number; an entry of version 1 is one line's.
+_ENDINGS = (".jsonl", ".json")
+_DIGEST_BYTES = 16
+
+
+class _Entry(msgspec.Struct):
+    key: str
+    line_number: int
+    line: str | None = None
+    line_base64: str | None = None
+
+    def content(self) -> bytes:
+        return b64decode(self.line_base64 or "") if self.line is None else self.line.encode()
+
+
+class QuarantinedLines:
+    """The quarantined lines of one object, which are asked for in the order of their numbers.
+
+    What lies behind a line is read when it is come to, and what lies before it forgotten.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        source: the source's name.
+        key: of the object.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, source: str, key: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._prefix = quarantine_prefix(source, key)
+        self._ahead: list[tuple[int, str]] | None = None
+        self._known: dict[int, set[bytes]] = {}
+
+    def holds(self, number: int, line: bytes) -> bool:
+        """Tells if a line is in the quarantine.
+
+        Args:
+            number: of the line, from 1, not before the last one that was asked for.
+            line: its content, without its line end.
+
+        Raises:
+            ServiceError: the output bucket can't be read.
+        """
+        if self._ahead is None:
+            with lyve_errors(f"list the quarantine in {self._bucket}", OUTPUT_BUCKET_HINTS):
+                self._ahead = sorted(self._names(), reverse=True)
+        while self._ahead and self._ahead[-1][0] <= number:
+            self._known = {one: known for one, known in self._known.items() if one >= number}
+            self._read(self._ahead.pop()[1])
+        return _digest(line) in self._known.get(number, ())
+
+    def _names(self) -> Iterator[tuple[int, str]]:
+        """Yields the number of the first line and the name of each object of the quarantine."""
+        listing = Listing(f"list the quarantine in {self._bucket}", self._bucket, self._prefix)
+        for page in listed_pages(self._client, listing, Event()):
+            for one in page.objects:
+                number, dot, ending = one.key.rpartition("/")[2].partition(".")
+                if dot + ending in _ENDINGS and number.isdecimal():
+                    yield int(number), one.key
+
+    def _read(self, name: str) -> None:
+        with lyve_errors(f"read {name} in {self._bucket}", OUTPUT_BUCKET_HINTS):
+            content = self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+        for line in content.splitlines() if name.endswith("l") else [content]:
+            try:
+                entry = msgspec.json.decode(line, type=_Entry)
+                held = entry.content()
+            except ValueError:
+                continue  # What is no entry proves nothing.
+            if entry.key == self._key:
+                self._known.setdefault(entry.line_number, set()).add(_digest(held))
+
+
+def _digest(line: bytes) -> bytes:
+    return blake2b(line, digest_size=_DIGEST_BYTES).digest()

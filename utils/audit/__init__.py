@@ -1,0 +1,1 @@
+"""The bucket against the log streams, without the checkpoint: sums first, then line by line."""

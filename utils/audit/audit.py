@@ -1,0 +1,189 @@
+"""What a comparison came to: its verdict in words, as a table, as a document, as a status line."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from utils.audit.findings import Difference
+from utils.report.status import Pairs
+from utils.version import VERSION
+from utils.wording import printable
+
+_SHOWN_DIFFERENCES = 3
+_SHOWN_LINES = 8
+_SHOWN_KEY = 60
+_FIGURES = (
+    *("objects", "lines", "found", "missing", "doubled", "foreign", "quarantined", "blank"),
+    *("excluded", "expired", "restamped", "wrong_time", "left_out", "damaged", "unreadable"),
+)
+
+
+class Audit(msgspec.Struct):
+    """What a comparison of one source came to.
+
+    `from_day` and `to_day` are the days that were asked for, as ISO 8601 has them. `left_out` are
+    lines that need not be in a log stream yet, `left_out_objects` those of which there is none.
+    """
+
+    source: str
+    from_day: str | None = None
+    to_day: str | None = None
+    since: str = ""
+    began: datetime = datetime.min.replace(tzinfo=UTC)
+    ended: datetime = datetime.min.replace(tzinfo=UTC)
+    objects: int = 0
+    lines: int = 0
+    missing: int = 0
+    doubled: int = 0
+    foreign: int = 0
+    quarantined: int = 0
+    blank: int = 0
+    excluded: int = 0
+    expired: int = 0
+    restamped: int = 0
+    wrong_time: int = 0
+    left_out: int = 0
+    left_out_objects: int = 0
+    damaged: int = 0
+    unreadable: int = 0
+    differences: list[Difference] = msgspec.field(default_factory=list)
+    log_streams: list[str] = msgspec.field(default_factory=list)
+    retention_days: int | None = None
+    lyve_requests: int = 0
+    cloudwatch_requests: int = 0
+    sha256: str = ""
+
+    @property
+    def found(self) -> int:
+        """How many lines are in a log stream."""
+        others = self.blank + self.excluded + self.quarantined + self.expired
+        return self.lines - others - self.missing - self.left_out
+
+    @property
+    def is_whole(self) -> bool:
+        """Tells if all is there once."""
+        return not (self.missing or self.doubled or self.unreadable)
+
+
+def key_of(audit: Audit) -> str:
+    """Returns the key of the report in the output bucket."""
+    moment = audit.ended.astimezone(UTC)
+    stamp = f"{moment:%Y-%m-%dT%H-%M-%S}.{moment.microsecond // 1000:03}Z"
+    return f"integration-verify/{audit.source}/{stamp}.json"
+
+
+def encoded(audit: Audit) -> bytes:
+    """Returns the report as a JSON document."""
+    listed = {"missing": 0, "doubled": 0, "unreadable": 0}
+    for one in audit.differences:
+        listed[one.kind] += 1 if one.kind == "unreadable" else one.count
+    document = {
+        "source": audit.source,
+        "verdict": verdict(audit),
+        "whole": audit.is_whole,
+        "from": audit.from_day,
+        "to": audit.to_day,
+        "began": audit.began,
+        "ended": audit.ended,
+        **figures(audit),
+        "left_out_objects": audit.left_out_objects,
+        "differences": [_shown(one) for one in audit.differences],
+        "differences_not_listed": {
+            kind: getattr(audit, kind) - count for kind, count in listed.items()
+        },
+        "log_streams": audit.log_streams,
+        "retention_days": audit.retention_days,
+        "requests": {"lyve_cloud": audit.lyve_requests, "cloudwatch": audit.cloudwatch_requests},
+        "sha256": audit.sha256,
+        "version": VERSION,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def figures(audit: Audit) -> dict[str, int]:
+    """Returns the figures by their names."""
+    return {name: getattr(audit, name) for name in _FIGURES}
+
+
+def verdict(audit: Audit) -> str:
+    """Returns in a sentence or two whether all is there once."""
+    faults = [
+        *([f"{audit.missing:,} lines are missing"] if audit.missing else []),
+        *([f"{audit.doubled:,} are stored more than once"] if audit.doubled else []),
+        *([f"{audit.unreadable:,} objects can't be compared"] if audit.unreadable else []),
+    ]
+    if faults:
+        return f"Not whole: {' and '.join(faults)}."
+    if not audit.objects:
+        return "Nothing to compare: the bucket holds no object of the type in the range."
+    return f"Whole: CloudWatch holds each of {audit.found:,} logs once."
+
+
+def status(audit: Audit) -> tuple[str, str]:
+    """Returns the level and the text of the status line."""
+    parts = [
+        *([f"{audit.missing:,} logs are missing"] if audit.missing else []),
+        *([f"{audit.doubled:,} logs are stored more than once"] if audit.doubled else []),
+        *([f"{audit.unreadable:,} objects can't be compared"] if audit.unreadable else []),
+    ]
+    if not parts:
+        return "INFO", f"Verified {audit.found:,} logs"
+    hint = ". `--repair` sends what is missing" if audit.missing else ""
+    return "WARN", " and ".join(parts) + hint
+
+
+def pairs(audit: Audit) -> Pairs:
+    """Returns the figures as the status line has them."""
+    return figures(audit)
+
+
+def rows(audit: Audit) -> Iterator[tuple[str, str]]:
+    """Yields the report as rows of a table: what, and how much."""
+    yield "compared", _range(audit)
+    for name in _FIGURES:
+        count = getattr(audit, name)
+        if count or name in {"objects", "lines", "found", "missing", "doubled"}:
+            yield name.replace("_", " "), f"{count:,}{_MEANING.get(name, '')}"
+    for one in audit.differences[:_SHOWN_DIFFERENCES]:
+        yield one.kind, _in_words(one)
+    if len(audit.differences) > _SHOWN_DIFFERENCES:
+        yield "", "and more: see the report"
+    requests = f"{audit.lyve_requests:,} to Lyve Cloud, {audit.cloudwatch_requests:,} to CloudWatch"
+    yield "requests", requests
+
+
+_MEANING = {
+    "foreign": " events that are of no object compared here",
+    "quarantined": " lines that CloudWatch can't take, all in the quarantine",
+    "expired": " lines that the log group's retention has removed",
+    "restamped": " events at the time of their upload, for their age",
+    "wrong_time": " events at another time than their own, without need",
+    "left_out": " lines that were written or are shipped since the last iteration",
+    "damaged": " objects that end early",
+    "unreadable": " objects that can't be compared",
+}
+
+
+def _range(audit: Audit) -> str:
+    ended = f"to {audit.to_day}" if audit.to_day else f"up to {audit.began:%Y-%m-%d %H:%M} UTC"
+    return f"from {audit.from_day} {ended}" if audit.from_day else f"{audit.since}, {ended}"
+
+
+def _in_words(one: Difference) -> str:
+    key = printable(one.object)
+    if len(key) > _SHOWN_KEY:
+        key = f"...{key[-_SHOWN_KEY:]}"
+    if one.kind == "unreadable":
+        return f"{key}: {printable(one.reason)}"
+    numbers = ", ".join(str(number) for number in one.lines[:_SHOWN_LINES])
+    more = "" if one.count <= _SHOWN_LINES else f" and more, {one.count:,} in all"
+    return f"{key}: lines {numbers}{more}"
+
+
+def _shown(one: Difference) -> dict[str, object]:
+    shown: dict[str, object] = {"object": one.object, "kind": one.kind}
+    if one.kind == "unreadable":
+        return {**shown, "reason": one.reason}
+    shown |= {"lines": one.lines, "count": one.count}
+    return {**shown, "figures": one.figures} if one.figures else shown

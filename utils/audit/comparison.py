@@ -1,0 +1,106 @@
+"""Compares lines with events as multisets, one by one."""
+
+from collections import Counter
+
+import msgspec
+
+from utils.audit.judgement import Timing
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """An event of a log stream, as far as it is compared.
+
+    `is_new` says that it was stored since it was last looked at, and `is_late` that this was after
+    the bucket was listed.
+    """
+
+    digest: int
+    timing: Timing
+    is_new: bool
+    is_late: bool
+
+
+class Comparison:
+    """The events of some intervals, of which each line takes one.
+
+    `restamped` and `wrong_time` are of those that were taken.
+    """
+
+    def __init__(self) -> None:
+        self._left: Counter[int] = Counter()
+        self._new: Counter[int] = Counter()
+        self._late: Counter[int] = Counter()
+        self._elsewhere: dict[int, Counter[Timing]] = {}
+        self._surplus: dict[int, tuple[str, int]] = {}
+        self.restamped = self.wrong_time = 0
+
+    def note(self, event: Event) -> None:
+        """Takes an event into account."""
+        self._left[event.digest] += 1
+        if event.is_new:
+            self._new[event.digest] += 1
+        if event.is_late:
+            self._late[event.digest] += 1
+        if event.timing != "own":
+            self._elsewhere.setdefault(event.digest, Counter())[event.timing] += 1
+
+    def take(self, digest: int, key: str, number: int) -> bool:
+        """Takes one event for a line; returns whether there was one.
+
+        Args:
+            digest: of the line.
+            key: of its object.
+            number: of the line, from 1.
+        """
+        left = self._left.get(digest, 0)
+        if not left:
+            return False
+        if left > 1:
+            self._left[digest] = left - 1
+            self._surplus[digest] = (key, number)
+        else:
+            del self._left[digest]
+            self._surplus.pop(digest, None)
+        self._note_timing(digest)
+        return True
+
+    def is_new(self, digest: int) -> bool:
+        """Tells if an event of this message was stored since it was last looked at."""
+        return digest in self._new
+
+    @property
+    def has_surplus(self) -> bool:
+        """Tells if there are more copies of a line than lines."""
+        return bool(self._surplus)
+
+    def discount(self, digest: int) -> None:
+        """Takes one event for a line of an object that is not compared."""
+        if digest in self._surplus:
+            self._left[digest] -= 1
+            if not self._left[digest]:
+                del self._left[digest], self._surplus[digest]
+
+    def doubled(self) -> list[tuple[str, int, int]]:
+        """Returns the lines of which there are more copies: key, number, and how many more."""
+        return sorted((*self._surplus[one], self._left[one]) for one in self._surplus)
+
+    def foreign(self) -> int:
+        """Returns how many events are of no line, but for those of objects written meanwhile."""
+        return sum(
+            max(0, copies - self._late[digest])
+            for digest, copies in self._left.items()
+            if digest not in self._surplus
+        )
+
+    def _note_timing(self, digest: int) -> None:
+        timings = self._elsewhere.get(digest)
+        if not timings:
+            return
+        timing = next(iter(timings))
+        timings[timing] -= 1
+        if not timings[timing]:
+            del timings[timing]
+        if timing == "restamped":
+            self.restamped += 1
+        else:
+            self.wrong_time += 1

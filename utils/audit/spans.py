@@ -1,0 +1,95 @@
+"""Remembers in little memory which own times the lines of each object have."""
+
+from array import array
+from collections.abc import Iterable
+
+from utils.audit.sums import Group
+from utils.model import LogObject
+from utils.state.coverage_state import key_hash
+
+
+class OwnTimes:
+    """The first and the last own time of an object's lines, in ms since 1970."""
+
+    def __init__(self) -> None:
+        # Behind one another, so that they overlap with nothing.
+        self.first_ms, self.last_ms = 1, 0
+        self.has_untimed = False
+
+    def note(self, own_ms: int | None) -> None:
+        """Takes a line into account; None if it names no time."""
+        if own_ms is None:
+            self.has_untimed = True
+        elif self.first_ms > self.last_ms:
+            self.first_ms = self.last_ms = own_ms
+        elif own_ms < self.first_ms:
+            self.first_ms = own_ms
+        elif own_ms > self.last_ms:
+            self.last_ms = own_ms
+
+
+class Spans:
+    """The first and the last own time in each object, in the order of the bucket's listing."""
+
+    def __init__(self) -> None:
+        self._keys = array("Q")
+        self._first_ms = array("q")
+        self._last_ms = array("q")
+        self._modified_ms = array("q")
+        self._untimed = bytearray()
+        self._at = 0
+
+    def add(self, one: LogObject, own_times: OwnTimes) -> None:
+        """Adds the next object.
+
+        Args:
+            one: the object.
+            own_times: of its lines.
+        """
+        self._keys.append(key_hash(one.key))
+        self._modified_ms.append(one.last_modified_ms)
+        self._first_ms.append(own_times.first_ms)
+        self._last_ms.append(own_times.last_ms)
+        self._untimed.append(own_times.has_untimed)
+
+    def newest_beside(self, keys: Iterable[str]) -> int:
+        """Returns the newest `LastModified` of the objects with lines, but for some, 0 without any.
+
+        Args:
+            keys: of those that do not count.
+        """
+        others = {key_hash(key) for key in keys}
+        known = zip(
+            self._keys, self._modified_ms, self._first_ms, self._last_ms, self._untimed, strict=True
+        )
+        return max(
+            (
+                ms
+                for key, ms, first, last, untimed in known
+                if key not in others and (untimed or first <= last)
+            ),
+            default=0,
+        )
+
+    def begin(self) -> None:
+        """Begins with the first object again."""
+        self._at = 0
+
+    def may_hold(self, key: str, group: Group) -> bool:
+        """Tells if an object may have lines in a group; it is asked in the listing's order.
+
+        One that has not been added has none.
+
+        Args:
+            key: the object's.
+            group: of intervals.
+        """
+        try:
+            place = self._keys.index(key_hash(key), self._at)
+        except ValueError:
+            return False
+        self._at = place + 1
+        own_times = group.own_times
+        if own_times is None:
+            return bool(self._untimed[place])
+        return self._first_ms[place] <= own_times[1] and own_times[0] <= self._last_ms[place]
