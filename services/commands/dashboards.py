@@ -1,6 +1,6 @@
 """Prints the dashboards for the configured log groups, and stores them in CloudWatch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +18,7 @@ from utils.report.dashboards import (
     check_apart,
     console_address,
     filled,
+    shows,
     stored_name,
     targets,
 )
@@ -32,7 +33,7 @@ _HINTS = {"InvalidParameterInput": "CloudWatch's own words on standard output sa
 
 
 def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
-    """Prints a dashboard's JSON for each log group of the sources.
+    """Prints a dashboard's JSON for each log group that holds what it shows.
 
     Args:
         name: of the dashboard, as its file is called.
@@ -40,15 +41,19 @@ def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
         clock: how the time is read.
 
     Raises:
-        ConfigurationError: there is no such dashboard.
+        ConfigurationError: there is no such dashboard, or it shows no type of the sources.
     """
     templates = _templates()
-    if name not in templates:
-        message = f"There is no dashboard {found(name)}"
-        allowed = f"allowed: {', '.join(templates)}"
-        hint = did_you_mean(name, templates)
+    fitting = _names(templates, sources)
+    if name not in fitting:
+        allowed = f"allowed: {', '.join(fitting)}"
+        if name in templates:
+            message, hint = f"The dashboard {name} shows no log_type of config.json", ""
+        else:
+            message, hint = f"There is no dashboard {found(name)}", did_you_mean(name, fitting)
         raise ConfigurationError([ForwarderError(message, allowed, hint)])
-    documents = {filled(templates[name], target): target for target in targets(sources)}
+    shown = [one for one in sources if shows(name, [one.log_type])]
+    documents = {filled(templates[name], target): target for target in targets(shown)}
     for document, target in documents.items():
         if len(documents) > 1:
             tell(clock.now(), "INFO", f"The dashboard {name} for the log group {target}:", {})
@@ -56,7 +61,7 @@ def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
 
 
 def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
-    """Stores every dashboard for each log group of the sources; returns if all are stored.
+    """Stores for each log group the dashboards of its types; returns if all are stored.
 
     Prints the address of each in the console, and what CloudWatch says of it.
 
@@ -70,17 +75,21 @@ def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
     except ForwarderError as exc:
         tell(clock.now(), "ERROR", str(exc), {})
         return False
-    results = [_install(target, clock) for target in several]
+    results = [
+        _install(target, [one for one in sources if targets([one]) == [target]], clock)
+        for target in several
+    ]
     return all(results)
 
 
-def _install(target: Target, clock: Clock) -> bool:
+def _install(target: Target, sources: Sequence[Source], clock: Clock) -> bool:
     show(str(target))
+    templates = _templates()
     try:
         client = _client(target.aws)
-        for name, template in _templates().items():
+        for name in _names(templates, sources):
             stored = stored_name(name, target)
-            said = _put(client, stored, filled(template, target))
+            said = _put(client, stored, filled(templates[name], target))
             _print_lines([f"{name}: {console_address(target.aws.region, stored)}", *said])
     except ForwarderError as exc:
         tell(clock.now(), "ERROR", str(exc), {})
@@ -110,6 +119,11 @@ def _client(access: AwsAccess) -> "CloudWatchClient":
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
         config = Config(retries={"mode": "standard"})
         return cast("CloudWatchClient", aws_client("cloudwatch", access, config))
+
+
+def _names(templates: Iterable[str], sources: Sequence[Source]) -> list[str]:
+    """Returns the dashboards that show events of the sources."""
+    return [name for name in templates if shows(name, {one.log_type for one in sources})]
 
 
 def _templates() -> dict[str, str]:

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tests.standin.stored_event import StoredEvent
@@ -12,6 +13,12 @@ from utils.json_extractor import event_time_ms
 
 HOUR_MS = 3_600_000
 Row = tuple[Any, ...]
+# The order in which an access log's line has its fields.
+ACCESS = (
+    *("owner", "bucket", "time", "address", "requester", "request", "operation", "key", "uri"),
+    *("status", "error", "sent", "size", "took_ms", "turnaround_ms", "referer", "program"),
+    *("version", "host", "signature", "cipher", "auth", "header", "tls"),
+)
 
 
 class Event(NamedTuple):
@@ -51,18 +58,49 @@ class Event(NamedTuple):
     @property
     def time_ms(self) -> int | None:
         """Its own time."""
+        if self.access:
+            moment = datetime.strptime(self.access["time"], "%d/%b/%Y:%H:%M:%S %z")
+            return int(moment.timestamp()) * 1000
         return event_time_ms(self.stored.message.encode())
+
+    @property
+    def access(self) -> dict[str, str]:
+        """The fields of an access log's line; none for another event."""
+        access: dict[str, str] = self.document.get("access", {})
+        return access
 
 
 def events_of(stored: Iterable[StoredEvent]) -> list[Event]:
-    """Returns the events that are JSON, with their documents."""
-    return [Event(one, json.loads(one.message)) for one in stored if one.message.startswith("{")]
+    """Returns the events that are JSON or of an access log, with their documents."""
+    return [
+        Event(one, json.loads(one.message) if one.message.startswith("{") else _access(one.message))
+        for one in stored
+        if one.message.startswith("{") or " [" in one.message
+    ]
+
+
+def _access(message: str) -> dict[str, dict[str, str]]:
+    """Cuts a line at its quotation marks: of the sample's, only those of programs hold some."""
+    before, uri, answer, referer, _, *program, behind = message.split('"')
+    values = [*re.split(r" \[|\] | ", before.strip(), maxsplit=8), uri, *answer.split(), referer]
+    values = [*values[:2], f"{values[2]} {values[3]}", *values[4:]]
+    return {"access": dict(zip(ACCESS, [*values, '"'.join(program), *behind.split()], strict=True))}
 
 
 def of_s3(events: Iterable[Event], *operations: str) -> list[Event]:
     """Returns the S3 requests, of some operations or of all."""
     found = [one for one in events if "auditEntry" in one.document]
     return [one for one in found if not operations or one.api["name"] in operations]
+
+
+def of_access(events: Iterable[Event], *operations: str) -> list[Event]:
+    """Returns the requests of access logs, of some operations or of all."""
+    found = [one for one in events if one.access]
+    return [
+        one
+        for one in found
+        if not operations or one.access["operation"].removeprefix("s3.") in operations
+    ]
 
 
 def of_iam(events: Iterable[Event]) -> list[Event]:
@@ -128,7 +166,8 @@ def percentiles(values: Sequence[float]) -> Row:
 def listed(events: Iterable[Event], cells: Callable[[Event], Row]) -> list[Row]:
     """Returns the rows of a list: the latest hundred requests, each once."""
     latest = sorted(events, key=lambda one: -one.stored.timestamp_ms)
-    return [cells(one) for one in {one.entry["requestID"]: one for one in latest}.values()][:100]
+    by_request = {one.access.get("request") or one.entry["requestID"]: one for one in latest}
+    return [cells(one) for one in by_request.values()][:100]
 
 
 def response_ms(one: Event) -> float:
@@ -143,6 +182,8 @@ def is_restamped(one: Event) -> bool:
 
 def own_day(one: Event) -> str:
     """Returns the day that the event itself names."""
+    if one.access:
+        return one.access["time"].partition(":")[0]
     document = one.document
     console = document.get("ConsoleEvent", {})
     written = document.get("auditEntry", {}).get("time") or console.get("EventTime")

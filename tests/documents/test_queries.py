@@ -17,11 +17,13 @@ from tests.bench.counted import (
     grouped,
     is_protection,
     listed,
+    of_access,
     of_console,
     of_s3,
     user,
 )
 from tests.insights.dashboard_files import widgets
+from tests.insights.expected_access import DELETING, PROTECTING
 from tests.insights.insights import Insights
 from tests.insights.insights_fields import known_kinds
 from tests.insights.sample_group import sample_group
@@ -116,6 +118,78 @@ def downloads(events: Sequence[Event]) -> list[Row]:
     ]
 
 
+def access_requests(events: Iterable[Event], *names: str) -> list[Row]:
+    return listed(events, lambda one: tuple(one.access[name] for name in ("time", *names)))
+
+
+def access_counted(events: Iterable[Event], *names: str) -> list[Row]:
+    """Returns how many requests there are by some fields, each once, and the first and the last."""
+    rows = []
+    for key, same in grouped(events, lambda one: tuple(one.access[n] for n in names)).items():
+        in_order = sorted(same, key=lambda one: one.stored.timestamp_ms)
+        times = in_order[0].access["time"], in_order[-1].access["time"]
+        rows.append((*key, len({one.access["request"] for one in same}), *times))
+    return rows
+
+
+def access_downloads(events: Sequence[Event]) -> list[Row]:
+    answered = [one for one in of_access(events, "GetObject") if one.access["status"] == "200"]
+    days = grouped(
+        answered,
+        lambda one: (one.access["requester"], one.stored.timestamp_ms // DAY_MS * DAY_MS),
+    )
+    return [
+        (
+            *key,
+            sum(int(one.access["sent"]) for one in same),
+            len({one.access["key"] for one in same}),
+        )
+        for key, same in days.items()
+    ]
+
+
+def access_where(events: Iterable[Event], name: str, *values: str) -> list[Event]:
+    return [one for one in of_access(events) if one.access[name] in values]
+
+
+ACCESS_ANSWERS: dict[str, Callable[[Sequence[Event]], list[Row]]] = {
+    "who deleted something from a bucket?": lambda events: access_requests(
+        access_where(of_access(events, *DELETING), "bucket", "media-archive"),
+        *("requester", "operation", "key", "status", "request"),
+    ),
+    "who read or wrote an object?": lambda events: access_requests(
+        [one for one in of_access(events) if "nightly/host-07/" in one.access["key"]],
+        *("requester", "operation", "bucket", "key", "status", "request"),
+    ),
+    "which requests were refused, whose, and from where?": lambda events: access_counted(
+        access_where(events, "error", "AccessDenied"), "requester", "address"
+    ),
+    "what did an access key do?": lambda events: access_counted(
+        access_where(events, "requester", "EXAMPLEBACKUP"), "operation", "bucket"
+    ),
+    "from which addresses was each access key used?": lambda events: access_counted(
+        [one for one in of_access(events) if one.access["requester"] != "-"],
+        *("requester", "address"),
+    ),
+    "who changed a policy, the object lock, the versioning or the logging?": lambda events: (
+        access_requests(
+            of_access(events, *PROTECTING),
+            *("requester", "operation", "bucket", "key", "status", "request"),
+        )
+    ),
+    "which requests were not signed, or signed the old way?": lambda events: access_counted(
+        access_where(events, "signature", "-", "SigV2"),
+        *("signature", "requester", "address", "status"),
+    ),
+    "which requests came without TLS?": lambda events: access_counted(
+        access_where(events, "tls", "-"), "requester", "address"
+    ),
+    "how much did each access key download, day by day?": access_downloads,
+    "how many requests were there, each counted once?": lambda events: [
+        (*key, len(same), len({one.access["request"] for one in same}))
+        for key, same in grouped(of_access(events), lambda one: (one.access["bucket"],)).items()
+    ],
+}
 ANSWERS: dict[str, Callable[[Sequence[Event]], list[Row]]] = {
     "Who deleted something from a bucket?": deletions,
     "Who read or wrote an object?": object_access,
@@ -140,13 +214,17 @@ ANSWERS: dict[str, Callable[[Sequence[Event]], list[Row]]] = {
 }
 
 
+ANSWERS |= {f"Access logs: {question}": answer for question, answer in ACCESS_ANSWERS.items()}
+
+
 @pytest.fixture(scope="module")
 def insights() -> Insights:
     return Insights(sample_group())
 
 
-def test_there_are_ten_questions_with_an_answer_each() -> None:
-    assert len(QUERIES) == 10
+def test_there_are_ten_questions_of_each_platform_with_an_answer_each() -> None:
+    assert len(QUERIES) == 20
+    assert sum(question.startswith("Access logs: ") for question in QUERIES) == 10
     assert set(QUERIES) == set(ANSWERS)
 
 

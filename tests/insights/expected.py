@@ -1,10 +1,8 @@
 """What each widget of each dashboard is to show of some events."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from tests.bench.counted import (
-    Event,
-    Row,
     action,
     counts,
     denied,
@@ -17,6 +15,7 @@ from tests.bench.counted import (
     own_day,
     user,
 )
+from tests.insights.expected_access import ACCESS_EXPECTED, Expected
 from tests.insights.expected_rows import (
     addresses,
     changes,
@@ -31,9 +30,8 @@ from tests.insights.expected_rows import (
     transferred,
 )
 
-Expected = Callable[[Sequence[Event]], list[Row]]
-
 EXPECTED: Mapping[str, Mapping[str, Expected]] = {
+    **ACCESS_EXPECTED,
     "requests_count": {
         "Requests by operation": lambda e: counts(of_s3(e), lambda one: (one.api["name"],)),
         "Requests an hour, by operation": lambda e: counts(

@@ -45,6 +45,9 @@ AGGREGATES = {
     "max": Function(("number",), None, "max({})"),
     # The service's own way between two values is not documented: the nearest rank.
     "pct": Function(("number", "number"), "number", "quantile_disc({}, {} / 100)"),
+    # Of events of one time, the service may show any.
+    "earliest": Function(("text",), "text", 'arg_min({}, "@timestamp")'),
+    "latest": Function(("text",), "text", 'arg_max({}, "@timestamp")'),
     "sortsFirst": Function(("text",), "text", "arg_min({0}, natural_key({0}))"),
     "sortsLast": Function(("text",), "text", "arg_max({0}, natural_key({0}))"),
 }

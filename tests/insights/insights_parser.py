@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.insights.insights_literals import LITERALS, glob_regex
+from tests.insights.insights_literals import LITERALS, glob_regex, named_groups
 from tests.insights.insights_syntax import (
     Call,
     Column,
@@ -78,6 +78,8 @@ class _Parser:
 
     def _parse(self) -> Parse:
         source = self._expression()
+        if self._next.kind == "regex":
+            return Parse(source, *named_groups(self._advance().text[1:-1]))
         glob = self._take("text")[1:-1]
         self._expect("as")
         names = self._listed(self._name)

@@ -16,7 +16,9 @@ from utils.config.settings import AwsAccess
 from utils.report.dashboards import Target, stored_name
 
 CONSOLE = "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1"
-STORED = {f"{LOG_GROUP}-{AWS_REGION}-{name}" for name in NAMES}
+OF_ACCESS = ("access_failed", "access_requests", "access_security", "access_usage")
+OLDER = tuple(name for name in NAMES if name not in OF_ACCESS)
+STORED = {f"{LOG_GROUP}-{AWS_REGION}-{name}" for name in OLDER}
 
 
 @pytest.fixture
@@ -75,10 +77,12 @@ def use_two_groups(program: Installation) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dashboard_is_printed_ready_to_paste(name: str, program: Installation) -> None:
+    if name in OF_ACCESS:
+        program.configuration |= {"log_type": "Access", "prefix": "access/"}
     done = program.run("--dashboard", name)
     assert (done.exit_status, done.stderr) == (0, "")
     assert json.loads(done.stdout) == filled(name)
-    assert not re.search("<[A-Za-z_]+>", done.stdout)
+    assert not re.search(r"(?<!\?)<[A-Za-z_]+>", done.stdout)
 
 
 def test_each_log_group_gets_its_own(program: Installation) -> None:
@@ -104,7 +108,7 @@ def test_an_unknown_dashboard_is_an_error_that_names_the_known(program: Installa
     done = program.run("--dashboard", "securty")
     assert (done.exit_status, done.stdout) == (2, "")
     assert [line.text for line in done.errors] == [
-        f'There is no dashboard "securty" (allowed: {", ".join(NAMES)}). '
+        f'There is no dashboard "securty" (allowed: {", ".join(OLDER)}). '
         'Did you mean "security"? Then write that.'
     ]
 
@@ -132,11 +136,11 @@ def test_all_dashboards_are_stored_and_their_addresses_said(
     assert head == f"{LOG_GROUP} in {AWS_REGION}"
     assert lines == [
         f"  {name}: {CONSOLE}#dashboards/dashboard/{LOG_GROUP}-{AWS_REGION}-{name}"
-        for name in NAMES
+        for name in OLDER
     ]
     bodies = look(moto)
     assert set(bodies) == STORED
-    for name in NAMES:
+    for name in OLDER:
         assert json.loads(bodies[f"{LOG_GROUP}-{AWS_REGION}-{name}"]) == filled(name)
 
 
@@ -147,7 +151,34 @@ def test_each_log_group_is_served_once(program: Installation, moto: MotoServer) 
     heads = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert heads == [f"{LOG_GROUP} in {AWS_REGION}", "lyve/america in us-west-2"]
     assert set(look(moto)) == STORED
-    assert set(look(moto, "us-west-2")) == {f"lyve-america-us-west-2-{name}" for name in NAMES}
+    assert set(look(moto, "us-west-2")) == {f"lyve-america-us-west-2-{name}" for name in OLDER}
+
+
+def test_the_types_of_a_log_group_choose_its_dashboards(
+    program: Installation, moto: MotoServer
+) -> None:
+    program.configuration["sources"] = [
+        {"name": "older", "log_group": "older"},
+        {"name": "newer", "log_group": "newer", "log_type": "Access", "prefix": "access/"},
+        {"name": "audit", "log_group": "both"},
+        {"name": "access", "log_group": "both", "log_type": "Access", "prefix": "access/"},
+    ]
+    assert program.run("--install-dashboards").exit_status == 0
+    chosen = {"older": OLDER, "newer": (*OF_ACCESS, "integration"), "both": NAMES}
+    assert set(look(moto)) == {
+        f"{group}-{AWS_REGION}-{name}" for group, names in chosen.items() for name in names
+    }
+    printed = documents(program.run("--dashboard", "access_usage").stdout)
+    assert printed == [filled("access_usage", group) for group in ("newer", "both")]
+
+
+def test_a_dashboard_of_a_type_that_is_not_shipped_is_an_error(program: Installation) -> None:
+    done = program.run("--dashboard", "access_usage")
+    assert (done.exit_status, done.stdout) == (2, "")
+    assert [line.text for line in done.errors] == [
+        "The dashboard access_usage shows no log_type of config.json (allowed: "
+        f"{', '.join(OLDER)})."
+    ]
 
 
 def test_two_groups_that_would_share_their_dashboards_are_an_error(
@@ -170,7 +201,7 @@ def test_a_long_name_is_cut_so_that_all_stay_apart(program: Installation, moto: 
     ]
     assert program.run("--install-dashboards").exit_status == 0
     stored = look(moto)
-    assert len(stored) == 2 * len(NAMES)
+    assert len(stored) == 2 * len(OLDER)
     for name, body in stored.items():
         assert re.fullmatch("[A-Za-z0-9_-]{1,255}", name)
         assert name.startswith("lyve-aaa")
@@ -200,7 +231,7 @@ def test_what_cloudwatch_says_of_a_body_is_printed(program: Installation) -> Non
     message = {"DataPath": "/widgets/3", "Message": "Unknown property"}
     done = run_against(program, answer(200, {"DashboardValidationMessages": [message]}))
     assert done.exit_status == 0
-    assert done.stdout.count("    /widgets/3: Unknown property\n") == len(NAMES)
+    assert done.stdout.count("    /widgets/3: Unknown property\n") == len(OLDER)
 
 
 def test_why_a_body_is_refused_is_printed(program: Installation) -> None:

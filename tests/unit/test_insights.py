@@ -77,6 +77,11 @@ def insights() -> Insights:
             [("192.0.2.1",)],
         ),
         (
+            r"parse auditEntry.api.timeToResponse /^(?<digits>\d+)(?<unit>n|m)s$/"
+            " | filter unit = 'n' and digits > 2000000 | stats max(digits) as ns by unit",
+            [("n", 61000000.0)],
+        ),
+        (
             "fields strcontains(auditEntry.api.name, 'Put') as puts"
             " | stats sum(puts) as n by @logStream",
             [(STREAM, 3)],
@@ -133,7 +138,7 @@ def test_answers(insights: Insights, query: str, rows: list[tuple[Cell, ...]] | 
         ("filter ispresent(@message)", "does not say which fields"),
         ("filter ispresent(@message", r"'\)' is needed"),
         ('parse @message "* *" as one', "another number of parts"),
-        ("parse @message /a(?<b>c)/ | display b", "a text is needed"),
+        ("parse @message /a(?<b>c)(d)/ | display b", "another number of groups"),
         ("unmask @message", "an unknown command"),
         ("fields @message; limit 3", "not understood"),
         ("fields @message limit 3", "not understood"),

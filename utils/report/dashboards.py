@@ -16,6 +16,8 @@ _CONSOLE = "console.aws.amazon.com"
 # A log group's name may have 512 characters, a dashboard's 255 with all that stands in it.
 _MOST_GROUP_CHARACTERS = 200
 _HASH_CHARACTERS = 8
+_OF_ALL_TYPES = "integration"
+_OF_ACCESS_LOGS = "access_"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -31,6 +33,18 @@ class Target(msgspec.Struct, frozen=True):
 def targets(sources: Iterable[Source]) -> list[Target]:
     """Returns each log group that the sources fill, once."""
     return list(dict.fromkeys(Target(one.aws, one.log_group) for one in sources))
+
+
+def shows(dashboard: str, types: Iterable[str]) -> bool:
+    """Tells if a dashboard shows events of one of the types of audit log.
+
+    Args:
+        dashboard: as its file is called.
+        types: such as `S3`.
+    """
+    if dashboard == _OF_ALL_TYPES:
+        return True
+    return dashboard.startswith(_OF_ACCESS_LOGS) in {one == "Access" for one in types}
 
 
 def filled(template: str, target: Target) -> str:
