@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
@@ -21,7 +21,7 @@ import boto3
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
 from tests.standin.moto_process import LOOPBACK
-from tests.world.audit_events import Period, audit_lines, gzip_lines, object_key
+from tests.world.audit_events import ACCESS_PREFIX, Period, audit_lines, gzip_lines, object_key
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -48,13 +48,15 @@ HOURLY_OBJECTS = (
     ("S3", "media-archive", 800),
     ("IAM", "", 200),
     ("Console", "", 200),
+    ("Access", "web-assets", 400),
 )
 HOURS = 6
-# Where an event of each type names its operation.
-OPERATION = {
-    "S3": ("auditEntry", "api", "name"),
-    "IAM": ("description",),
-    "Console": ("ConsoleEvent", "Eventname"),
+# Finds the operation of an event of each type in its message.
+OPERATION: dict[str, Callable[[str], str]] = {
+    "S3": lambda message: str(json.loads(message)["auditEntry"]["api"]["name"]),
+    "IAM": lambda message: str(json.loads(message)["description"]),
+    "Console": lambda message: str(json.loads(message)["ConsoleEvent"]["Eventname"]),
+    "Access": lambda message: message.split()[7],
 }
 WIDTH = 90
 SHOWN_OPERATIONS = 2
@@ -268,10 +270,13 @@ def started_engine(
             {
                 "bucket_name": BUCKET,
                 "output_bucket": OUTPUT_BUCKET,
-                "log_type": list(OPERATION),
                 "mode": "all",
                 "log_group": LOG_GROUP,
                 "settle_seconds": SETTLE_SECONDS,
+                "sources": [
+                    {"name": BUCKET, "log_type": ["S3", "IAM", "Console"]},
+                    {"name": "access", "log_type": "Access", "prefix": ACCESS_PREFIX},
+                ],
             }
         )
     )
@@ -289,20 +294,11 @@ def show_operations(arrived: Mapping[str, Counter[str]]) -> None:
     """Prints the most frequent operations of each type."""
     section("Events by operation, counted from what CloudWatch holds")
     for log_type, messages in arrived.items():
-        path = OPERATION[log_type]
-        operations = Counter(operation_of(message, path) for message in messages.elements())
+        operations = Counter(map(OPERATION[log_type], messages.elements()))
         most = operations.most_common(SHOWN_OPERATIONS)
         for name, count in most:
             bar = "#" * max(1, 22 * count // most[0][1])
             print(f"  {log_type:<8} {name:<38} {count:>5}  {bar}")
-
-
-def operation_of(message: str, path: Iterable[str]) -> str:
-    """Returns the field of a JSON message at the path."""
-    value = json.loads(message)
-    for name in path:
-        value = value[name]
-    return str(value)
 
 
 def show_comparison(

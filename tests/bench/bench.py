@@ -62,6 +62,8 @@ def cases(bench: Bench, options: argparse.Namespace) -> Iterator[Case]:
     for latency_ms in (0, 100):
         yield Case("daemon", 100, latency_ms, one, runs)
     yield Case("daemon", 100, 100, one, runs, concurrency=64)
+    access = bench.dataset("bench-access", audit_events(EVENTS, "Access"), 1, "Access")
+    yield Case("daemon", 100, LATENCY_MS, access, runs)
     for objects in (100, 4_000):
         dataset = bench.dataset(f"bench-{objects}", lines, objects)
         yield Case("daemon", 100, LATENCY_MS, dataset, runs)

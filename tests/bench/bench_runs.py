@@ -27,6 +27,7 @@ from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import (
+    ACCESS_PREFIX,
     DEPLOYMENT,
     GZIP_WINDOW,
     Period,
@@ -65,14 +66,16 @@ class Bench:
         self._numbers = count(1)
         self._empty = self.dataset("empty", [], 0)
 
-    def dataset(self, bucket: str, lines: Sequence[bytes], objects: int) -> Dataset:
-        """Writes events into a new bucket, the same number into each object."""
+    def dataset(
+        self, bucket: str, lines: Sequence[bytes], objects: int, log_type: str = "S3"
+    ) -> Dataset:
+        """Writes events of a type into a new bucket, the same number into each object."""
         self._s3.create_bucket(Bucket=bucket)
         part = len(lines) // max(1, objects)
         parts = (lines[start : start + part] for start in range(0, len(lines), max(1, part)))
         for number, some in enumerate(parts):
-            self._s3.put_object(Bucket=bucket, Key=_key(number), Body=gzip_lines(some))
-        return Dataset(bucket, len(lines), objects)
+            self._s3.put_object(Bucket=bucket, Key=_key(number, log_type), Body=gzip_lines(some))
+        return Dataset(bucket, len(lines), objects, log_type)
 
     def large_dataset(self, bucket: str, lines: Sequence[bytes]) -> Dataset:
         """Writes one object of many parts into a new bucket."""
@@ -97,7 +100,7 @@ class Bench:
             installed.configuration["batch_size"] = case.batch_size
             installed.configuration["concurrency"] = case.concurrency
             usage = usage_of(installed, case.sender)
-            stream = f"lyve-cloud/{case.dataset.bucket}/S3"
+            stream = f"lyve-cloud/{case.dataset.bucket}/{case.dataset.log_type}"
             digest = standin.digest(LOG_GROUP, stream)
             is_once = digest.stored == digest.distinct == case.dataset.events
             return Run(usage, standin.calls().operations["PutLogEvents"], is_once)
@@ -180,6 +183,8 @@ class Bench:
         self._s3.create_bucket(Bucket=output_bucket)
         installed.configuration |= {"bucket_name": dataset.bucket, "output_bucket": output_bucket}
         installed.configuration.pop("settle_seconds")
+        if dataset.log_type == "Access":
+            installed.configuration |= {"log_type": "Access", "prefix": ACCESS_PREFIX}
         return installed
 
 
@@ -207,10 +212,10 @@ def usage_of(installed: Installation, sender: str) -> Usage:
     return usage
 
 
-def audit_events(events: int) -> list[bytes]:
-    """Returns S3 audit events of the last hours, always the same but for their times."""
+def audit_events(events: int, log_type: str = "S3") -> list[bytes]:
+    """Returns events of a type in the last hours, always the same but for their times."""
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 2 * HOUR
-    return list(audit_lines("S3", events, Period(start, HOUR), SEED))
+    return list(audit_lines(log_type, events, Period(start, HOUR), SEED))
 
 
 def crowded_month(objects: int) -> list[OldObjects]:
@@ -238,9 +243,9 @@ def large_parts(lines: Sequence[bytes]) -> Iterator[bytes]:
         yield pack.compress(other) + pack.flush()
 
 
-def _key(number: int) -> str:
+def _key(number: int, log_type: str = "S3") -> str:
     at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - HOUR
-    return object_key("S3", at + timedelta(seconds=number))
+    return object_key(log_type, at + timedelta(seconds=number))
 
 
 def _watch(process: "subprocess.Popen[bytes]", seconds: float) -> None:

@@ -14,11 +14,12 @@ MB = 1_000_000
 
 
 class Dataset(NamedTuple):
-    """A bucket with audit logs, which is only read."""
+    """A bucket with audit logs of one type, which is only read."""
 
     bucket: str
     events: int
     objects: int
+    log_type: str = "S3"
 
 
 class Case(NamedTuple):
@@ -34,7 +35,8 @@ class Case(NamedTuple):
     @property
     def title(self) -> str:
         """The case in words."""
-        objects = f"{self.dataset.events:,} events in {self.dataset.objects:,} objects"
+        events = f"{self.dataset.events:,} events of {self.dataset.log_type}"
+        objects = f"{events} in {self.dataset.objects:,} objects"
         batches = f"batches of {self.batch_size:,}, {self.concurrency} in flight"
         return f"{self.sender}, {batches}, {self.latency_ms} ms, {objects}"
 
@@ -111,8 +113,9 @@ def cells(row: Row, base: Row) -> list[str]:
     """
     case, walls = row.case, [run.usage.wall_seconds for run in row.runs]
     cpu_seconds = row.median(lambda usage: usage.cpu_seconds) / case.dataset.events * EVENTS
+    is_s3 = case.dataset.log_type == "S3"
     return [
-        case.sender,
+        case.sender if is_s3 else f"{case.sender}, {case.dataset.log_type}",
         f"{case.batch_size:,}",
         f"{case.concurrency if case.sender == 'daemon' else 1}",
         f"{case.latency_ms}",

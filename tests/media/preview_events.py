@@ -41,6 +41,8 @@ HOURLY = (
     ("S3", "web-assets", 50),
     ("IAM", "", 24),
     ("Console", "", 20),
+    ("Access", "vm-backups", 120),
+    ("Access", "web-assets", 60),
 )
 # Older than CloudWatch takes events at their own time.
 OLD = timedelta(days=20)

@@ -49,6 +49,6 @@ def test_without_docker_the_packages_are_installed_and_an_iteration_runs(
 def test_the_demo_shows_that_nothing_is_missing() -> None:
     done = run(commands("documentation/contributing.md", "demo"), dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search("Killed .* with [1-9][0-9,]* of 12,000 events stored", done.stdout)
-    assert "All 12,000 events arrived, each once; the last iteration sent none." in done.stdout
+    assert re.search("Killed .* with [1-9][0-9,]* of 14,400 events stored", done.stdout)
+    assert "All 14,400 events arrived, each once; the last iteration sent none." in done.stdout
     assert len(done.stdout.splitlines()) <= MOST_DEMO_LINES
