@@ -139,7 +139,7 @@ def test_a_role_is_read_and_its_repr_does_not_show_the_external_id() -> None:
         ),
         (
             {"AWS_ASSUME_ROLE_ARN": "logscollector"},
-            "environment: AWS_ASSUME_ROLE_ARN is not an ARN (allowed: a role's ARN such as "
+            'environment: AWS_ASSUME_ROLE_ARN is "logscollector" (allowed: a role\'s ARN such as '
             "arn:aws:iam::123456789012:role/logscollector).",
         ),
         (
@@ -149,7 +149,7 @@ def test_a_role_is_read_and_its_repr_does_not_show_the_external_id() -> None:
         ),
         (
             {"AWS_ASSUME_ROLE_ARN": ROLE, "AWS_ASSUME_ROLE_EXTERNAL_ID": "4 2"},
-            "environment: AWS_ASSUME_ROLE_EXTERNAL_ID is no external id (allowed: 2 to 1224 of the "
+            "environment: AWS_ASSUME_ROLE_EXTERNAL_ID has another form (allowed: 2 to 1224 of the "
             "letters a to z and A to Z, the digits and _ + = , . @ : / -).",
         ),
     ],

@@ -2,22 +2,36 @@
 
 import re
 from collections.abc import Collection
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from utils.config.environment import Variables, looks_like_key
+from utils.config.environment import LIKE_A_KEY, Form, Variables, looks_like_key
 from utils.config.lookalikes import ROLE
 from utils.config.settings import AwsAccess, LyveAccess
 from utils.wording import found
 
-# https://docs.aws.amazon.com/general/latest/gr/rande.html
-_AWS_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
-_LYVE_REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
-_ROLE_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}")
-# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-_EXTERNAL_ID = re.compile(r"[A-Za-z0-9_+=,.@:/-]{2,1224}")
+_FORMS = {
+    "LYVE_REGION": Form(
+        rf"(?!{LIKE_A_KEY}\Z)[A-Za-z0-9]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?",
+        "letters, digits and hyphens",
+    ),
+    # https://docs.aws.amazon.com/general/latest/gr/rande.html
+    "AWS_REGION": Form(
+        r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}",
+        "a region's code such as us-east-1",
+    ),
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
+    ROLE[0]: Form(
+        r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}",
+        "a role's ARN such as arn:aws:iam::123456789012:role/logscollector",
+    ),
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    ROLE[1]: Form(
+        r"[A-Za-z0-9_+=,.@:/-]{2,1224}",
+        "2 to 1224 of the letters a to z and A to Z, the digits and _ + = , . @ : / -",
+        is_secret=True,
+    ),
+}
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -29,10 +43,14 @@ def lyve_access(variables: Variables, buckets: Collection[str]) -> LyveAccess | 
         buckets: the names of all sources' buckets, none of which an endpoint may begin with.
     """
     access_key, secret_key = variables.pair("LYVE")
-    region = _region(variables, "LYVE_REGION", _LYVE_REGION, "letters, digits and hyphens")
-    endpoint_url = _endpoint_url(variables, region, buckets)
-    if access_key and secret_key and region and endpoint_url:
-        return LyveAccess(access_key, secret_key, region, endpoint_url)
+    region = variables.formed("LYVE_REGION", _FORMS["LYVE_REGION"], is_needed=True)
+    name, value = variables.get("LYVE_ENDPOINT")
+    if not value:
+        value = f"https://s3.{region}.lyvecloud.seagate.com"
+    elif not _is_endpoint(variables, name, value, buckets):
+        return None
+    if access_key and secret_key and region:
+        return LyveAccess(access_key, secret_key, region, _normalised(value))
     return None
 
 
@@ -40,66 +58,32 @@ def aws_access(variables: Variables) -> AwsAccess | None:
     """Returns the access to AWS, or None if `variables` found a problem with it."""
     chain = not variables.has_pair("AWS")
     access_key, secret_key = (None, None) if chain else variables.pair("AWS")
-    region = _region(variables, "AWS_REGION", _AWS_REGION, "a region's code such as us-east-1")
+    region = variables.formed("AWS_REGION", _FORMS["AWS_REGION"], is_needed=True)
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     is_temporary = bool(access_key) and str(access_key).startswith("ASIA")
     token = variables.session_token() if is_temporary else None
     is_whole = access_key and secret_key and (token or not is_temporary)
-    role_arn, external_id = _role(variables)
+    role_arn, external_id = (variables.formed(base, _FORMS[base]) or None for base in ROLE)
+    id_name, is_external = variables.get(ROLE[1])
+    if is_external and not variables.get(ROLE[0])[1]:
+        variables.report(ROLE[0], f"is missing, but {id_name} is set", hint=f"Set {ROLE[0]} too")
     if region and (chain or is_whole):
         return AwsAccess(access_key, secret_key, region, token, role_arn, external_id)
     return None
 
 
-def _role(variables: Variables) -> tuple[str | None, str | None]:
-    """Returns the ARN of the role to assume and its external id, None for what is not set."""
-    (arn_name, arn), (id_name, external_id) = (variables.get(name) for name in ROLE)
-    allowed = "allowed: a role's ARN such as arn:aws:iam::123456789012:role/logscollector"
-    if arn and variables.is_bare(arn_name, arn) and not _ROLE_ARN.fullmatch(arn):
-        # Anything else may be a key by mistake, which must not be shown.
-        what = f"is {found(arn)}" if arn.startswith("arn:") else "is not an ARN"
-        variables.report(arn_name, what, allowed)
-    if external_id and not arn:
-        variables.report(ROLE[0], f"is missing, but {id_name} is set", hint=f"Set {ROLE[0]} too")
-    elif external_id and not _EXTERNAL_ID.fullmatch(external_id):
-        allowed = (
-            "allowed: 2 to 1224 of the letters a to z and A to Z, the digits and _ + = , . @ : / -"
-        )
-        variables.report(id_name, "is no external id", allowed)
-    return arn or None, external_id or None
-
-
-def _region(variables: Variables, base: str, form: re.Pattern[str], allowed: str) -> str:
-    name, value = variables.get(base)
-    if not value:
-        variables.report_missing(base)
-    elif not variables.is_bare(name, value):
-        return ""
-    elif looks_like_key(value):
-        variables.report(name, "looks like a key, so it is not shown", f"allowed: {allowed}")
-    elif not form.fullmatch(value):
-        variables.report(name, f"is {found(value)}", f"allowed: {allowed}")
-    else:
-        return value
-    return ""
-
-
-def _endpoint_url(variables: Variables, region: str, buckets: Collection[str]) -> str:
-    name, value = variables.get("LYVE_ENDPOINT")
-    if not value:
-        return _normalised(f"https://s3.{region}.lyvecloud.seagate.com")
+def _is_endpoint(variables: Variables, name: str, value: str, buckets: Collection[str]) -> bool:
     if not variables.is_bare(name, value):
-        return ""
+        return False
     fault = _endpoint_fault(value, buckets)
-    if not fault:
-        return _normalised(value)
-    # A password or a signature in it is a secret.
-    hidden = looks_like_key(value) or re.search("[@?#]", value)
-    what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
-    allowed = "allowed: https:// or http://, a host, and a port where it needs one"
-    hint = "Write only what is like https://s3.example.com"
-    variables.report(name, what, f"{fault}; {allowed}", hint)
-    return ""
+    if fault:
+        # A password or a signature in it is a secret.
+        hidden = looks_like_key(value) or re.search("[@?#]", value)
+        what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
+        allowed = "allowed: https:// or http://, a host, and a port where it needs one"
+        hint = "Write only what is like https://s3.example.com"
+        variables.report(name, what, f"{fault}; {allowed}", hint)
+    return not fault
 
 
 def _normalised(value: str) -> str:
@@ -111,32 +95,23 @@ def _normalised(value: str) -> str:
 
 
 def _endpoint_fault(value: str, buckets: Collection[str]) -> str:
+    """Returns what is wrong with an endpoint, or nothing."""
     try:
         url = urlsplit(value)
-        fault = _url_fault(value, url) or ("its port is 0" if url.port == 0 else "")
+        host, port = url.hostname or "", url.port
     except ValueError:
         return "its host or its port is malformed"
-    return fault or _bucket_fault(url, buckets)
-
-
-def _url_fault(value: str, url: SplitResult) -> str:
-    if url.scheme not in {"http", "https"}:
-        return "it does not begin with https:// or http://"
-    # Not in `netloc` alone: a password with a slash in it reaches into the path.
-    if "@" in value:
-        return "it has an @ in it, as before a host that stands behind a user name"
-    if not url.hostname:
-        return "it names no host"
-    if not _HOST.fullmatch(url.hostname):
-        return "the name of its host has characters that no host name has"
-    if re.search(r"[?#\s]", value):
-        return "it has white space, ? or # in it"
-    return ""
-
-
-def _bucket_fault(url: SplitResult, buckets: Collection[str]) -> str:
-    """Tells where a bucket stands in it: what is for another one would land in that bucket."""
-    if url.path not in {"", "/"}:
-        return "it has a path"
-    named = [bucket for bucket in buckets if f"{url.hostname}.".startswith(f"{bucket}.")]
-    return f"its host begins with the name of the bucket {found(named[0])}" if named else ""
+    # What is for a bucket that is named in it would land in that one, whichever is meant.
+    named = next((one for one in buckets if f"{host}.".startswith(f"{one}.")), None)
+    faults = {
+        "it does not begin with https:// or http://": url.scheme not in _DEFAULT_PORTS,
+        # Not in `netloc` alone: a password with a slash in it reaches into the path.
+        "it has an @ in it, as before a host that stands behind a user name": "@" in value,
+        "it names no host": not host,
+        "the name of its host has characters that no host name has": not _HOST.fullmatch(host),
+        "it has white space, ? or # in it": re.search(r"[?#\s]", value),
+        "its port is 0": port == 0,
+        "it has a path": url.path not in {"", "/"},
+        f"its host begins with the name of the bucket {found(named)}": named,
+    }
+    return next((words for words, is_so in faults.items() if is_so), "")

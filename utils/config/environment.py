@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, VARIABLES, lookalikes
 from utils.errors import ForwarderError
@@ -12,7 +13,7 @@ _KEY = re.compile(r"[!-~]+")
 # Docker keeps those of an --env-file as part of the value.
 _MARKS = ("'", '"')
 # A key in the place of another value must not be shown. A path begins with a slash.
-_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}")
+LIKE_A_KEY = r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}"
 # Letters as in base64; or, as names of files have `-` and `_` too, with capitals and digits.
 _LIKE_A_KEY_WITH_A_SLASH = re.compile(
     r"/[A-Za-z0-9/+=]{15,}|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])/[A-Za-z0-9/+=_-]{15,}"
@@ -26,7 +27,15 @@ def prefix_of(source: str) -> str:
 
 def looks_like_key(value: str) -> bool:
     """Tells if a value that should be something else might be a key by mistake."""
-    return _LIKE_A_KEY.fullmatch(value) is not None
+    return re.fullmatch(LIKE_A_KEY, value) is not None
+
+
+class Form(NamedTuple):
+    """What a variable may hold, as a pattern and in words."""
+
+    pattern: str
+    allowed: str
+    is_secret: bool = False
 
 
 class Variables:
@@ -58,6 +67,21 @@ class Variables:
         """Returns the name and the value of a variable, or an empty value if it is missing."""
         name = self._prefix + base if self._is_set(self._prefix + base) else base
         return name, self._value(name)
+
+    def formed(self, base: str, form: Form, *, is_needed: bool = False) -> str:
+        """Returns the value of a variable that has a form, empty if it is missing or wrong."""
+        name, value = self.get(base)
+        if not value and is_needed:
+            self.report_missing(base)
+        if not value or not self.is_bare(name, value):
+            return ""
+        if re.fullmatch(form.pattern, value):
+            return value
+        is_key = looks_like_key(value)
+        shown = "has another form" if form.is_secret else f"is {found(value)}"
+        what = "looks like a key, so it is not shown" if is_key else shown
+        self.report(name, what, f"allowed: {form.allowed}")
+        return ""
 
     def has_pair(self, kind: str) -> bool:
         """Tells if an access key or a secret key of `LYVE` or `AWS` is set, in either form."""
@@ -178,10 +202,10 @@ class Variables:
         return False
 
     def _checked(self, name: str, value: str) -> str:
-        if not value or (self.is_bare(name, value) and _KEY.fullmatch(value)):
-            return value
-        if value[:1] in _MARKS or value[-1:] in _MARKS:
+        if not value or not self.is_bare(name, value):
             return ""
+        if _KEY.fullmatch(value):
+            return value
         detail = "it has white space or foreign letters in it"
         self.report(name, "does not hold a key", detail, "Copy the key again")
         return ""

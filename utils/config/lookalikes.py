@@ -69,26 +69,21 @@ def lookalikes(names: Iterable[str], prefix: str) -> Iterator[Lookalike]:
         prefix: what the source's own variables begin with.
     """
     for name in names:
-        near = [*_resembled(name, ""), *_resembled(name, prefix), *_of_other_prefix(name, prefix)]
-        near.sort(key=attrgetter("likeness"))
-        yield from near[-1:]
+        nearest = max(_resembled(name, prefix), key=attrgetter("likeness"), default=None)
+        if nearest and nearest.likeness >= _NEAR:
+            yield nearest
 
 
 def _resembled(name: str, prefix: str) -> Iterator[Lookalike]:
-    if name.endswith(VARIABLES):
-        return
-    rest = name.upper().removeprefix(prefix) if name.upper().startswith(prefix) else ""
+    upper = name.upper()
     for known in VARIABLES:
-        # Slips at the first letter are rare, and another source's prefix would look like one.
-        likeness = _likeness(rest, known) if rest[:1] == known[0] else 0
-        if likeness >= _NEAR:
-            yield Lookalike(name, prefix, known, likeness)
-
-
-def _of_other_prefix(name: str, prefix: str) -> Iterator[Lookalike]:
-    for known in VARIABLES:
-        if name.upper().endswith(f"_{known}") and _is_slip(name[: -len(known)], prefix):
+        if upper.endswith(f"_{known}") and _is_slip(name[: -len(known)], prefix):
             yield Lookalike(name, prefix, known, 1)
+        for own in (prefix, "") if not name.endswith(VARIABLES) else ():
+            rest = upper.removeprefix(own)
+            # Slips at the first letter are rare, and another source's prefix would look like one.
+            if upper.startswith(own) and rest[:1] == known[0]:
+                yield Lookalike(name, own, known, _likeness(rest, known))
 
 
 def _is_slip(written: str, prefix: str) -> bool:
