@@ -9,7 +9,7 @@ from threading import Event as StopEvent
 import msgspec
 
 from services.audit.objects import AuditObjects, Line, Range
-from services.audit.streams import LogStreams, StoredEvent
+from services.audit.streams import LogStreams
 from services.output.quarantined import QuarantinedLines
 from utils.audit.audit import Audit
 from utils.audit.comparison import Comparison, Event
@@ -38,13 +38,12 @@ _MOST_UNREADABLE = 100
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """How what differs is looked at.
+    """How what differs is looked at: `is_first`, or again because something was missing.
 
-    `known_ms` is the newest time of ingestion that was seen before, in ms since 1970; behind it all
-    is new. `under_way_ms` is the `LastModified` from which on all is under way.
+    `under_way_ms` is the `LastModified` from which on all is under way, in ms since 1970.
     """
 
-    known_ms: int | None = None
+    is_first: bool = True
     under_way_ms: int | None = None
 
 
@@ -151,6 +150,9 @@ class Verification:
                 cell = self._sums.cell(line.own_ms, digest)
                 cell.add_line(digest)
                 own_times.note(line.own_ms)
+                if line.own_ms is None:
+                    # So it is sent, unless that is too old.
+                    cell.stands_at(one.last_modified_ms)
                 if not line.is_sendable and quarantined.holds(line.number, line.content):
                     # It is where it has to be: so the other side has it.
                     cell.add_event(digest)
@@ -209,19 +211,18 @@ class Verification:
         """Looks again at what is missing: it may be under way, or not be readable yet."""
         if not findings.missing:
             return findings
-        known_ms = self._bursts.newest_ms
         if self._stop.wait(self._source.settle_seconds):
             raise StoppedError("Stopped before all was compared")
-        again = self._compared(_Look(known_ms))
-        if again.arrived_ms is None:
+        again = self._compared(_Look(is_first=False, under_way_ms=findings.arrived_ms))
+        if again.arrived_ms == findings.arrived_ms:
             return again
-        return self._compared(_Look(known_ms, again.arrived_ms))
+        return self._compared(_Look(is_first=False, under_way_ms=again.arrived_ms))
 
     def _compared(self, look: _Look) -> Findings:
         findings = Findings(self._young_ms(), look.under_way_ms)
         for group in self._sums.groups():
             self._compare(group, look, findings)
-        findings.end(self._spans)
+        findings.end(self._spans, self._young_ms())
         return findings
 
     def _young_ms(self) -> int | None:
@@ -243,7 +244,7 @@ class Verification:
             quarantined = self._witnesses.quarantine(one.key)
             for line, digest in self._lines_of(one, tally, group):
                 if line.is_sendable and comparison.take(digest, one.key, line.number):
-                    if comparison.is_new(digest):
+                    if comparison.is_late(digest):
                         findings.arrive(one)
                     continue
                 fate = self._fate(line, one, quarantined)
@@ -264,19 +265,18 @@ class Verification:
     def _events_of(self, group: Group, look: _Look) -> Iterator[Event]:
         end_ms = self._listed_ms + _DAY_MS
         spans = [(first, last + 1) for first, last in group.spans]
-        if look.known_ms is not None:
+        if not look.is_first:
             spans.append((self._upload_from_ms, end_ms))
         for stored_ms, ingested_ms, message in self._streams.events(_within(spans, end_ms)):
             own_ms, digest = self._objects.own_time_ms(message), self._digests.of(message)
             if group.holds(own_ms, digest):
                 self._bursts.note(ingested_ms)
-                yield self._event((stored_ms, ingested_ms, message), own_ms, digest, look)
-
-    def _event(self, stored: StoredEvent, own_ms: int | None, digest: int, look: _Look) -> Event:
-        stored_ms, ingested_ms, _ = stored
-        timing = "own" if own_ms is None else self._retention.timing(own_ms, stored_ms, ingested_ms)
-        is_new = look.known_ms is not None and ingested_ms > look.known_ms
-        return Event(digest, timing, is_new, ingested_ms >= self._listed_ms + _SECOND_MS)
+                timing = (
+                    "own"
+                    if own_ms is None
+                    else self._retention.timing(own_ms, stored_ms, ingested_ms)
+                )
+                yield Event(digest, timing, ingested_ms >= self._listed_ms + _SECOND_MS)
 
     def _objects_of(self, group: Group) -> Iterator[LogObject]:
         self._spans.begin()

@@ -11,12 +11,15 @@ from threading import RLock
 
 import pytest
 from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
+from services.audit.auditor import Auditor, Days
 from services.output.status import Clock
 from services.shipping.iteration import Iteration
 from services.shipping.tools import Shared
 from tests.standin.cloudwatch_requests import CreateLogGroup
 from tests.standin.cloudwatch_settings import Settings
+from tests.standin.cloudwatch_store import StoredEvent
 from tests.world.faults import Fault, Killed, Life, Line
 from tests.world.in_memory_logs import (
     LOG_GROUP,
@@ -27,6 +30,8 @@ from tests.world.in_memory_logs import (
 )
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, Bucket, MemoryS3, StoredObject
 from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, VirtualTime
+from utils.audit.audit import Audit
+from utils.audit.rate import Rate
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.model import Start
 from utils.state.memory_share import MemoryShare
@@ -90,6 +95,27 @@ class World:
         start = self._start(life, NOON_MS + self.time.machine_ahead_ms)
         self._attempt(life, lambda: self._iteration(source).open(start))
         life.end()
+
+    def verify(self, source: Source, days: Days | None = None, rate: float = 1e6) -> Audit:
+        """Compares the bucket with the log streams, as a process of its own."""
+        clock = Clock(self.time.machine_now, self.time.seconds)
+        found: list[Audit] = []
+
+        def work() -> bool:
+            auditor = Auditor(days or Days(), Rate(rate), clock, self.stop)
+            found.append(auditor.audit(source))
+            return found[0].is_whole
+
+        life = Life({})
+        self._attempt(life, work)
+        life.end()
+        return found[0]
+
+    def tamper(self, change: Callable[[list[StoredEvent]], list[StoredEvent]]) -> None:
+        """Gives the source's log stream other events than it was sent."""
+        archive = self.account.groups[LOG_GROUP].streams[LOG_STREAM].archive
+        changed = change(list(archive.ingested()))
+        archive.rewrite([replace(one, number=self.account.next_number()) for one in changed])
 
     def stored(self) -> list[tuple[int, str]]:
         """Returns time in ms and message of all events of all streams, as ingested."""
@@ -160,6 +186,8 @@ class World:
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(
                 account, line
             ),
+            "services.audit.auditor.s3_client": lambda *_: s3,
+            "services.audit.auditor.logs_client": lambda *_: MemoryLogs(account, line),
         }
         for name, replacement in replaced.items():
             patch.setattr(name, replacement)

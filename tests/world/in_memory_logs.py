@@ -109,6 +109,9 @@ class MemoryLogs:
     def get_log_events(self, **parameters: object) -> dict[str, object]:
         return self._called("look back", "GetLogEvents", parameters)
 
+    def describe_log_streams(self, **parameters: object) -> dict[str, object]:
+        return self._called("find", "DescribeLogStreams", parameters)
+
     def get_paginator(self, _operation: str) -> "MemoryLogs":
         return self
 

@@ -10,13 +10,11 @@ from utils.audit.judgement import Timing
 class Event(msgspec.Struct, frozen=True, gc=False):
     """An event of a log stream, as far as it is compared.
 
-    `is_new` says that it was stored since it was last looked at, and `is_late` that this was after
-    the bucket was listed.
+    `is_late` says that it was stored after the bucket was listed.
     """
 
     digest: int
     timing: Timing
-    is_new: bool
     is_late: bool
 
 
@@ -28,7 +26,6 @@ class Comparison:
 
     def __init__(self) -> None:
         self._left: Counter[int] = Counter()
-        self._new: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
         self._elsewhere: dict[int, Counter[Timing]] = {}
         self._surplus: dict[int, tuple[str, int]] = {}
@@ -37,8 +34,6 @@ class Comparison:
     def note(self, event: Event) -> None:
         """Takes an event into account."""
         self._left[event.digest] += 1
-        if event.is_new:
-            self._new[event.digest] += 1
         if event.is_late:
             self._late[event.digest] += 1
         if event.timing != "own":
@@ -64,9 +59,9 @@ class Comparison:
         self._note_timing(digest)
         return True
 
-    def is_new(self, digest: int) -> bool:
-        """Tells if an event of this message was stored since it was last looked at."""
-        return digest in self._new
+    def is_late(self, digest: int) -> bool:
+        """Tells if an event of this message was stored after the bucket was listed."""
+        return digest in self._late
 
     @property
     def has_surplus(self) -> bool:

@@ -93,8 +93,8 @@ class _Noted(msgspec.Struct):
 class Findings:
     """What one look has found.
 
-    `arrived_ms` is the oldest `LastModified` of the objects of which lines were stored since the
-    look before, in ms since 1970, None if there is none.
+    `arrived_ms` is the oldest `LastModified` of the objects of which lines were stored after the
+    bucket was listed, in ms since 1970, None if there is none.
 
     Lines are left out, and not missing, of objects that were written since `under_way_ms`; and of
     those without any line in a log stream that were written since `young_ms`, and behind all others
@@ -143,7 +143,7 @@ class Findings:
             self._noted[key].tally = tally
 
     def arrive(self, one: LogObject) -> None:
-        """Notes that a line of an object was stored since it was last looked at."""
+        """Notes that a line of an object was stored after the bucket was listed."""
         known_ms = one.last_modified_ms if self.arrived_ms is None else self.arrived_ms
         self.arrived_ms = min(known_ms, one.last_modified_ms)
 
@@ -170,12 +170,14 @@ class Findings:
         """How many lines the log group's retention may have removed."""
         return self._fates["expired"]
 
-    def end(self, spans: Spans) -> None:
+    def end(self, spans: Spans, young_ms: int | None) -> None:
         """Finds out which objects are too young to be missing, once all is compared.
 
         Args:
             spans: of all objects.
+            young_ms: when the last iteration began, as it is known by now.
         """
+        self._young_ms = young_ms
         untouched = {
             key for key, one in self._noted.items() if self._may_be_young(one) and one.is_untouched
         }
@@ -203,7 +205,7 @@ class Findings:
     def differences(self) -> list[Difference]:
         """Returns the first objects of which lines are missing or doubled."""
         lacking = (
-            Difference(key, "missing", list(one.numbers), one.missing, one.figures())
+            Difference(key, "missing", sorted(one.numbers), one.missing, one.figures())
             for key, one in self._noted.items()
             if one.missing and key not in self._young
         )

@@ -40,7 +40,7 @@ class Cell(msgspec.Struct, gc=False):
     """What both sides hold of one interval.
 
     `difference` is the sum of the lines' hashes less that of the events'. `from_ms` and `until_ms`
-    are the first and the last time at which events stand that do not stand at their own.
+    are the first and the last time at which events may stand that do not stand at their own.
     """
 
     lines: int = 0
@@ -63,7 +63,7 @@ class Cell(msgspec.Struct, gc=False):
         self.difference -= digest
 
     def stands_at(self, stored_ms: int) -> None:
-        """Notes that one of its events stands at another time than its own.
+        """Notes that one of its events may stand at another time than its own.
 
         Args:
             stored_ms: that time, in ms since 1970.
