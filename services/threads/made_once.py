@@ -1,6 +1,7 @@
 """Makes what is costly once for the same arguments, whichever thread asks for it first."""
 
 from collections.abc import Callable, Hashable
+from functools import cache
 from threading import Lock
 from typing import Generic, ParamSpec, TypeVar
 
@@ -8,18 +9,10 @@ Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
 
-class _Kept(Generic[Made]):
-    """What was made for some arguments; threads wait for it one by one."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.made: list[Made] = []
-
-
 class MadeOnce(Generic[Arguments, Made]):
     """A function whose result is kept: threads that ask at the same time all get the same one.
 
-    A cache of the standard library has each of them make its own. Those that ask with other
+    A cache of the standard library alone has each of them make its own. Those that ask with other
     arguments do not wait.
 
     Args:
@@ -28,20 +21,15 @@ class MadeOnce(Generic[Arguments, Made]):
 
     def __init__(self, make: Callable[Arguments, Made]) -> None:
         self.__doc__ = make.__doc__
-        self._make = make
-        self._lock = Lock()
-        self._kept: dict[Hashable, _Kept[Made]] = {}
+        self._make = cache(make)
+        self._locks: dict[Hashable, Lock] = {}
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
         """Returns what was made for the arguments."""
-        with self._lock:
-            kept = self._kept.setdefault((args, *sorted(kwargs.items())), _Kept())
-        with kept.lock:
-            if not kept.made:
-                kept.made.append(self._make(*args, **kwargs))
-            return kept.made[0]
+        with self._locks.setdefault((args, *sorted(kwargs.items())), Lock()):
+            return self._make(*args, **kwargs)  # type: ignore[arg-type] # they are hashable
 
     def forget(self) -> None:
         """Makes all anew from now on."""
-        with self._lock:
-            self._kept = {}
+        self._locks = {}
+        self._make.cache_clear()
