@@ -4,8 +4,10 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qs, quote
 
 import botocore.session
 from botocore import xform_name
@@ -41,7 +43,7 @@ PLACEHOLDERS = {
 
 
 def statements(paths: Iterable[Path]) -> Iterator[tuple[str, set[str], str]]:
-    """Yields name, actions and resource of each statement."""
+    """Yields name, actions and resource of each statement, once for each resource."""
     for path in paths:
         policy = json.loads(path.read_text())
         assert policy["Version"] == "2012-10-17"
@@ -49,11 +51,10 @@ def statements(paths: Iterable[Path]) -> Iterator[tuple[str, set[str], str]]:
             assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
             actions = statement["Action"]
-            yield (
-                statement["Sid"],
-                set(actions if isinstance(actions, list) else [actions]),
-                statement["Resource"],
-            )
+            resources = statement["Resource"]
+            for resource in resources if isinstance(resources, list) else [resources]:
+                named = set(actions if isinstance(actions, list) else [actions])
+                yield statement["Sid"], named, resource
 
 
 def allowed(paths: Iterable[Path]) -> set[str]:
@@ -178,22 +179,64 @@ def test_the_policies_allow_what_a_day_of_work_asks_for_and_no_more(
     # The test itself makes the group.
     seen = {f"logs:{name}" for name in standin.calls().operations} - {"logs:CreateLogGroup"}
     assert seen == allowed(IAM_POLICIES)
-    resources = {BUCKET: "<BUCKET_NAME>", OUTPUT_BUCKET: "<OUTPUT_BUCKET>"}
-    asked = {permission(line, resources) for line in s3_proxy.requests}
-    granted = {
+    for is_newer in (False, True):
+        asked = {permission(line, is_newer=is_newer) for line in s3_proxy.requests}
+        used = [{(one, grant) for grant in granted() if covers(grant, one)} for one in asked]
+        assert all(used), "a request is refused"
+        others = {(action, f"{bucket}/*") for action, bucket in LISTINGS}
+        assert {grant for one in used for _, grant in one} == granted() - (
+            LISTINGS if is_newer else others
+        )
+
+
+def test_a_listing_by_prefix_is_granted_as_both_platforms_read_it() -> None:
+    """On the newer one a listing by prefix is one of `bucket/prefix`, and not of `bucket`."""
+    for prefix in ("access/", "tenants/one", "March-2024/"):
+        line = f"GET /{BUCKET}?list-type=2&prefix={quote(prefix, safe='')}&max-keys=1000"
+        for is_newer in (False, True):
+            needed = permission(line, is_newer=is_newer)
+            assert any(covers(grant, needed) for grant in granted())
+
+
+def test_no_statement_allows_to_list_without_a_bucket() -> None:
+    """MinIO, on which the older platform is built, refuses such a policy as a whole."""
+    for statement in json.loads(LYVE_POLICY.read_text())["Statement"]:
+        if "s3:ListBucket" in statement["Action"]:
+            assert [one for one in statement["Resource"] if "/" not in one]
+
+
+LISTINGS = {("s3:ListBucket", "<BUCKET_NAME>"), ("s3:ListBucket", "<OUTPUT_BUCKET>")}
+
+
+def granted() -> set[tuple[str, str]]:
+    """Returns the actions and the resources of the policy for Lyve Cloud."""
+    return {
         (action, resource.removeprefix("arn:aws:s3:::"))
         for _, actions, resource in statements([LYVE_POLICY])
         for action in actions
     }
-    assert asked == granted
 
 
-def permission(line: str, resources: dict[str, str]) -> tuple[str, str]:
-    """Returns the action and the resource that a request over HTTP needs."""
-    method, path = line.split(" ", 1)
-    bucket, _, key = path.partition("?")[0].removeprefix("/").partition("/")
+def covers(grant: tuple[str, str], needed: tuple[str, str]) -> bool:
+    """Tells if a grant, perhaps with a star at its end, is of what a request needs."""
+    return grant[0] == needed[0] and fnmatchcase(needed[1], grant[1])
+
+
+def permission(line: str, *, is_newer: bool) -> tuple[str, str]:
+    """Returns the action and the resource that a request over HTTP needs.
+
+    Args:
+        line: of the request.
+        is_newer: whether the newer platform reads the policy, or the older one.
+    """
+    resources = {BUCKET: "<BUCKET_NAME>", OUTPUT_BUCKET: "<OUTPUT_BUCKET>"}
+    method, target = line.split(" ", 1)
+    path, _, query = target.partition("?")
+    bucket, _, key = path.removeprefix("/").partition("/")
     if not key:
-        assert (method, "list-type=2" in path) == ("GET", True), line
-        return "s3:ListBucket", resources[bucket]
+        assert (method, "list-type=2" in query) == ("GET", True), line
+        prefix = parse_qs(query, keep_blank_values=True).get("prefix", [""])[0]
+        resource = resources[bucket]
+        return "s3:ListBucket", f"{resource}/{prefix}" if is_newer else resource
     action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}[method]
-    return action, f"{resources[bucket]}/*"
+    return action, f"{resources[bucket]}/{key}"
