@@ -2,6 +2,7 @@
 
 import json
 import re
+from io import BytesIO
 from xml.etree import ElementTree as ET
 
 import boto3
@@ -37,7 +38,7 @@ def test_the_request_that_switches_logging_on_is_what_the_client_sends() -> None
 
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         sent.append(request)
-        return AWSResponse(request.url, 200, HTTPHeaders(), HTTPResponse(b""))
+        return AWSResponse(request.url, 200, HTTPHeaders(), HTTPResponse(BytesIO()))
 
     events = client.meta.events
     events.register("before-send.s3.PutBucketLogging", answer)  # type: ignore[arg-type]
