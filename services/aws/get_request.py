@@ -37,7 +37,7 @@ class Part(msgspec.Struct, frozen=True):
 class GetClient:
     """Asks for objects of one bucket, each request sent once: the caller retries.
 
-    A signed request over botocore's own HTTP session; the client's validation, serialiser, hooks
+    A signed request over the connections of all; the client's validation, serialiser, hooks
     and parser are left out.
 
     Args:

@@ -1,54 +1,157 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
 import os
-from socket import IPPROTO_TCP, TCP_NODELAY
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from socket import IPPROTO_TCP, TCP_NODELAY, gaierror
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from botocore.httpsession import URLLib3Session
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.httpsession import (
+    ProxyConfiguration,
+    create_urllib3_context,
+    get_cert_path,
+    mask_proxy_url,
+)
 from botocore.utils import get_environ_proxies
+from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
+from urllib3.util.retry import Retry
 
 from services.aws.session import botocore_session
 from services.threads.made_once import MadeOnce
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+    from botocore.awsrequest import AWSPreparedRequest
+    from urllib3 import BaseHTTPResponse
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 # As many puts as may be under way.
 _MOST_KEPT_OPEN = 64
 _counting = Lock()
+_NO_RETRIES = Retry(False)
 
 
-class CountingSession(URLLib3Session):
-    """A session that knows how many requests were sent."""
+class HttpSession:
+    """Sends requests to one service, each once; `sent` counts them.
 
-    sent = 0
+    botocore's own session looks for the proxy, the pool and the certificates at each request, and
+    copies the headers of each answer: half of what a small request takes.
 
-    def send(self, request: "AWSRequest | AWSPreparedRequest") -> "AWSResponse":
-        """Sends a request."""
+    Args:
+        endpoint_url: of the service.
+        authorities: the bundle of certificate authorities, True for botocore's own.
+    """
+
+    def __init__(self, endpoint_url: str, authorities: str | bool) -> None:
+        proxies = ProxyConfiguration(proxies=get_environ_proxies(endpoint_url))
+        proxy_url: str | None = proxies.proxy_url_for(endpoint_url)
+        self._proxy = mask_proxy_url(proxy_url) if proxy_url else ""
+        # Through a tunnel a request looks as without a proxy.
+        self._names_host = proxy_url is not None and endpoint_url.lower().startswith("http:")
+        timeout = Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS)
+        manager: Callable[..., PoolManager] = PoolManager
+        if proxy_url is not None:
+            headers = proxies.proxy_headers_for(proxy_url)
+            manager = partial(ProxyManager, proxy_url, proxy_headers=headers)
+        pools = manager(
+            timeout=timeout,
+            maxsize=_MOST_KEPT_OPEN,
+            ssl_context=create_urllib3_context(),
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=get_cert_path(authorities),  # type: ignore[arg-type] # or a path
+            # The end of a request does not wait for an answer to its beginning, which a server may
+            # hold back for 40 ms.
+            socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
+        )
+        self._pool = pools.connection_from_url(endpoint_url)
+        self.sent = 0
+
+    def send(self, request: "AWSPreparedRequest") -> AWSResponse:
+        """Sends a request; the answer to one that is not streamed is read to its end.
+
+        Raises:
+            BotoCoreError: what botocore's own session raises.
+        """
         with _counting:
             self.sent += 1
-        return super().send(request)
+        url = str(request.url)
+        with _errors(url, self._proxy, request):
+            answer = _Answer(
+                url,
+                self._pool.urlopen(
+                    method=str(request.method),
+                    url=url if self._names_host else _target(url),
+                    body=request.body,  # type: ignore[arg-type] # bytes or nothing
+                    headers=request.headers,  # type: ignore[arg-type] # any mapping will do
+                    retries=_NO_RETRIES,
+                    assert_same_host=False,
+                    preload_content=False,
+                    decode_content=False,
+                    enforce_content_length=False,
+                ),
+            )
+            if not request.stream_output:
+                answer.content  # noqa: B018 - reads it
+            return answer
+
+
+def _target(url: str) -> str:
+    """Returns the path of an address, with its query."""
+    _, _, behind = url.partition("://")
+    return behind[behind.find("/") :] if "/" in behind else "/"
+
+
+@contextmanager
+def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[None]:
+    """Turns urllib3's errors into those of botocore's own session."""
+    try:
+        yield
+    except exceptions.SSLError as exc:
+        raise SSLError(endpoint_url=url, error=exc) from exc
+    except (exceptions.NewConnectionError, gaierror) as exc:
+        raise EndpointConnectionError(endpoint_url=url, error=exc) from exc
+    except exceptions.ProxyError as exc:
+        raise ProxyConnectionError(proxy_url=proxy, error=exc) from exc
+    except exceptions.ConnectTimeoutError as exc:
+        raise ConnectTimeoutError(endpoint_url=url, error=exc) from exc
+    except exceptions.ReadTimeoutError as exc:
+        raise ReadTimeoutError(endpoint_url=url, error=exc) from exc
+    except exceptions.ProtocolError as exc:
+        raise ConnectionClosedError(error=exc, request=request, endpoint_url=url) from exc
+    except Exception as exc:
+        raise HTTPClientError(error=exc) from exc
+
+
+class _Answer(AWSResponse):
+    """An answer with the headers as urllib3 has them: names count in any case there too."""
+
+    def __init__(self, url: str, raw: "BaseHTTPResponse") -> None:
+        self.url, self.raw = url, raw
+        self.status_code = raw.status
+        self.headers = raw.headers  # type: ignore[assignment] # as good
+        self._content = None
 
 
 @MadeOnce  # one holds a megabyte of certificates
-def http_session(endpoint_url: str) -> CountingSession:
+def http_session(endpoint_url: str) -> HttpSession:
     """Returns the session for requests to one service; it retries none.
 
     Args:
         endpoint_url: of the service.
     """
-    return CountingSession(
-        verify=_authorities(),  # type: ignore[arg-type] # or a path
-        proxies=get_environ_proxies(endpoint_url),
-        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type] # or a pair
-        max_pool_connections=_MOST_KEPT_OPEN,
-        # The end of a request does not wait for an answer to its beginning, which a server may
-        # hold back for 40 ms.
-        socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # type: ignore[list-item] # or triples
-    )
+    return HttpSession(endpoint_url, _authorities())
 
 
 def _authorities() -> str | bool:

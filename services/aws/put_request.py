@@ -99,7 +99,7 @@ class _Failure(msgspec.Struct):
 class PutClient:
     """Puts batches into one log stream, each request sent once: the caller retries.
 
-    A signed request over botocore's own HTTP session, with its credentials; the client's
+    A signed request with botocore's credentials, over the connections of all; the client's
     validation, serialiser and hooks are left out.
 
     Args:
