@@ -17,7 +17,7 @@ from services.shipping.object_reader import ObjectReader, Reading
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
-from utils.lines.forms import FORMS
+from utils.lines.forms import form_of
 from utils.model import LogObject
 from utils.state.planning import is_of_type
 
@@ -52,7 +52,7 @@ class AuditBucket:
         self._stop = stop
         self._source = source
         self.name = source.bucket_name
-        self.form = FORMS[source.log_type]
+        self.form = form_of(source.log_type, source.exclude)
         get_client = GetClient(source.lyve, self.name)
         self.reader = ObjectReader(get_client, stop, self)
 

@@ -126,13 +126,17 @@ class OtherFormError(ValueError):
 
 
 class Counts(msgspec.Struct):
-    """What became of the lines of an iteration; `read = accepted + quarantined + blank`."""
+    """What became of the lines of an iteration.
+
+    `read = accepted + quarantined + blank + excluded`.
+    """
 
     objects: int = 0
     read: int = 0
     accepted: int = 0
     quarantined: int = 0
     blank: int = 0
+    excluded: int = 0
     not_json: int = 0
     not_access: int = 0
     restamped: int = 0
@@ -147,8 +151,8 @@ class Counts(msgspec.Struct):
 
     @property
     def imbalance(self) -> int:
-        """Lines that were read and neither accepted, nor quarantined, nor blank."""
-        return self.read - self.accepted - self.quarantined - self.blank
+        """Lines that were read and neither accepted, nor quarantined, nor blank, nor excluded."""
+        return self.read - self.accepted - self.quarantined - self.blank - self.excluded
 
 
 class Start(msgspec.Struct, frozen=True):

@@ -124,13 +124,14 @@ def test_a_status_line_is_one_line(text: str, pairs: dict[str, object]) -> None:
 
 
 def test_all_counts_are_pairs() -> None:
-    counts = Counts(objects=2, read=10, accepted=7, quarantined=2, blank=1, restamped=3)
+    counts = Counts(objects=2, read=15, accepted=7, quarantined=2, blank=1, excluded=5, restamped=3)
     assert count_pairs(counts) == {
         "objects": 2,
-        "read": 10,
+        "read": 15,
         "accepted": 7,
         "quarantined": 2,
         "blank": 1,
+        "excluded": 5,
         "not_json": 0,
         "not_access": 0,
         "restamped": 3,
@@ -150,8 +151,8 @@ def test_counts_add_up_and_the_imbalance_is_what_is_not_accounted_for(
         total.add(Counts(*row))
     sums = [sum(row[index] for row in rows) for index in range(9)]
     assert total == Counts(*sums)
-    _, read, accepted, quarantined, blank, *_ = sums
-    assert total.imbalance == read - accepted - quarantined - blank
+    _, read, accepted, quarantined, blank, excluded, *_ = sums
+    assert total.imbalance == read - accepted - quarantined - blank - excluded
 
 
 def test_a_status_key_is_by_day_and_unique() -> None:

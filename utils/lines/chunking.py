@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from utils.errors import ForwarderError, UnreadableError, WrongContentError
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedError, ReplacedError
+from utils.lines.exclusion import ExcludedError
 from utils.lines.forms import JSON, LineForm
 from utils.model import (
     NOT_STORED,
@@ -121,6 +122,9 @@ class Chunk(msgspec.Struct):
             self.size_bytes += getsizeof(message)
         try:
             own_ms = self.form.time_ms(line)
+        except ExcludedError:
+            self.counts.excluded += 1
+            return None
         except OtherFormError:
             own_ms = None
             setattr(self.counts, self.form.others, getattr(self.counts, self.form.others) + 1)

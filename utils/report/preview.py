@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_AGE_MS
+from utils.lines.exclusion import ExcludedError
 from utils.lines.forms import LineForm
 from utils.model import LogObject, OtherFormError
 
@@ -17,12 +18,17 @@ _GB = 10**9
 
 
 class Sample(msgspec.Struct):
-    """What reading the beginning of one object showed; `old_lines` name a time that is past."""
+    """What reading the beginning of one object showed; `old_lines` name a time that is past.
+
+    `lines` and `content_bytes` have what is excluded in them.
+    """
 
     lines: int = 0
     content_bytes: int = 0
     object_bytes: int = 0
     old_lines: int = 0
+    excluded_lines: int = 0
+    excluded_bytes: int = 0
 
     def note(self, line: bytes, form: LineForm, oldest_ms: int) -> None:
         """Takes the next line into account.
@@ -36,6 +42,10 @@ class Sample(msgspec.Struct):
         self.content_bytes += len(line) + EVENT_OVERHEAD_BYTES
         try:
             own_ms = form.time_ms(line)
+        except ExcludedError:
+            self.excluded_lines += 1
+            self.excluded_bytes += len(line) + EVENT_OVERHEAD_BYTES
+            return
         except OtherFormError:
             return
         self.old_lines += own_ms is not None and own_ms < oldest_ms
@@ -78,18 +88,32 @@ class Preview(msgspec.Struct):
         """Tells if the events of an object are past, whatever time they name."""
         return due.last_modified_ms < self.now_ms - MAX_AGE_MS
 
-    def events(self) -> int:
-        """Returns how many events there are, by the sample."""
+    def lines(self) -> int:
+        """Returns how many lines there are, by the sample."""
         lines = self.size_bytes / max(1, self.sample.object_bytes) * self.sample.lines
         return max(0, round(lines - self.shipped_lines))
 
+    def excluded(self) -> int:
+        """Returns how many of them are not sent, by the sample."""
+        return round(self.lines() * self.sample.excluded_lines / max(1, self.sample.lines))
+
+    def events(self) -> int:
+        """Returns how many events there are, by the sample."""
+        return self.lines() - self.excluded()
+
     def content_bytes(self) -> float:
         """Returns what CloudWatch counts of them, by the sample."""
-        return self.events() * self.sample.content_bytes / max(1, self.sample.lines)
+        sent_bytes = self.sample.content_bytes - self.sample.excluded_bytes
+        return self.lines() * sent_bytes / max(1, self.sample.lines)
+
+    def saved_bytes(self) -> float:
+        """Returns what it would count of those that are not sent, by the sample."""
+        return self.lines() * self.sample.excluded_bytes / max(1, self.sample.lines)
 
     def past_events(self) -> float:
         """Returns how many are past: all of old objects, and by the sample a share of the rest."""
-        share = self.sample.old_lines / max(1, self.sample.lines)
+        sent = self.sample.lines - self.sample.excluded_lines
+        share = self.sample.old_lines / max(1, sent)
         past_bytes = self.old_bytes + share * (self.size_bytes - self.old_bytes)
         return self.events() * past_bytes / max(1, self.size_bytes)
 
@@ -109,12 +133,16 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     oldest_ms = min(one.oldest_ms or 0 for one in due)
     newest_ms = max(one.newest_ms for one in due)
     sampled = sum(one.sample.lines for one in due)
+    excluded = sum(one.excluded() for one in due)
+    saved = sum(one.saved_bytes() for one in due) / _GB * PRICE_PER_GB
+    saves = [("excluded", f"about {excluded:,} lines, which saves about ${saved:,.2f}")]
     return [
         *covers,
         ("objects due", f"{sum(one.objects for one in due):,}"),
         ("size", f"{size_bytes:,} bytes as stored"),
         ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
         ("events", f"about {events:,}, by a sample of {sampled:,} lines"),
+        *(saves if excluded else []),
         ("past 14 days", f"about {past:.0%}: these get the time of their upload"),
         ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
         ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
