@@ -7,6 +7,7 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.display import Display
+from services.daemon.heartbeat import Heartbeats
 from services.daemon.start_line import tell_start
 from services.output.status import Clock, tell
 from services.shipping.iteration import Iteration
@@ -45,6 +46,7 @@ class Rounds:
         self._failures: dict[str, int] = {}
         self._owed: dict[str, int] = {}
         self._display = Display([], clock)
+        self._heartbeats = Heartbeats(clock)
 
     def expect(self, sources: Sequence[Source]) -> None:
         """Takes all sources that are configured, whether an iteration of them begins or not."""
@@ -94,6 +96,8 @@ class Rounds:
             thread.join()
         with self._changed:
             self._changed.wait_for(lambda: not self._under_way)
+        self._heartbeats.wait()
+        with self._changed:
             return not any(self._failures.values()) and not any(self._owed.values())
 
     def refresh(self) -> None:
@@ -123,12 +127,15 @@ class Rounds:
         self._under_way[iteration.source.name] = iteration
 
     def _run(self, iteration: Iteration, start: Starting, opening: Thread | None) -> None:
-        is_good = False
+        is_good = is_run = False
         try:
             if opening:
                 opening.join()
-            is_good = self._stop.is_set() or iteration.run(start())
+            is_run = not self._stop.is_set()
+            is_good = not is_run or iteration.run(start())
         finally:
+            if is_run:
+                self._heartbeats.beat(iteration, is_good=is_good)
             with self._changed:
                 name = iteration.source.name
                 del self._under_way[name]

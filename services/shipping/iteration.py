@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from msgspec.structs import astuple, replace
 
@@ -21,6 +22,8 @@ from utils.version import VERSION
 class Iteration:
     """One iteration of one source, from its first request to its status object.
 
+    `is_complete` says whether everything that the bucket listed is shipped or owed.
+
     Args:
         source: what to ship where.
         shared: with the other sources.
@@ -31,17 +34,24 @@ class Iteration:
         self._clock = shared.clock
         self._shared = shared
         self._status = StatusLog(source.name, shared.clock)
-        self._began = shared.clock.now()
+        self.began = shared.clock.now()
         self.began_seconds = shared.clock.elapsed_seconds()
-        self._counts = Counts()
+        self.counts = Counts()
         self._forwarder: Forwarder | None = None
         self._trail: Trail | None = None
         self.gauge = Gauge()
+        self.is_complete = False
 
     @property
     def owed(self) -> int:
         """How many objects it tried that are not wholly shipped."""
         return self._forwarder.owed if self._forwarder else 0
+
+    @property
+    def newest_shipped(self) -> datetime | None:
+        """The newest `LastModified` that is known to be shipped, None for none."""
+        newest_ms = self._forwarder.newest_shipped_ms if self._forwarder else 0
+        return datetime.fromtimestamp(newest_ms / 1000, UTC) if newest_ms else None
 
     @property
     def progress(self) -> tuple[object, ...]:
@@ -69,8 +79,9 @@ class Iteration:
             with suppress(ForwarderError):
                 self._look_for_gap(forwarder, start)
             raise
+        self.is_complete = True
         self._trail = self._completed(self._followed(forwarder), forwarder)
-        self._status.write("INFO", f"Done sending {self._counts.accepted} logs", self._pairs())
+        self._status.write("INFO", f"Done sending {self.counts.accepted} logs", self._pairs())
 
     def _look_for_gap(self, forwarder: Forwarder, start: Start) -> None:
         if self.source.gap_hours is not None:
@@ -79,7 +90,7 @@ class Iteration:
 
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
-            report = Report(self._status, self._counts, self.gauge)
+            report = Report(self._status, self.counts, self.gauge)
             self._forwarder = Forwarder(self.source, report, self._shared)
             work(self._forwarder)
         except StoppedError as exc:
@@ -142,9 +153,9 @@ written from then on is left out."
         outcome = Outcome(
             level=self._status.level,
             message=self._status.text,
-            began=self._began,
+            began=self.began,
             ended=self._clock.now(),
-            counts=self._counts,
+            counts=self.counts,
         )
         latest.save(outcome, trail.shipped(newest_shipped_ms))
 
@@ -157,8 +168,8 @@ written from then on is left out."
         self._status.write("ERROR", str(error), pairs)
 
     def _pairs(self) -> dict[str, object]:
-        self._counts.owed = self.owed
+        self.counts.owed = self.owed
         seconds = self._clock.elapsed_seconds() - self.began_seconds
         took = Seconds(round(seconds, 1))
         shard = {"shard": str(self.source.shard)} if self.source.shard else {}
-        return {**shard, **count_pairs(self._counts), "took": took, "version": VERSION}
+        return {**shard, **count_pairs(self.counts), "took": took, "version": VERSION}

@@ -2,7 +2,8 @@
 
     python -m tests.documents.generated
 
-Each such part stands between `<!-- made of the code: NAME -->` and `<!-- end -->`.
+Each such part stands between `<!-- made of the code: NAME -->` and `<!-- end -->`; in YAML, between
+`# made of the code: NAME` and `# end`.
 """
 
 import re
@@ -10,12 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import mutations
-from tests.documents import rooms
+from tests.documents import cloudformation, rooms
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"structure": rooms.structure},
     "documentation/contributing.md": {"picture": rooms.picture, "modules": rooms.contents},
     "documentation/mutations.md": {"mutations": mutations.table},
+    "documentation/deploy/cloudformation.yaml": {
+        "conditions": cloudformation.conditions,
+        "policy": cloudformation.policy,
+        "heartbeats": cloudformation.heartbeats,
+        "dashboards": cloudformation.dashboards,
+    },
 }
 
 
@@ -31,9 +38,12 @@ def renewed(document: str) -> str:
     """
     text = current(document)
     for name, make in PARTS[document].items():
-        begin, end = f"<!-- made of the code: {name} -->\n", "<!-- end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{end}", re.DOTALL)
-        part = f"{begin}\n{make()}\n\n{end}"
+        if document.endswith(".yaml"):
+            begin, end, between = f"# made of the code: {name}\n", "# end", "\n"
+        else:
+            begin, end, between = f"<!-- made of the code: {name} -->\n", "<!-- end -->", "\n\n"
+        pattern = re.compile(f"{re.escape(begin)}.*?(?=( *){end})", re.DOTALL)
+        part = f"{begin}{between[1:]}{make()}{between}"
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"{document}: the part {name} is not there once")
         text = pattern.sub(lambda _, part=part: part, text)  # type: ignore[misc]

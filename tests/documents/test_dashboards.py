@@ -14,13 +14,22 @@ from tests.insights.insights_fields import fields_of_types, known_kinds
 from tests.insights.insights_parser import parse_query
 from tests.insights.insights_syntax import Call, InsightsError, Sort, Stats
 from tests.insights.sample_group import ODD_MESSAGE, sample_group
+from utils.report.metrics import STREAM, Figures
 
 GROUP = "<AWS_CLOUDWATCH_LOG_GROUP_NAME>"
 ACCESS = {"access_requests", "access_failed", "access_security", "access_usage"}
 ISSUE = {"requests_count", "failed_requests", "security", "usage", "integration", *ACCESS}
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 KEYS = {"type", "x", "y", "width", "height", "properties"}
-PROPERTIES = {"text": {"markdown"}, "log": {"title", "region", "view", "query", "stacked"}}
+PROPERTIES = {
+    "text": {"markdown"},
+    "log": {"title", "region", "view", "query", "stacked"},
+    "metric": {"title", "region", "view", "stacked", "period", "metrics"},
+}
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+SEARCH = re.compile(
+    r"""SEARCH\('\{"<METRICS_NAMESPACE>",source\} MetricName="(\w+)"', '(Sum|Maximum)', 3600\)"""
+)
 MOST_HEIGHT = 1000
 NAME = re.compile(r"`[^`]+`|@?[A-Za-z_][\w.]*")
 
@@ -32,7 +41,7 @@ def insights() -> Insights:
 
 @pytest.fixture(scope="module")
 def events() -> list[Event]:
-    return events_of(sample_group())
+    return events_of(one for one in sample_group() if not one.stream.endswith(f"/{STREAM}"))
 
 
 def stats_of(widget: Widget) -> Stats | None:
@@ -129,6 +138,22 @@ def test_a_dashboard_has_nothing_but_what_the_service_knows(name: str) -> None:
         assert 0 < widget["height"] <= MOST_HEIGHT
     titles = [widget["properties"].get("title") for widget in body["widgets"]]
     assert len(set(titles)) == len(titles)
+
+
+def test_the_metrics_of_an_iteration_are_charted_by_source_and_no_other() -> None:
+    """Counts are summed up; how it is now is not."""
+    found: dict[str, str] = {}
+    for widget in json.loads((FOLDER / "integration.json").read_text())["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            (search,) = metric
+            parts = SEARCH.fullmatch(search["expression"])
+            assert parts, search
+            assert search["id"] == parts[1]
+            found[parts[1]] = parts[2]
+    now = {"owed", "lag", "duration"}
+    assert found == {
+        name: "Maximum" if name in now else "Sum" for name in Figures.__struct_fields__
+    }
 
 
 @pytest.mark.parametrize("widget", widgets(), ids=str)

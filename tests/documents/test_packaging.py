@@ -129,8 +129,8 @@ def test_the_image_takes_nothing_but_the_program() -> None:
     assert "*" in read(".dockerignore").splitlines()
 
 
-def test_the_example_configuration_has_the_five_required_keys() -> None:
-    keys = ["bucket_name", "output_bucket", "log_type", "mode", "log_group"]
+def test_the_example_configuration_has_the_five_required_keys_and_metrics_on() -> None:
+    keys = ["bucket_name", "output_bucket", "log_type", "mode", "log_group", "metrics"]
     assert list(json.loads(read("config.json"))) == keys
 
 

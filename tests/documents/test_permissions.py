@@ -150,8 +150,8 @@ def test_the_placeholders_are_those_that_are_explained() -> None:
     for kind, paths in (("iam", IAM_POLICIES), ("lyve", [LYVE_POLICY])):
         for path in paths:
             assert set(re.findall("<[^>]*>", path.read_text())) <= PLACEHOLDERS[kind]
-    readme = (REPOSITORY / "README.md").read_text()
-    named = set(re.findall("<[A-Z_]+>", readme))
+    documents = (REPOSITORY / "README.md", DOCUMENTATION / "operations.md")
+    named = {one for path in documents for one in re.findall("<[A-Z_]+>", path.read_text())}
     assert named >= set().union(*PLACEHOLDERS.values())
 
 

@@ -46,6 +46,9 @@ def _flat(value: object, name: str) -> Iterator[tuple[str, FieldValue]]:
         case dict():
             for key, inner in value.items():
                 yield from _flat(inner, f"{name}.{key}" if name else key)
+        case list():
+            for place, inner in enumerate(value):
+                yield from _flat(inner, f"{name}.{place}")
         case bool():
             yield name, str(int(value))
         case str() | int() | float():

@@ -131,6 +131,9 @@ class _Parser:
         if level == len(LEVELS):
             return self._operand()
         left = self._expression(level + 1)
+        if "like" in LEVELS[level] and self._accept("not"):
+            self._expect("like")
+            return Negation(Operation("like", left, self._expression(level + 1)))
         while self._next.text in LEVELS[level] and self._next.kind in {"name", "sign"}:
             operator = self._advance().text
             left = Operation(operator, left, self._expression(level + 1))

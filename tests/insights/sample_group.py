@@ -7,7 +7,9 @@ from itertools import count
 
 from tests.standin.stored_event import StoredEvent
 from tests.world.audit_events import Period, audit_lines
+from tests.world.in_memory import source_of
 from utils.lines.forms import FORMS
+from utils.report.metrics import STREAM, Figures, encode_metrics
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp()) * 1000
@@ -30,11 +32,14 @@ ODD_MESSAGE = "no JSON at all"
 
 @cache
 def sample_group() -> tuple[StoredEvent, ...]:
-    """Returns the events: some hours of all types, old ones restamped, some stored twice."""
+    """Returns the events: some hours of all types, old ones restamped, some stored twice.
+
+    And a heartbeat of each hour and type, which is no audit event and is to count in no result.
+    """
     recent = [event for hours_ago in range(HOURS, 0, -1) for event in _hour(hours_ago)]
     old = [event for days in OLD_DAYS for event in _restamped(days)]
     odd = StoredEvent(NOW_MS - HOUR_MS, NOW_MS, _stream("S3"), ODD_MESSAGE)
-    return (*recent, *old, odd, *recent[::TWICE_OF])
+    return (*recent, *old, odd, *recent[::TWICE_OF], *_heartbeats())
 
 
 def _hour(hours_ago: int) -> Iterator[StoredEvent]:
@@ -49,6 +54,17 @@ def _hour(hours_ago: int) -> Iterator[StoredEvent]:
             time_ms = FORMS[log_type].time_ms(line)
             assert time_ms is not None
             yield StoredEvent(time_ms, arrives_ms + place, _stream(log_type), line.decode())
+
+
+def _heartbeats() -> Iterator[StoredEvent]:
+    for hours_ago in range(HOURS, 0, -1):
+        moment = NOW - timedelta(hours=hours_ago - 1, minutes=-7)
+        for log_type in ("S3", "IAM", "Console"):
+            source = source_of(log_type=log_type, metrics_namespace="LyveCloudLogs")
+            figures = Figures(iterations=1, accepted=90, lag=7.5, duration=7.5, bytes=9000)
+            at_ms = int(moment.timestamp() * 1000)
+            message = encode_metrics(source, figures, moment)
+            yield StoredEvent(at_ms, at_ms + 400, f"{_stream(log_type)}/{STREAM}", message)
 
 
 def _restamped(days: int) -> Iterator[StoredEvent]:

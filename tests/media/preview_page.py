@@ -38,6 +38,8 @@ NOTE = (
     " stand as CloudWatch lays them out, with the results of their own queries. Times are UTC."
 )
 
+NO_METRICS = "CloudWatch draws this from the metrics of a daemon with metrics on. No preview."
+
 
 def preview_page(events: Iterable[StoredEvent]) -> str:
     """Returns the page as HTML.
@@ -73,6 +75,8 @@ def _shown(widget: dict[str, object], insights: Insights) -> dict[str, object]:
     properties = widget["properties"]
     assert isinstance(properties, dict)
     shown = {**{key: value for key, value in widget.items() if key != "properties"}, **properties}
+    if shown["type"] == "metric":
+        shown |= {"type": "text", "markdown": f"## {shown['title']}\n{NO_METRICS}"}
     if "query" in shown:
         shown |= insights.ask(str(shown.pop("query")))._asdict()
     return shown

@@ -46,7 +46,11 @@ def look(moto: MotoServer, region: str = AWS_REGION) -> dict[str, str]:
 
 def filled(name: str, group: str = LOG_GROUP, region: str = AWS_REGION) -> object:
     text = (FOLDER / f"{name}.json").read_text()
-    values = {"<AWS_REGION>": region, "<AWS_CLOUDWATCH_LOG_GROUP_NAME>": group}
+    values = {
+        "<AWS_REGION>": region,
+        "<AWS_CLOUDWATCH_LOG_GROUP_NAME>": group,
+        "<METRICS_NAMESPACE>": "LyveCloudLogs",
+    }
     for placeholder, value in values.items():
         text = text.replace(placeholder, value)
     return json.loads(text)

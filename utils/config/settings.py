@@ -7,6 +7,8 @@ from typing import Literal
 from utils.config.sharding import Shard, shard_of
 from utils.model import Exclusion, SourceIdentity
 
+# Of metrics whose setting is true.
+METRICS_NAMESPACE = "LyveCloudLogs"
 LogType = Literal["S3", "IAM", "Console", "Access"]
 
 

@@ -12,15 +12,13 @@ from utils.config.environment import Variables, prefix_of
 from utils.config.keys import MOST_STREAM_CHARACTERS, Keys, day_ms, since_ms
 from utils.config.log_format import log_format_problems
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
-from utils.config.settings import AwsAccess, LogType, LyveAccess, Source
+from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
 from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.errors import ConfigurationError, ForwarderError
 from utils.wording import found, printable
 
 # A shorter value guards nothing, and might be part of any word.
 _SHORTEST_SECRET = 8
-# Of metrics whose setting is true.
-_METRICS_NAMESPACE = "LyveCloudLogs"
 
 _Access = tuple[LyveAccess | None, AwsAccess | None]
 
@@ -107,7 +105,7 @@ def _sources(entries: Iterable[Entry], accesses: Iterable[_Access]) -> Iterator[
 
 
 def _source(keys: Keys, log_type: LogType, lyve: LyveAccess, aws: AwsAccess) -> Source:
-    namespace = _METRICS_NAMESPACE if keys.metrics is True else keys.metrics
+    namespace = METRICS_NAMESPACE if keys.metrics is True else keys.metrics
     return Source(
         name=f"{keys.name or keys.bucket_name}-{log_type}",
         bucket_name=keys.bucket_name,

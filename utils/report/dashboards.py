@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
-from utils.config.settings import AwsAccess, Source
+from utils.config.settings import METRICS_NAMESPACE, AwsAccess, Source
 from utils.errors import ForwarderError
 
 # https://docs.aws.amazon.com/general/latest/gr/rande.html
@@ -21,18 +21,23 @@ _OF_ACCESS_LOGS = "access_"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A log group that has dashboards, and how its account is reached."""
+    """A log group that has dashboards, where its metrics are, and how its account is reached."""
 
     aws: AwsAccess
     log_group: str
+    metrics_namespace: str = METRICS_NAMESPACE
 
     def __str__(self) -> str:
         return f"{self.log_group} in {self.aws.region}"
 
 
 def targets(sources: Iterable[Source]) -> list[Target]:
-    """Returns each log group that the sources fill, once."""
-    return list(dict.fromkeys(Target(one.aws, one.log_group) for one in sources))
+    """Returns each log group that the sources fill, once, with the first namespace of theirs."""
+    found: dict[tuple[AwsAccess, str], Target] = {}
+    for one in sorted(sources, key=lambda source: source.metrics_namespace is None):
+        namespace = one.metrics_namespace or METRICS_NAMESPACE
+        found.setdefault((one.aws, one.log_group), Target(one.aws, one.log_group, namespace))
+    return list(found.values())
 
 
 def shows(dashboard: str, types: Iterable[str]) -> bool:
@@ -51,12 +56,13 @@ def filled(template: str, target: Target) -> str:
     """Returns a dashboard's JSON, ready to paste.
 
     Args:
-        template: with the placeholders for region and log group.
+        template: with the placeholders for region, log group and metrics.
         target: what to fill in.
     """
     values = {
         "<AWS_REGION>": target.aws.region,
         "<AWS_CLOUDWATCH_LOG_GROUP_NAME>": target.log_group,
+        "<METRICS_NAMESPACE>": target.metrics_namespace,
     }
     for placeholder, value in values.items():
         template = template.replace(placeholder, json.dumps(value)[1:-1])

@@ -1,0 +1,124 @@
+"""Puts an event with metrics into the log group after each iteration, and delays none by it."""
+
+from dataclasses import replace
+from datetime import datetime
+from threading import Condition
+
+from botocore.exceptions import ClientError
+
+from services.aws.clients import logs_client
+from services.aws.errors import error_code
+from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
+from services.output.status import Clock
+from services.shipping.iteration import Iteration
+from services.threads.start import started
+from utils.config.settings import Source
+from utils.model import LogEvent
+from utils.report.metrics import Figures, encode_metrics, figures_of, metrics_stream
+
+# At the end of the process; Docker kills ten seconds after its signal.
+_MOST_WAIT_SECONDS = 2.0
+
+
+class Heartbeats:
+    """The heartbeats of all sources, each put by a thread that nothing waits for.
+
+    What could not be put is in the source's next event. Where it is unknown whether an event is
+    stored, it counts as not put: a count twice is better than an alarm that does not ring.
+
+    Args:
+        clock: how the time is read.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.now()
+        self._changed = Condition()
+        self._complete_until: dict[str, datetime] = {}
+        self._pending: dict[str, Figures] = {}
+        self._putting: set[str] = set()
+
+    def beat(self, iteration: Iteration, *, is_good: bool) -> None:
+        """Begins to put the event of an iteration that has ended, if its source is to have one.
+
+        Args:
+            iteration: which has ended.
+            is_good: whether all went well.
+        """
+        source = iteration.source
+        if source.metrics_namespace is None:
+            return
+        with self._changed:
+            figures = figures_of(
+                iteration.counts,
+                iteration.gauge.bytes,
+                self._lag_seconds(iteration),
+                self._clock.elapsed_seconds() - iteration.began_seconds,
+                failed=not is_good,
+            )
+            before = self._pending.get(source.name, Figures())
+            self._pending[source.name] = before.followed_by(figures)
+            if source.name not in self._putting and started(self._put_all, source):
+                self._putting.add(source.name)
+
+    def wait(self) -> None:
+        """Waits until nothing is under way, but not for what hangs."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._putting, _MOST_WAIT_SECONDS)
+
+    def _lag_seconds(self, iteration: Iteration) -> float:
+        """Returns for how long what is written may be missing in CloudWatch.
+
+        Everything that was written before a complete iteration began is there. In an idle bucket
+        the newest object that was shipped says less.
+        """
+        name, newest = iteration.source.name, iteration.newest_shipped
+        until = self._complete_until.get(name)
+        if iteration.is_complete:
+            until = self._complete_until[name] = iteration.began
+        elif newest:
+            until = max(newest, until or newest)
+        return (self._clock.now() - (until or self._began)).total_seconds()
+
+    def _put_all(self, source: Source) -> None:
+        """Puts what is pending of a source, until there is nothing left or it can't be put."""
+        missed: Figures | None = None
+        while True:
+            with self._changed:
+                figures = self._pending.pop(source.name, None)
+                if missed:
+                    self._pending[source.name] = missed.followed_by(figures or Figures())
+                if missed or figures is None:
+                    self._putting.remove(source.name)
+                    self._changed.notify_all()
+                    return
+            now = self._clock.now()
+            try:
+                is_put = _is_put(source, encode_metrics(source, figures, now), now)
+            except Exception:  # noqa: BLE001 - whatever it is, no iteration depends on it
+                is_put = False
+            missed = None if is_put else figures
+
+
+def _is_put(source: Source, message: str, now: datetime) -> bool:
+    """Puts an event into the stream for metrics, which is made where it is missing."""
+    to_metrics = replace(source, log_stream=metrics_stream(source))
+    client = logs_client(source.aws)
+    put_client = PutClient(client.meta.endpoint_url, to_metrics)
+    event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
+    try:
+        info = put_client.put([event], _always)
+    except StreamMissingError:
+        try:
+            client.create_log_stream(
+                logGroupName=to_metrics.log_group, logStreamName=to_metrics.log_stream
+            )
+        except ClientError as exc:  # another replica may have made it
+            if error_code(exc) != "ResourceAlreadyExistsException":
+                raise
+        info = put_client.put([event], _always)
+    return info == RejectedInfo()
+
+
+def _always() -> bool:
+    return True
