@@ -12,11 +12,12 @@ from utils.audit.findings import Tally
 from utils.config.settings import Source
 from utils.lines.chunking import Chunk
 from utils.lines.decompression import DamagedError, ReplacedError
+from utils.lines.forms import form_of
 from utils.model import NOT_STORED, LogObject, OtherFormError, Position
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """A line that is not blank, without its line end; `own_ms` is None if it names no time."""
+    """A line that is to be sent, without its line end; `own_ms` is None if it names no time."""
 
     number: int
     content: bytes
@@ -50,6 +51,8 @@ class AuditObjects:
     def __init__(self, bucket: AuditBucket, source: Source) -> None:
         self._bucket = bucket
         self._source = source
+        # A message that was sent may be one that is excluded by now.
+        self._sent_form = form_of(source.log_type)
 
     def now_ms(self) -> int | None:
         """Returns the store's time in ms since 1970, None if it does not tell it."""
@@ -58,7 +61,7 @@ class AuditObjects:
     def own_time_ms(self, message: bytes) -> int | None:
         """Returns the time that a message names, in ms since 1970, None if it names none."""
         try:
-            return self._bucket.form.time_ms(message)
+            return self._sent_form.time_ms(message)
         except OtherFormError:
             return None
 
@@ -87,7 +90,7 @@ class AuditObjects:
         yield from near
 
     def lines(self, one: LogObject, tally: Tally) -> Iterator[Line]:
-        """Yields the lines of an object that are not blank.
+        """Yields the lines of an object that are neither blank nor excluded.
 
         Args:
             one: the object.
@@ -110,7 +113,8 @@ class AuditObjects:
                     continue
                 found = self._line(chunk, tally.lines, line)
                 if found is None:
-                    tally.blank += 1
+                    tally.blank += chunk.counts.excluded == tally.excluded
+                    tally.excluded = chunk.counts.excluded
                     continue
                 tally.unsendable += not found.is_sendable
                 yield found

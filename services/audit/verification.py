@@ -135,6 +135,7 @@ class Verification:
             audit.objects += 1
             audit.lines += tally.lines
             audit.blank += tally.blank
+            audit.excluded += tally.excluded
             audit.damaged += bool(tally.damage)
             entry = f"{one.key}\t{one.etag}\t{tally.lines}\t{tally.content_hash}\n"
             listing.update(entry.encode(errors="surrogatepass"))

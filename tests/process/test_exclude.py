@@ -82,6 +82,24 @@ def test_a_doubt_about_a_batch_is_settled_without_what_is_excluded(
     assert len(excluding.messages()) == 301
 
 
+def test_verify_misses_no_excluded_line_and_says_how_many_there_are(
+    excluding: Installation,
+) -> None:
+    excluding.configuration.pop("exclude")
+    excluding.once()
+    sent_before = len(excluding.messages())
+    excluding.configuration["exclude"] = EXCLUDE
+    excluding.put("May-2024/S3-b.gz", gzip_lines(requests(100, "HeadObject", "PutObject")))
+    assert excluding.once().done.figures("excluded") == {"excluded": 50}
+    outcome = excluding.run("--verify")
+    assert outcome.exit_status == 0, outcome.stderr
+    (line,) = (line for line in outcome.lines if line.text.startswith("Verified"))
+    # What was sent before it was excluded is more than is to be there, and not missing.
+    wanted = {"lines": 703, "excluded": 350, "found": 351, "missing": 0, "foreign": 300}
+    assert line.figures(*wanted) == wanted
+    assert len(excluding.messages()) == sent_before + 50
+
+
 def test_the_plan_estimates_what_is_saved(excluding: Installation) -> None:
     excluding.put("May-2024/S3-a.gz", gzip_lines(requests(600, "HeadObject", "GetObject")))
     stdout = excluding.run("--plan").stdout

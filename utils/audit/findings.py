@@ -52,6 +52,7 @@ class Tally(msgspec.Struct):
 
     lines: int = 0
     blank: int = 0
+    excluded: int = 0
     unsendable: int = 0
     content_hash: str = ""
     damage: str = ""
@@ -74,18 +75,20 @@ class _Noted(msgspec.Struct):
     @property
     def is_untouched(self) -> bool:
         """Tells if none of its lines has been found anywhere."""
-        return self.missing == self.tally.lines - self.tally.blank
+        return self.missing == self.tally.lines - self.tally.blank - self.tally.excluded
 
     def figures(self) -> ObjectFigures:
         """Returns what became of its lines."""
         quarantined = self.fates["quarantined"] + self.tally.unsendable - self.unsendable
-        others = self.missing + quarantined + self.fates["expired"] + self.tally.blank
+        unsent = self.tally.blank + self.tally.excluded
+        others = self.missing + quarantined + self.fates["expired"] + unsent
         return ObjectFigures(
             lines=self.tally.lines,
             found=self.tally.lines - others,
             missing=self.missing,
             quarantined=quarantined,
             blank=self.tally.blank,
+            excluded=self.tally.excluded,
             expired=self.fates["expired"],
         )
 
