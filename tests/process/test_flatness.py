@@ -1,9 +1,12 @@
 """The cost of an iteration: calls, saves, list pages and memory; no time is asserted."""
 
+import subprocess
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from threading import Thread
 
@@ -17,6 +20,7 @@ from tests.bench.measured_process import memory_bytes
 from tests.servers.installation import (
     BUCKET,
     LOG_GROUP,
+    LOOK_SECONDS,
     OUTPUT_BUCKET,
     Installation,
     empty,
@@ -42,6 +46,8 @@ START = datetime.now(UTC).replace(microsecond=0) - 26 * HOUR
 STREAM = f"lyve-cloud/{BUCKET}/S3"
 STATE = f"/{OUTPUT_BUCKET}/integration-state/"
 MONTHS = 48
+# The main one, of the iteration, the saver and the reading ahead, and those that open objects.
+MOST_OTHER_THREADS = 10
 PEAK_RUNS = 3
 MOST_PEAK_BYTES = 120 * MB
 # What the interpreter's allocator makes of the same work, from run to run.
@@ -79,6 +85,13 @@ def lines(count: int) -> list[bytes]:
 def put_lines(installed: Installation, count: int) -> None:
     """Writes one object of S3 events."""
     installed.put(object_key("S3", START), gzip_lines(lines(count)))
+
+
+def threads(pid: int) -> int:
+    """Returns how many threads a process has now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("Threads:"))
+    return int(line.split()[1])
 
 
 # Calls.
@@ -125,6 +138,34 @@ def test_saves_are_bounded_by_the_objects(untraced: Installation, s3_proxy: S3Pr
     seconds = float(done.pairs["took"].removesuffix("s"))
     # As before, and one for each 32 objects.
     assert 2 <= len(s3_proxy.asked(f"PUT {STATE}")) <= 3 + 100 // 32 + int(seconds / 5)
+
+
+def test_an_object_is_asked_for_once(untraced: Installation, s3_proxy: S3Proxy) -> None:
+    """Neither its size nor its content takes another request."""
+    keys = [f"May-2024/S3-{number}" for number in range(20)]
+    for number, key in enumerate(keys):
+        untraced.put(key, b'{"number": %d}\n' % number * (1 if number else 20_000))
+    assert untraced.once().exit_status == 0
+    asked = s3_proxy.asked(f"GET /{BUCKET}/May-2024/")
+    assert sorted(asked) == sorted(f"GET /{BUCKET}/{key}" for key in keys)
+    assert s3_proxy.asked(f"HEAD /{BUCKET}/") == []
+
+
+def test_threads_are_those_of_the_puts_and_a_few(
+    untraced: Installation, standin: CloudWatchStandin
+) -> None:
+    standin.control(latency_ms=200, fault_operations=["PutLogEvents"])
+    untraced.configuration["concurrency"] = 64
+    put_lines(untraced, 20_000)
+    counted = [0]
+    with untraced.start("--once") as engine:
+        while engine.process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                engine.process.wait(LOOK_SECONDS)
+            with suppress(FileNotFoundError, ValueError):
+                counted.append(threads(engine.process.pid))
+        assert engine.wait().exit_status == 0
+    assert 64 < max(counted) <= 64 + MOST_OTHER_THREADS
 
 
 # Pages of the listing.
