@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -24,15 +25,20 @@ from utils.state.planning import is_of_type
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+# What stands beside the folders is kept for an iteration, but for a bucket without folders.
+MOST_KEPT_OBJECTS = 10_000
 _LOOKS = 4
 _FIRST_PAUSE_SECONDS = 0.2
 
 
 class TopLevel(msgspec.Struct):
-    """The top of a bucket: its folders, the objects beside them, and the store's own time."""
+    """The top of a bucket: its folders, the objects beside them, and the store's own time.
+
+    The objects are None where they are too many to be kept.
+    """
 
     folders: list[str] = msgspec.field(default_factory=list)
-    objects: list[LogObject] = msgspec.field(default_factory=list)
+    objects: list[LogObject] | None = msgspec.field(default_factory=list)
     store_ms: int | None = None
 
 
@@ -61,9 +67,25 @@ class AuditBucket:
         top = TopLevel()
         for page in self._pages(self._source.prefix, delimiter="/"):
             top.folders += page.folders
-            top.objects += page.objects
+            if top.objects is not None:
+                top.objects += page.objects
+                if len(top.objects) > MOST_KEPT_OBJECTS:
+                    top.objects = None
             top.store_ms = top.store_ms or _date_ms(page.date)
         return top
+
+    def beside(self, top: TopLevel, after: str = "") -> Iterator[LogObject]:
+        """Yields the objects beside the folders, listed again where they are too many.
+
+        Args:
+            top: as it was listed.
+            after: the key behind which they begin, if not with the first.
+        """
+        pages = self._pages(self._source.prefix, "/", after)
+        listed = chain.from_iterable(page.objects for page in pages)
+        yield from (
+            one for one in (listed if top.objects is None else top.objects) if one.key > after
+        )
 
     def objects(self, folder: str, after: str = "") -> Iterator[LogObject]:
         """Yields the objects of a folder, page by page.

@@ -121,7 +121,10 @@ class DueObjects:
             backlog: takes what the listing shows.
         """
         folders = outset.coverage.folders_to_list(outset.top.folders, outset.now_ms)
-        parts = [iter(outset.top.objects), *(self.bucket.objects(folder) for folder in folders)]
+        parts = [
+            self.bucket.beside(outset.top),
+            *(self.bucket.objects(folder) for folder in folders),
+        ]
         for listed in chain.from_iterable(parts):
             is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
             if is_newest and self.bucket.is_of_type(listed):
@@ -142,8 +145,9 @@ class DueObjects:
             backlog: of the listing, with a plan carried out.
         """
         for part in backlog.parts():
+            beside = self.bucket.beside(outset.top, part.after)
             in_folder = self.bucket.objects(part.folder, part.after)
-            for listed in in_folder if part.folder else outset.top.objects:
+            for listed in in_folder if part.folder else beside:
                 if listed.last_modified_ms <= backlog.until_ms and self._is_due(listed, outset):
                     yield listed
                 if listed.key == part.last:

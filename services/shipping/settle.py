@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from services.output.status import StatusLog
-from services.pull_logs_service import AuditBucket
+from services.pull_logs_service import AuditBucket, TopLevel
 from services.shipping.read_back import ReadBack
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.errors import ServiceError
@@ -117,15 +117,15 @@ class Settler:
     ) -> Iterator[Position]:
         from_ms, until_ms = min(times), max(times)
         top = self._bucket.top_level()
-        for listed in self._listed(top.folders, top.objects):
+        for listed in self._listed(top):
             known = (one.shipped_lines(listed, from_ms, until_ms) for one in coverages)
             lines = max(known)
             if lines:
                 yield Position(listed, lines)
 
-    def _listed(self, folders: list[str], objects: list[LogObject]) -> Iterator[LogObject]:
-        active = (folder for folder in folders if not self._coverage.is_dormant(folder))
-        listed = [iter(objects), *(self._bucket.objects(folder) for folder in active)]
+    def _listed(self, top: TopLevel) -> Iterator[LogObject]:
+        active = (folder for folder in top.folders if not self._coverage.is_dormant(folder))
+        listed = [self._bucket.beside(top), *(self._bucket.objects(folder) for folder in active)]
         return (one for part in listed for one in part if self._bucket.is_of_type(one))
 
     def _events(self, position: Position) -> Iterator[LogEvent]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -54,6 +55,29 @@ def test_pages_are_listed_in_proportion_to_the_objects(folders: int) -> None:
     assert few >= 60 // PART_OBJECTS
     assert many <= 4.4 * few
     assert many <= 4 * 240 // PART_OBJECTS
+
+
+@pytest.mark.parametrize("prefix", ["access/", "access/a"])
+def test_very_many_objects_beside_the_folders_are_not_kept(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a bucket that another one's access logs are written to may have them."""
+    monkeypatch.setattr("services.pull_logs_service.MOST_KEPT_OBJECTS", PART_OBJECTS)
+    source = replace(source_of(), log_type="Access", prefix=prefix)
+    world, due = World(), Counter[str]()
+    for number in range(60):
+        written_ms = NOON_MS - number * MINUTE_MS
+        line = f"owner bucket [29/Feb/2024:08:00:{number:02d} +0000] {number}"
+        due[line] += 1
+        folder = "deep/" if number % 10 == 0 else ""
+        world.put(f"access/a{folder}{number:04d}", line.encode(), written_ms)
+    world.put("access", b"another", NOON_MS - MINUTE_MS)
+    life = world.run(source)
+    assert life.is_good, world.statuses()
+    assert_same(world.messages(), due)
+    assert life.called("list") <= 4 * 60 // PART_OBJECTS
+    assert world.run(source).is_good
+    assert_same(world.messages(), due)
 
 
 def test_objects_of_one_moment_are_all_shipped() -> None:

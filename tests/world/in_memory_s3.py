@@ -106,7 +106,7 @@ class MemoryS3:
         after, prefix = listing.get("StartAfter", ""), listing.get("Prefix", "")
         inside = [one for one in found if one[0].startswith(prefix) and one[0] > after]
         token = listing.get("ContinuationToken", "")
-        rolled_up = _rolled_up(inside, listing.get("Delimiter", ""))
+        rolled_up = _rolled_up(inside, prefix, listing.get("Delimiter", ""))
         entries = [one for one in rolled_up if _name(one) > token]
         now_ms = self._line.call("list", lambda: self._time.now_ms)
         date = format_datetime(moment(now_ms), usegmt=True)
@@ -179,13 +179,14 @@ class MemoryS3:
 
 
 def _rolled_up(
-    found: Sequence[tuple[str, StoredObject]], delimiter: str
+    found: Sequence[tuple[str, StoredObject]], prefix: str, delimiter: str
 ) -> list[str | tuple[str, StoredObject]]:
-    """Returns a folder once in the place of all the keys in it."""
+    """Returns a folder below the prefix once in the place of all the keys in it."""
     entries: list[str | tuple[str, StoredObject]] = []
     for key, one in found:
-        folder = key.partition(delimiter)[0] + delimiter if delimiter and delimiter in key else ""
-        if not folder:
+        head, slash, _ = key[len(prefix) :].partition(delimiter or "\0")
+        folder = prefix + head + slash
+        if not slash:
             entries.append((key, one))
         elif folder not in entries:
             entries.append(folder)
