@@ -24,7 +24,7 @@ from services.threads.put_pool import Steps
 from utils.config.settings import Source
 from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
 from utils.lines.batching import restamped, split_rejected
-from utils.lines.delivery import Delivery, Parcel
+from utils.lines.delivery import Delivery
 from utils.model import Batch, Gauge
 
 if TYPE_CHECKING:
@@ -89,23 +89,23 @@ class LogStream:
         """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
         self._is_closed = True
 
-    def deliver(self, parcel: Parcel) -> Steps:
+    def deliver(self, batch: Batch) -> Steps:
         """Puts a valid batch until it is settled or in doubt; yields the seconds of each wait.
 
         Args:
-            parcel: the events, and the time for those that are rejected for their own.
+            batch: the events; those that are rejected for their time are sent at upload times.
         """
         try:
-            info = yield from self._put_until_answered(parcel.batch)
+            info = yield from self._put_until_answered(batch)
         except UnknownOutcomeError as exc:
             self._last_unknown = self._gauge.trouble = str(exc)
-            return Delivery(uncertain=[parcel])
+            return Delivery(uncertain=[batch])
         except RefusedError as exc:
-            return (yield from self._deliver_parts(parcel, str(exc)))
+            return (yield from self._deliver_parts(batch, str(exc)))
         except ForwarderError as exc:
             return Delivery(error=exc)
         accepted, rejected = split_rejected(
-            parcel.batch,
+            batch,
             info.too_old_log_event_end_index,
             info.expired_log_event_end_index,
             info.too_new_log_event_start_index,
@@ -114,8 +114,7 @@ class LogStream:
         if any(event.restamped for event in rejected):
             delivery.error = self._upload_time_error()
         elif rejected:
-            again = restamped(rejected, parcel.upload_ms)
-            delivery.add((yield from self.deliver(Parcel(again, parcel.upload_ms))))
+            delivery.add((yield from self.deliver(restamped(rejected))))
         return delivery
 
     def unknown_error(self) -> ServiceError:
@@ -148,14 +147,13 @@ class LogStream:
                 break
         raise StoppedError("Stopped before a batch was sent")
 
-    def _deliver_parts(self, parcel: Parcel, reason: str) -> Steps:
+    def _deliver_parts(self, batch: Batch, reason: str) -> Steps:
         """Cuts a refused batch in halves until the bad event stands alone."""
-        batch = parcel.batch
         if len(batch) == 1:
             return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
         middle = len(batch) // 2
-        first = yield from self.deliver(Parcel(batch[:middle], parcel.upload_ms))
-        rest = yield from self.deliver(Parcel(batch[middle:], parcel.upload_ms))
+        first = yield from self.deliver(batch[:middle])
+        rest = yield from self.deliver(batch[middle:])
         return first.add(rest)
 
     def _stream_error(self) -> ServiceError:

@@ -137,8 +137,9 @@ class KillRound:
         count = self._random.randint(self._plan.lines // 2, self._plan.lines)
         lines = [*audit_lines("S3", count, Period(now - 2 * HOUR, HOUR), seed)]
         lines += audit_lines("S3", count // 3, Period(now - 20 * DAY, DAY), seed + 1)
-        for ago in (HOUR, 30 * DAY):
-            lines += [*audit_lines("S3", 1, Period(now - ago, HOUR))] * _TWINS
+        # Old ones may be those of other objects too: each object has an upload time of its own.
+        for ago, of in ((HOUR, seed), (30 * DAY, 1)):
+            lines += [*audit_lines("S3", 1, Period(now - ago, HOUR), of)] * _TWINS
         lines += [NOT_UTF8, b'{"text": "%s", "number": %d}' % (REFUSED, self._objects)]
         self._random.shuffle(lines)
         return lines

@@ -1,13 +1,14 @@
 """The value types that pass between the modules."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
 
-# Marks of a line: CloudWatch does not hold it, holds it at its own time, or at an upload time.
-NOT_STORED, STORED, STORED_AT_UPLOAD = "0", "1", "2"
+# An upload time serves so many lines of an object, so that few events are to be read back at it.
+LINES_AN_UPLOAD_TIME = 10_000
 # Stands for a last line that none is equal to.
 _NO_LINE_HASH = 0xFFFFFFFF
 
@@ -33,74 +34,71 @@ class LogObject(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far an object is shipped: its first `lines` lines, of which the last has `line_hash`.
 
-    `stored` has a mark for each line behind those, as `NOT_STORED` and the others say. If another
-    content was shipped under its key, `earlier_ms` is that one's `LastModified`; an object that
-    does not begin with the lines of the other is doubtful: CloudWatch may hold any of its lines.
+    `uploads_ms` are the upload times given to it, each for its first lines: the last one for what
+    is to be sent, those before for what was sent when they were new. If another content was shipped
+    under its key, `earlier_ms` is that one's `LastModified`. `in_doubt` says that the log stream
+    may hold any line behind the position, so each is looked up before it is sent.
     """
 
     object: LogObject
     lines: int = 0
     line_hash: int = 0
-    stored: str = ""
+    uploads_ms: tuple[int, ...] = ()
     earlier_ms: int | None = None
-    is_doubtful: bool = False
+    in_doubt: bool = False
 
     @property
     def untimed_ms(self) -> int:
         """The time of a line that names none, in ms since 1970: as it was sent, if it was."""
-        if self.is_doubtful and self.earlier_ms is not None:
+        if self.in_doubt and self.earlier_ms is not None:
             return self.earlier_ms
         return self.object.last_modified_ms
 
-    def mark(self, number: int) -> str:
-        """Returns the mark of the line behind the position with this number, from 1."""
-        place = number - self.lines - 1
-        return self.stored[place] if 0 <= place < len(self.stored) else NOT_STORED
-
-    def forgotten(self, *, is_gone: bool) -> "Position":
-        """Returns one that is due when the object comes back, whatever it holds.
-
-        It is doubtful then if more of it may have been sent than is known: that can't be found out
-        without its lines.
+    def upload_times(self, line_number: int) -> tuple[int, ...]:
+        """Returns the upload times that an event can be stored at, in ms since 1970.
 
         Args:
-            is_gone: whether the object was deleted, and not replaced.
+            line_number: of the event, from 1.
         """
-        before = replace(self.object, etag="")
-        if is_gone or self.stored or self.is_doubtful:
-            return Position(before, max(1, self.lines), _NO_LINE_HASH)
-        return replace(self, object=before)
+        return _upload_times(self.uploads_ms, (line_number - 1) // LINES_AN_UPLOAD_TIME)
+
+    def begun_anew(self) -> "Position":
+        """Returns the beginning of an object that no longer begins with what was shipped of it."""
+        return replace(self, lines=0, line_hash=0, in_doubt=True)
+
+    def as_left(self) -> "Position":
+        """Returns what is remembered of an object that is left here.
+
+        No line is known to be the last one shipped of what was once in doubt: should the object
+        change, it is in doubt again.
+        """
+        if not self.in_doubt:
+            return self
+        return replace(self, lines=max(1, self.lines), line_hash=_NO_LINE_HASH)
+
+    def as_replaced(self) -> "Position":
+        """Returns one that is due whatever the object holds when it is listed again."""
+        return replace(self, object=replace(self.object, etag=""))
 
 
-def furthest(positions: Iterable[Position]) -> Position:
-    """Returns where an object goes on of which several contents were shipped.
-
-    That is behind the newest one's lines. Where an earlier one had more, no line is known to stand
-    there: if the object is to grow back to those, they must not be taken for new.
-
-    Args:
-        positions: behind the lines of each content, the newest one last.
-    """
-    *_, newest = known = list(positions)
-    lines = max(position.lines for position in known)
-    if newest.lines == lines:
-        return newest
-    return replace(newest, lines=lines, line_hash=_NO_LINE_HASH)
-
-
-def doubtful_keys(positions: Iterable[Position]) -> set[str]:
-    """Returns the keys of the objects that are doubtful."""
-    return {position.object.key for position in positions if position.is_doubtful}
+@lru_cache(maxsize=256)
+def _upload_times(uploads_ms: tuple[int, ...], block: int) -> tuple[int, ...]:
+    return tuple(begin_ms + block for begin_ms in uploads_ms)
 
 
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event as CloudWatch takes it. `size_bytes` counts the message's UTF-8 bytes alone."""
+    """An event as CloudWatch takes it. `size_bytes` counts the message's UTF-8 bytes alone.
+
+    `upload_times` are those that it can be stored at instead of its own time, in ms since 1970: the
+    last one if it is sent now.
+    """
 
     timestamp_ms: int
     message: str
     size_bytes: int
     line_number: int
     restamped: bool = False
+    upload_times: tuple[int, ...] = ()
 
 
 Batch = Sequence[LogEvent]

@@ -13,7 +13,7 @@ from utils.config.settings import Source
 from utils.lines.chunking import Chunk
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.forms import form_of
-from utils.model import NOT_STORED, LogObject, OtherFormError, Position
+from utils.model import LogObject, OtherFormError, Position
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +129,7 @@ class AuditObjects:
         tally.content_hash = content.hexdigest()
 
     def _line(self, chunk: Chunk, number: int, line: bytes) -> Line | None:
-        chunk.add(number, line, NOT_STORED)
+        chunk.add(number, line)
         if chunk.quarantined:
             chunk.quarantined.clear()
             return Line(number, line, None, is_sendable=False)

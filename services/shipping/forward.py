@@ -91,8 +91,7 @@ class Forwarder:
                 text = f"The object {key} is not there any more, so the rest of it is not owed."
                 pairs = {"object": key, "lines": progress.let_go(key)}
                 self._report.status.write("WARN", text, pairs)
-        progress.plan(found)
-        shipper.ship(found)
+        shipper.ship(progress.plan(found))
 
     def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
         backlog = self._due.backlog()
@@ -103,8 +102,7 @@ class Forwarder:
         while not is_complete:
             most = self._memory.plan_objects()
             plan = oldest(due, most)
-            positions = [outset.position(one) for one in dict.fromkeys(plan)]
-            progress.plan(positions)
+            positions = progress.plan(outset.position(one) for one in dict.fromkeys(plan))
             shipper.ship(positions)
             if progress.close_plan(backlog.carry_out(plan, most)):
                 text = "So many objects are new that late ones are found for less than 24 hours."

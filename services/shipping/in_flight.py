@@ -6,15 +6,14 @@ from concurrent.futures import Future, wait
 
 import msgspec
 
-from services.shipping.settle import ReadBackDeniedError
 from services.shipping.tools import Rules, Tools
 from services.threads.start import RAISE_THE_LIMIT
 from utils.errors import StoppedError
 from utils.lines.batching import batches, restamped
 from utils.lines.chunking import Chunk
-from utils.lines.delivery import Delivery, Parcel
-from utils.model import LogEvent, doubtful_keys
-from utils.state.settling import Doubt, event_key, split_stored
+from utils.lines.delivery import Delivery
+from utils.model import Batch, LogEvent, Position
+from utils.state.uncertain import Recovered, Uncertain, split_stored
 
 _LOOK_SECONDS = 0.5
 # In a row, and `settle_seconds` apart: what answers in CloudWatch's place, or not at all, may do so
@@ -23,13 +22,9 @@ _MOST_FRUITLESS_LOOKS = 10
 
 
 class Pending(msgspec.Struct):
-    """A chunk whose batches are under way; its upload times begin with `upload_from_ms`.
-
-    `is_sent` is set once all of its batches are submitted.
-    """
+    """A chunk whose batches are under way; `is_sent` is set once all of them are submitted."""
 
     chunk: Chunk
-    upload_from_ms: int
     delivery: Delivery
     futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
     is_sent: bool = False
@@ -44,7 +39,7 @@ class Pending(msgspec.Struct):
         """Tells if nothing of the chunk can have been stored in this iteration."""
         known = self._deliveries()
         touched = [self.delivery.uncertain, *(one.accepted or one.uncertain for one in known)]
-        has_stored = len(self.delivery.accepted) > len(self.chunk.stored)
+        has_stored = bool(self.delivery.accepted)
         return len(known) == len(self.futures) and not has_stored and not any(touched)
 
     def _deliveries(self) -> list[Delivery]:
@@ -55,6 +50,8 @@ class Pending(msgspec.Struct):
 class InFlight:
     """Sends chunks and hands them back in order, once all of their events are settled.
 
+    `recovered` is a filter in front of the puts: what it claims is stored already.
+
     Args:
         tools: what it works with.
         rules: how events become batches.
@@ -64,7 +61,7 @@ class InFlight:
         self._tools = tools
         self._rules = rules
         self._pending: deque[Pending] = deque()
-        self._next_upload_ms = rules.upload_ms
+        self.recovered = Recovered(Uncertain(), {})
         self._has_told_missing = False
         self._lane = tools.shared.puts.lane(rules.concurrency)
         tools.log_stream.open(tools.saver.may_send)
@@ -72,13 +69,6 @@ class InFlight:
     def __bool__(self) -> bool:
         """Tells if a chunk is under way."""
         return bool(self._pending)
-
-    @property
-    def upload_from_ms(self) -> int:
-        """The first upload time that anything under way can have, in ms since 1970."""
-        if self._pending:
-            return self._pending[0].upload_from_ms
-        return self._next_upload_ms
 
     def is_loaded(self) -> bool:
         """Tells if enough is under way to keep all workers busy."""
@@ -88,26 +78,21 @@ class InFlight:
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, chunk: Chunk) -> None:
-        """Sends the chunk's events in batches, each with an upload time in case it needs one.
+        """Sends the chunk's events in batches, but for those that are known to be stored.
 
         What may be sent is noted before it can be: whatever is raised here leaves nothing out.
 
         Raises:
             ForwarderError: there is no thread to send it.
         """
-        stored = Delivery(accepted=list(chunk.stored))
-        pending = Pending(chunk, self._next_upload_ms, stored)
+        stored, events = self.recovered.split(chunk.events, chunk.position.object.key)
+        pending = Pending(chunk, Delivery(accepted=list(stored)))
         self._pending.append(pending)
-        acceptance = self._rules.acceptance
-        for batch in batches(chunk.events, acceptance, self._rules.batch_size):
-            is_in_time = acceptance.includes(batch[0].timestamp_ms)
-            stamped = batch if is_in_time else restamped(batch, self._next_upload_ms)
-            parcel = Parcel(stamped, self._next_upload_ms)
-            self._next_upload_ms += 1
-            if chunk.position.is_doubtful:
-                pending.delivery.uncertain.append(parcel)
+        for batch in batches(events, self._rules.acceptance, self._rules.batch_size):
+            if chunk.position.in_doubt:
+                pending.delivery.uncertain.append(batch)
             else:
-                self._deliver(pending, parcel)
+                self._deliver(pending, batch)
         pending.is_sent = True
         self._tell_missing_threads()
 
@@ -138,10 +123,12 @@ class InFlight:
 
     def is_clean(self) -> bool:
         """Tells if nothing under way can have been stored."""
-        return all(pending.is_untouched() for pending in self._pending)
+        return not self.recovered and all(pending.is_untouched() for pending in self._pending)
 
-    def _deliver(self, pending: Pending, parcel: Parcel) -> None:
-        self._lane.submit(self._tools.log_stream.deliver(parcel), pending.futures)
+    def _deliver(self, pending: Pending, batch: Batch) -> None:
+        is_in_time = self._rules.acceptance.includes(batch[0].timestamp_ms)
+        stamped = batch if is_in_time else restamped(batch)
+        self._lane.submit(self._tools.log_stream.deliver(stamped), pending.futures)
 
     def _tell_missing_threads(self) -> None:
         missing = self._tools.shared.puts.missing
@@ -171,9 +158,9 @@ class InFlight:
             if self._tools.shared.stop.wait(self._rules.settle_seconds):
                 raise StoppedError("Stopped before a batch in doubt was settled")
             before = self._events_in_doubt()
-            doubt = self._look()
+            uncertain = self._reconciled()
             for pending in self._pending:
-                self._send_missing(pending, doubt)
+                self._send_missing(pending, uncertain)
             for pending in self._pending:
                 self._collect(pending)
             fruitless = fruitless + 1 if self._events_in_doubt() >= before else 0
@@ -183,32 +170,36 @@ class InFlight:
     def _events_in_doubt(self) -> int:
         return sum(1 for _ in self._in_doubt())
 
-    def _look(self) -> Doubt:
-        doubt = Doubt()
-        doubt.want(event_key(event) for event in self._in_doubt())
-        try:
-            positions = [pending.chunk.position for pending in self._pending]
-            started = self._tools.progress.started()
-            self._tools.settler.look(doubt, started, doubtful_keys(positions))
-        except ReadBackDeniedError as exc:
-            exc.tell(self._tools.status, doubt.size)
-            self._tools.counts.possibly_duplicated += doubt.size
-            return Doubt()
-        for pending in self._pending:
-            doubt.discount(event_key(event) for event in pending.delivery.accepted)
-        return doubt
+    def _reconciled(self) -> Uncertain:
+        """Returns what is in doubt, with what the log stream holds of it."""
+        uncertain = Uncertain()
+        for key, event in self._in_doubt():
+            uncertain.expect(event, key)
+        positions = [one.chunk.position for one in self._pending]
+        in_doubt = {one.object.key for one in positions if one.in_doubt}
+        self._tools.reconciler.look(uncertain, self._known(), self.recovered.uncertain, in_doubt)
+        return uncertain
 
-    def _in_doubt(self) -> Iterator[LogEvent]:
+    def _in_doubt(self) -> Iterator[tuple[str, LogEvent]]:
         for pending in self._pending:
-            for parcel in pending.delivery.uncertain:
-                yield from parcel.batch
+            for batch in pending.delivery.uncertain:
+                yield from ((pending.chunk.position.object.key, event) for event in batch)
 
-    def _send_missing(self, pending: Pending, doubt: Doubt) -> None:
-        uncertain = pending.delivery.uncertain
-        while uncertain:
-            parcel = uncertain[0]
-            stored, missing = split_stored(parcel.batch, doubt)
+    def _known(self) -> Iterator[LogEvent]:
+        """Yields what is stored for sure: of what is under way, and before it in its objects."""
+        begins: dict[str, Position] = {}
+        for pending in self._pending:
+            yield from pending.delivery.accepted
+            begin = pending.chunk.begin
+            begins.setdefault(begin.object.key, begin)
+        for key in {key for key, _ in self._in_doubt()}:
+            yield from self._tools.reconciler.shipped(begins[key])
+
+    def _send_missing(self, pending: Pending, uncertain: Uncertain) -> None:
+        batches_left = pending.delivery.uncertain
+        while batches_left:
+            stored, missing = split_stored(batches_left[0], uncertain)
             if missing:
-                self._deliver(pending, Parcel(missing, parcel.upload_ms))
+                self._deliver(pending, missing)
             pending.delivery.accepted += stored
-            uncertain.pop(0)
+            batches_left.pop(0)

@@ -9,16 +9,17 @@ from msgspec.structs import replace
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.status import Quarantine, StatusLog
 from services.shipping.due import DueObjects, Outset
-from services.shipping.settle import Settler
+from services.shipping.reconcile import Reconciler, await_owner
 from services.shipping.shipper import Shipper
-from services.shipping.takeover import Takeover
 from services.shipping.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import ForwarderError
 from utils.lines.batching import acceptance
-from utils.model import Counts, Gauge
+from utils.model import Counts, Gauge, Position
+from utils.state.checkpoint import Checkpoint
 from utils.state.progress import Progress
+from utils.state.uncertain import Recovered, Uncertain
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -64,38 +65,61 @@ class Resumption:
         """
         log_stream = self.log_stream()
         accepted = acceptance(outset.now_ms, log_stream.prepare())
-        settler = self._settler(log_stream, outset)
-        takeover = Takeover(
-            self._due.bucket, self._due.store, settler, self._report.status, self._shared.stop
-        )
-        positions = takeover.positions(outset.checkpoint, self._source.settle_seconds)
-        self._report.counts.possibly_duplicated += takeover.possibly_duplicated
-        upload_ms = max(outset.now_ms, takeover.next_upload_ms)
+        reconciler = self._reconciler(log_stream, outset)
+        positions, recovered = self._recovered(reconciler, outset.checkpoint)
+        upload_ms = max(outset.now_ms, outset.checkpoint.upload_ms)
         progress = Progress(
             replace(outset.checkpoint, owner=owner, upload_ms=upload_ms), outset.coverage
         )
-        progress.plan(positions)
-        tools = self._tools(progress, log_stream, settler)
+        positions = progress.plan(positions)
+        tools = self._tools(progress, log_stream, reconciler)
         rules = Rules(
             self._source.batch_size,
             accepted,
             self._source.settle_seconds,
             self._source.concurrency,
-            upload_ms,
         )
         with _shipping(tools, rules) as shipper:
-            shipper.ship(positions)
+            shipper.recover(positions, recovered)
             yield shipper, progress
 
-    def _settler(self, log_stream: LogStream, outset: Outset) -> Settler:
-        return Settler(self._due.bucket, log_stream, outset.coverage, outset.predecessors)
+    def _recovered(
+        self, reconciler: Reconciler, found: Checkpoint
+    ) -> tuple[list[Position], Recovered]:
+        """Returns where to go on, and what an unfinished iteration has stored beyond that."""
+        positions = [self._as_it_is(one, was_running=found.running) for one in found.open]
+        if not found.running:
+            return positions, Recovered(Uncertain(), {})
+        settle_seconds = self._source.settle_seconds
+        text = "An iteration was not finished; reading back what it sent."
+        self._report.status.write("WARN", text, {"settle_seconds": settle_seconds})
+        await_owner(self._due.store, found, settle_seconds, self._shared.stop)
+        return reconciler.recover(positions)
 
-    def _tools(self, progress: Progress, log_stream: LogStream, settler: Settler) -> Tools:
+    def _as_it_is(self, position: Position, *, was_running: bool) -> Position:
+        """Returns the position in the object as it is now."""
+        now = self._due.bucket.current(position.object)
+        if now == position.object:
+            return position
+        earlier_ms = position.object.last_modified_ms
+        in_doubt = was_running or position.in_doubt
+        return replace(position, object=now, earlier_ms=earlier_ms, in_doubt=in_doubt)
+
+    def _reconciler(self, log_stream: LogStream, outset: Outset) -> Reconciler:
+        return Reconciler(
+            self._due.bucket,
+            log_stream.read_back,
+            outset.predecessors,
+            self._report.status,
+            self._report.counts,
+        )
+
+    def _tools(self, progress: Progress, log_stream: LogStream, reconciler: Reconciler) -> Tools:
         source = self._source
         return Tools(
             bucket=self._due.bucket,
             log_stream=log_stream,
-            settler=settler,
+            reconciler=reconciler,
             quarantine=Quarantine(self._due.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from contextlib import closing
 
+from msgspec.structs import replace
+
 from services.shipping.in_flight import InFlight
 from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.tools import Rules, Tools
 from services.threads.read_ahead import read_ahead
 from utils.errors import ForwarderError, StoppedError
-from utils.lines.chunking import Chunk, ContentChangedError, chunks, doubtful
+from utils.lines.chunking import Chunk, ContentChangedError, chunks
 from utils.lines.delivery import Delivery
 from utils.model import Position
 from utils.state.progress import Mark
+from utils.state.uncertain import Recovered, Uncertain
 
 _CHUNKS_READ_AHEAD = 1
 _GRACE_SECONDS = 5.0
@@ -50,6 +53,16 @@ class Shipper:
         while self._in_flight:
             self._finish_oldest()
 
+    def recover(self, positions: list[Position], recovered: Recovered) -> None:
+        """Ships what was begun, but for what is stored; till it is through, it can be repeated.
+
+        Raises:
+            ForwarderError: something failed; `wind_up` is to be called in any case.
+        """
+        self._in_flight.recovered = recovered
+        self.ship(positions)
+        self._in_flight.recovered = Recovered(Uncertain(), {})
+
     def wind_up(self) -> bool:
         """Waits a while for what is in flight; returns if nothing is left in doubt."""
         self._tools.bucket.reader.close()
@@ -69,7 +82,7 @@ class Shipper:
             try:
                 yield from self._chunks_of(position)
             except ContentChangedError:
-                yield from self._chunks_of(doubtful(position))
+                yield from self._chunks_of(position.begun_anew())
 
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
         lines = self._tools.bucket.lines(position.object)
@@ -106,8 +119,9 @@ class Shipper:
 
     def _acknowledge(self, chunk: Chunk, delivery: Delivery) -> None:
         progress = self._tools.progress
-        upload_from_ms = self._in_flight.upload_from_ms
-        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted, upload_from_ms)
+        if chunk.trouble and self._in_flight.recovered.reaches_behind(chunk.position):
+            chunk.position = replace(chunk.position, in_doubt=True)
+        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted)
         self._quarantined += chunk.counts.quarantined
         if chunk.is_last:
             if chunk.trouble and not chunk.is_gone:
@@ -115,12 +129,20 @@ class Shipper:
             else:
                 progress.complete(chunk.position)
             self._tell_quarantined(chunk.position)
+            if chunk.position.in_doubt and not chunk.trouble:
+                self._tell_changed(chunk.position)
         self._tools.counts.add(chunk.counts)
         self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
         if chunk.trouble:
             pairs = {"object": chunk.position.object.key, "lines": chunk.position.lines}
             self._tools.status.write("ERROR", str(chunk.trouble), pairs)
         self._tools.saver.advance(progress.mark)
+
+    def _tell_changed(self, position: Position) -> None:
+        key = position.object.key
+        text = f"The object {key} is not as it was shipped: its lines were looked up before they \
+were sent. Run --repair, which sends any that is missing and names any that is stored twice."
+        self._tools.status.write("WARN", text, {"object": key, "lines": position.lines})
 
     def _tell_quarantined(self, position: Position) -> None:
         if self._quarantined:

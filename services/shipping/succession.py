@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from services.shipping.due import DueObjects, Outset
+from services.shipping.reconcile import await_owner
 from services.shipping.resume import Report, Resumption
-from services.shipping.takeover import await_owner
 from services.shipping.tools import Shared
 from utils.config.sharding import Shard
 from utils.errors import CheckpointError, OwnerError, StoppedError

@@ -7,7 +7,7 @@ import msgspec
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.status import Clock, Quarantine, StatusLog
 from services.pull_logs_service import AuditBucket
-from services.shipping.settle import Settler
+from services.shipping.reconcile import Reconciler
 from services.threads.put_pool import PutPool
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.lines.batching import Acceptance
@@ -17,13 +17,12 @@ from utils.state.progress import Progress
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How events become batches; `upload_ms` is the first upload time, in ms since 1970."""
+    """How events become batches."""
 
     batch_size: int
     acceptance: Acceptance
     settle_seconds: float
     concurrency: int
-    upload_ms: int
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -40,7 +39,7 @@ class Tools(msgspec.Struct, frozen=True):
 
     bucket: AuditBucket
     log_stream: LogStream
-    settler: Settler
+    reconciler: Reconciler
     quarantine: Quarantine
     progress: Progress
     saver: CheckpointSaver

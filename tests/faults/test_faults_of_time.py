@@ -134,6 +134,19 @@ def test_a_machine_stands_still_for_days_after_a_kill(point: str, days: int) -> 
     assert_same(world.messages(), all_messages(objects))
 
 
+@pytest.mark.parametrize("second", ["put 1 done", "put 2 done", "save 1 done", "put 3"])
+def test_a_machine_stands_still_for_days_between_two_kills(second: str) -> None:
+    """What is sent then needs another time of upload, and what was sent before keeps its own."""
+    objects = [whole("S3-a.gz", NOON_MS, aged(*[400] * 20, *range(380, 400)))]
+    world = world_of(objects)
+    world.run(source_of(), {"put 3 done": Killed()})
+    let_pass(world, 3 * DAY_MS)
+    world.run(source_of(), {second: Killed()})
+    let_pass(world, 3 * DAY_MS)
+    shipped(world, source_of())
+    assert_same(world.messages(), all_messages(objects))
+
+
 @pytest.fixture(params=["America/New_York", "Europe/Berlin", "Asia/Kolkata", "UTC"])
 def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The zone of this machine: the program sets it to UTC, but no part here needs that."""

@@ -309,7 +309,7 @@ def checkpoint_sizes(plans: Plans, state: CoverageState) -> Iterator[int]:
         progress.plan(Position(due) for due in plan)
         for number, due in enumerate(plan):
             event = LogEvent(due.last_modified_ms, "{}", 2, 1)
-            progress.acknowledge(Position(due, 1), 1, [event], 0)
+            progress.acknowledge(Position(due, 1), 1, [event])
             progress.complete(Position(due, 1))
             if number % 500 == 0:
                 yield len(progress.snapshot().document)

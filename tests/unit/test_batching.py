@@ -55,7 +55,8 @@ BATCH_SIZES = st.integers(1, 12) | st.just(MAX_BATCH_EVENTS)
 
 
 def event(timestamp_ms: int, message: str = "a line", number: int = 1) -> LogEvent:
-    return LogEvent(timestamp_ms, message, len(message.encode()), number)
+    size_bytes = len(message.encode())
+    return LogEvent(timestamp_ms, message, size_bytes, number, upload_times=(NOW_MS,))
 
 
 def as_sent(batch: Batch) -> list[InputLogEvent]:
@@ -83,7 +84,7 @@ def test_batches_are_valid_and_hold_each_event_once(
     for batch in cut:
         sent = batch
         if not accepted.includes(batch[0].timestamp_ms):
-            sent = restamped(batch, NOW_MS)
+            sent = restamped(batch)
             assert not any(accepted.includes(one.timestamp_ms) for one in batch)
         assert fits(sent, batch_size)
         check_batch(as_sent(sent))
@@ -145,9 +146,16 @@ def test_both_ends_of_what_is_accepted_are_included() -> None:
 
 
 def test_a_restamped_event_changes_in_its_time_alone() -> None:
-    original = LogEvent(5, "é", 2, 7)
-    assert restamped([original], NOW_MS) == [LogEvent(NOW_MS, "é", 2, 7, restamped=True)]
+    uploads = (NOW_MS - 9, NOW_MS)
+    original = LogEvent(5, "é", 2, 7, upload_times=uploads)
+    expected = LogEvent(NOW_MS, "é", 2, 7, restamped=True, upload_times=uploads)
+    assert restamped([original]) == [expected]
     assert not original.restamped
+
+
+def test_restamped_events_stand_in_the_order_of_their_upload_times() -> None:
+    events = [LogEvent(5, "", 0, one, upload_times=(NOW_MS + one,)) for one in (3, 1, 2)]
+    assert [one.line_number for one in restamped(events)] == [1, 2, 3]
 
 
 @PROPERTY

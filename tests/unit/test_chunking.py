@@ -23,17 +23,17 @@ from utils.lines.chunking import (
     Chunk,
     ContentChangedError,
     chunks,
-    doubtful,
     lines_behind,
 )
 from utils.lines.decompression import DamagedError, DeletedError, LineSplitter
-from utils.model import NOT_STORED, STORED, STORED_AT_UPLOAD, Counts, LogObject, Position
+from utils.model import Counts, LogObject, Position
 from utils.state.memory_share import FULL_CHUNK_BYTES
 
 OBJECT = LogObject(1_709_208_000_000, "March-2024/S3-audited.gz", "etag", 4711)
 BEGINNING = Position(OBJECT)
 OWN_MS = 1_647_933_333_357
 EARLIER_MS = 1_709_200_000_000
+UPLOADS_MS = (1_709_208_000_001, 1_709_208_000_002)
 TIMED = b'{"auditEntry": {"time": "2022-03-22T07:15:33.357192009Z"}}'
 SMALL_MESSAGE_BYTES = 80
 SMALL_CHUNK_LINES = 7
@@ -71,9 +71,9 @@ def cut(begin: Position, lines: Iterable[bytes], batch_size: int = 100) -> list[
         return list(chunks(begin, lines, batch_size, lambda: SMALL_CHUNK_BYTES))
 
 
-def behind(lines: list[bytes], number: int, stored: str = "") -> Position:
+def behind(lines: list[bytes], number: int) -> Position:
     line_hash = zlib.crc32(lines[number - 1]) if number else 0
-    return Position(OBJECT, number, line_hash, stored)
+    return Position(OBJECT, number, line_hash, UPLOADS_MS)
 
 
 def breaking(
@@ -111,14 +111,12 @@ def split(content: bytes) -> list[bytes]:
 
 @st.composite
 def begun_objects(draw: st.DrawFn) -> tuple[Position, list[bytes]]:
-    """An object's lines, and a position in it with marks for what is stored behind it."""
+    """An object's lines, and a position in it."""
     lines = draw(LINES)
     number = draw(st.integers(0, len(lines)))
-    marks = NOT_STORED + STORED + STORED_AT_UPLOAD
-    stored = draw(st.text(marks, max_size=len(lines) - number))
-    begin = behind(lines, number, stored)
+    begin = behind(lines, number)
     if draw(st.booleans()):
-        begin = replace(begin, earlier_ms=EARLIER_MS, is_doubtful=draw(st.booleans()))
+        begin = replace(begin, earlier_ms=EARLIER_MS, in_doubt=draw(st.booleans()))
     return begin, lines
 
 
@@ -132,21 +130,16 @@ def test_every_line_is_in_one_chunk_and_in_one_place(
     for chunk in cut(begin, lines, batch_size):
         numbered = {n: lines[n - 1] for n in range(number + 1, chunk.position.lines + 1)}
         events = {one.line_number: one.message.encode() for one in chunk.events}
-        stored = {one.line_number: (one.message.encode(), one.restamped) for one in chunk.stored}
         quarantined = {one.number: one.content for one in chunk.quarantined}
         deliverable = {n: line for n, line in numbered.items() if fate(line) == "event"}
-        assert events == {n: line for n, line in deliverable.items() if begin.mark(n) == NOT_STORED}
-        assert stored == {
-            n: (line, begin.mark(n) == STORED_AT_UPLOAD)
-            for n, line in deliverable.items()
-            if begin.mark(n) != NOT_STORED
-        }
+        assert events == deliverable
+        assert {one.upload_times for one in chunk.events} <= {UPLOADS_MS}
         assert quarantined == {
             n: line for n, line in numbered.items() if fate(line) == "quarantined"
         }
         assert chunk.counts.blank == sum(fate(line) == "blank" for line in numbered.values())
         assert chunk.counts.not_json == sum(not is_json(line) for line in deliverable.values())
-        chunk.counts.accepted = len(chunk.events) + len(chunk.stored)
+        chunk.counts.accepted = len(chunk.events)
         assert chunk.counts.read == len(numbered)
         assert chunk.counts.imbalance == 0
         number = chunk.position.lines
@@ -162,11 +155,9 @@ def test_shipping_can_begin_again_behind_any_chunk(
     begin, lines = begun
     whole = cut(begin, lines, batch_size)
     for index, chunk in enumerate(whole[:-1]):
-        reached = behind(
-            lines, chunk.position.lines, begin.stored[chunk.position.lines - begin.lines :]
-        )
+        reached = behind(lines, chunk.position.lines)
         assert chunk.position == replace(
-            reached, earlier_ms=begin.earlier_ms, is_doubtful=begin.is_doubtful
+            reached, earlier_ms=begin.earlier_ms, in_doubt=begin.in_doubt
         )
         assert cut(chunk.position, lines, batch_size) == whole[index + 1 :]
     assert [chunk.is_last for chunk in whole] == [False] * (len(whole) - 1) + [True]
@@ -207,9 +198,9 @@ def test_blank_lines_cost_what_bytes_cost(monkeypatch: pytest.MonkeyPatch) -> No
     added: list[int] = []
     add = Chunk.add
 
-    def noted(chunk: Chunk, number: int, line: bytes, mark: str) -> None:
+    def noted(chunk: Chunk, number: int, line: bytes) -> None:
         added.append(number)
-        add(chunk, number, line, mark)
+        add(chunk, number, line)
 
     monkeypatch.setattr(Chunk, "add", noted)
     counts = Counts()
@@ -235,7 +226,7 @@ def test_damage_ends_the_object_behind_its_good_lines(
     assert not any(chunk.trouble or chunk.counts.damaged for chunk in others)
     assert str(last.trouble).startswith(f"The object {OBJECT.key} ends early: it is damaged.")
     assert (last.is_last, last.counts.damaged) == (True, 1)
-    assert last.position == behind(lines, len(lines))
+    assert replace(last.position, uploads_ms=UPLOADS_MS) == behind(lines, len(lines))
     found = [line.content for line in last.quarantined if line.number == len(lines) + 1]
     assert found == [rest] * bool(rest)
     last.counts.accepted = len(last.events)
@@ -315,11 +306,11 @@ def test_an_event_has_its_own_time_or_else_the_objects() -> None:
 
 def test_what_was_sent_of_another_content_is_sought_at_the_time_it_was_sent_with() -> None:
     """A line without a time was sent with the `LastModified` of the content it stood in then."""
-    begin = doubtful(replace(behind([TIMED], 1, STORED), earlier_ms=EARLIER_MS))
-    assert begin == Position(OBJECT, earlier_ms=EARLIER_MS, is_doubtful=True)
+    begin = replace(behind([TIMED], 1), earlier_ms=EARLIER_MS).begun_anew()
+    assert begin == Position(OBJECT, 0, 0, UPLOADS_MS, EARLIER_MS, in_doubt=True)
     (chunk,) = cut(begin, [TIMED, b"{}"])
     assert [one.timestamp_ms for one in chunk.events] == [OWN_MS, EARLIER_MS]
-    (chunk,) = cut(replace(begin, is_doubtful=False), [TIMED, b"{}"])
+    (chunk,) = cut(replace(begin, in_doubt=False), [TIMED, b"{}"])
     assert [one.timestamp_ms for one in chunk.events] == [OWN_MS, OBJECT.last_modified_ms]
 
 

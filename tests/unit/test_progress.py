@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from utils.model import LogEvent, LogObject, Position, SourceIdentity
 from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
@@ -50,8 +51,13 @@ def saved(progress: Progress) -> Checkpoint:
     return decode_checkpoint(progress.snapshot().document, "state.json")
 
 
+def named(progress: Progress) -> list[Position]:
+    """Returns the open positions as they are saved, but for their upload times."""
+    return [replace(one, uploads_ms=()) for one in saved(progress).open]
+
+
 def ship(progress: Progress, number: int, events: Iterable[LogEvent]) -> None:
-    progress.acknowledge(at(number, 3), 3, events, UPLOAD_MS)
+    progress.acknowledge(at(number, 3), 3, events)
     progress.complete(at(number, 3))
 
 
@@ -66,7 +72,7 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
     left = [(number, chunk) for number, count in enumerate(chunk_counts) for chunk in range(count)]
     for step in range(min(steps, len(left))):
         number, chunk = left[step]
-        progress.acknowledge(at(number, chunk + 1), 1, [event(EVENT_MS)], UPLOAD_MS)
+        progress.acknowledge(at(number, chunk + 1), 1, [event(EVENT_MS)])
         if chunk + 1 == chunk_counts[number]:
             progress.complete(at(number, chunk + 1))
         snapshot = progress.snapshot()
@@ -86,8 +92,8 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
 def test_an_object_within_the_window_is_named_with_its_position() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 7), 7, [], UPLOAD_MS)
-    assert saved(progress).open == [at(0, 7), *positions([1])]
+    progress.acknowledge(at(0, 7), 7, [])
+    assert named(progress) == [at(0, 7), *positions([1])]
     assert progress.coverage.is_due(listed(0))
 
 
@@ -104,7 +110,7 @@ def test_a_completed_object_is_covered_and_no_longer_open() -> None:
     progress.plan(positions([0, 1]))
     ship(progress, 0, [event(EVENT_MS)])
     checkpoint = saved(progress)
-    assert checkpoint.open == positions([1])
+    assert named(progress) == positions([1])
     restarted = Coverage(checkpoint.coverage)
     assert not restarted.is_due(listed(0))
     assert restarted.is_due(listed(1))
@@ -120,36 +126,56 @@ def test_a_checkpoint_without_open_objects_has_nothing_to_take_over() -> None:
 
 
 def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
-    marked = Position(listed(1), stored="01")
+    doubted = Position(listed(1), in_doubt=True)
     progress = begun()
-    progress.plan([Position(listed(0)), marked, *positions([2])])
-    progress.acknowledge(at(0, 5), 5, [], UPLOAD_MS)
+    progress.plan([Position(listed(0)), doubted, *positions([2])])
+    progress.acknowledge(at(0, 5), 5, [])
     progress.end()
     checkpoint = saved(progress)
     assert not checkpoint.running
-    assert checkpoint.open == [at(0, 5), marked]
+    assert named(progress) == [at(0, 5), doubted]
 
 
 def test_an_iteration_that_did_not_end_is_to_be_taken_over() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 5), 5, [], UPLOAD_MS)
+    progress.acknowledge(at(0, 5), 5, [])
     assert saved(progress).running
-    assert saved(progress).open == [at(0, 5), *positions([1])]
+    assert named(progress) == [at(0, 5), *positions([1])]
 
 
-def test_the_first_upload_time_that_may_stand_behind_the_position_is_saved() -> None:
+def test_each_object_gets_an_upload_time_of_its_own_which_is_saved_with_it() -> None:
     progress = begun()
-    progress.plan(positions([0]))
-    assert saved(progress).upload_ms == UPLOAD_MS
-    progress.acknowledge(at(0, 1), 1, [], UPLOAD_MS + 7)
-    assert saved(progress).upload_ms == UPLOAD_MS + 7
+    planned = progress.plan(positions([0, 1]))
+    assert [one.uploads_ms for one in planned] == [(UPLOAD_MS + 1,), (UPLOAD_MS + 2,)]
+    assert saved(progress).open == planned
+    assert saved(progress).upload_ms == UPLOAD_MS + 2
+    assert progress.plan(positions([2]))[0].uploads_ms == (UPLOAD_MS + 3,)
 
 
-def test_started_objects_are_those_shipped_in_part() -> None:
+@pytest.mark.parametrize(("hours", "is_kept"), [(1, True), (11, True), (13, False), (400, False)])
+def test_an_upload_time_is_kept_as_long_as_it_is_taken(hours: int, is_kept: bool) -> None:
+    """What was sent with one that is too old now can be found all the same."""
+    given = replace(at(0, 3), uploads_ms=(UPLOAD_MS - hours * 3_600_000,))
+    (planned,) = begun().plan([given])
+    renewed = replace(given, uploads_ms=(*given.uploads_ms, UPLOAD_MS + 1))
+    assert planned == (given if is_kept else renewed)
+
+
+def test_what_was_named_stays_named_however_much_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead process may have sent lines of each: the one that goes on may die as well."""
+    monkeypatch.setattr("utils.state.progress.WINDOW_BYTES", 900)
     progress = begun()
-    progress.plan([at(0, 4), *positions([1]), at(2, 1)])
-    assert progress.started() == [at(0, 4), at(2, 1)]
+    progress.plan(positions(range(9)))
+    before = saved(progress).open
+    assert 1 < len(before) < 9
+    monkeypatch.setattr("utils.state.progress.WINDOW_BYTES", 1)
+    resumed = Progress(saved(progress), progress.coverage)
+    resumed.plan(before)
+    resumed.plan(positions([7, 8]))
+    assert saved(resumed).open == before
+    ship(resumed, 0, [])
+    assert saved(resumed).open == before[1:]
 
 
 def holds(progress: Progress, number: int, time_ms: int) -> bool:
@@ -159,8 +185,8 @@ def holds(progress: Progress, number: int, time_ms: int) -> bool:
 def test_the_times_of_an_objects_events_are_known_over_all_its_chunks() -> None:
     progress = begun()
     progress.plan(positions([0]))
-    progress.acknowledge(at(0, 1), 1, [event(EVENT_MS), event(EVENT_MS + 3)], UPLOAD_MS)
-    progress.acknowledge(at(0, 2), 1, [event(EVENT_MS - 9)], UPLOAD_MS)
+    progress.acknowledge(at(0, 1), 1, [event(EVENT_MS), event(EVENT_MS + 3)])
+    progress.acknowledge(at(0, 2), 1, [event(EVENT_MS - 9)])
     progress.complete(at(0, 2))
     found = [holds(progress, 0, EVENT_MS + shift) for shift in (-10, -9, 0, 3, 4)]
     assert found == [False, True, True, True, False]
@@ -230,7 +256,7 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         progress.plan_from(survey, now_ms)
         progress.plan(Position(one) for one in plan)
         for place, shipped in enumerate(plan, 1):
-            progress.acknowledge(Position(shipped, 1), 1, [], UPLOAD_MS)
+            progress.acknowledge(Position(shipped, 1), 1, [])
             progress.complete(Position(shipped, 1))
             restarted = Coverage(saved(progress).coverage)
             assert [restarted.is_due(one) for one in plan] == [

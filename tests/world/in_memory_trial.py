@@ -79,7 +79,7 @@ def take_small_steps(patch: pytest.MonkeyPatch) -> None:
         "services.output.checkpoint_saver.WINDOW_LINES": 28,
         "services.output.checkpoint_saver.WINDOW_OBJECTS": 6,
         "services.shipping.object_reader.VERIFIED_BYTES": 600,
-        "services.shipping.takeover.WINDOW_LINES": 28,
+        "services.shipping.reconcile.WINDOW_LINES": 28,
         "utils.state.progress.WINDOW_OBJECTS": 6,
     }.items():
         patch.setattr(name, value)

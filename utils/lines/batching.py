@@ -6,6 +6,7 @@ from itertools import accumulate
 from operator import attrgetter
 
 import msgspec
+from msgspec.structs import replace
 
 from utils.model import Batch, LogEvent
 
@@ -48,17 +49,16 @@ def acceptance(now_ms: int, retention_days: int | None) -> Acceptance:
     return Acceptance(now_ms - age_ms, now_ms + MAX_AHEAD_MS)
 
 
-def restamped(events: Iterable[LogEvent], upload_ms: int) -> list[LogEvent]:
-    """Returns the events with the upload time in place of their own.
+def restamped(events: Iterable[LogEvent]) -> list[LogEvent]:
+    """Returns the events with their upload times in place of their own, in the order of these.
 
     Args:
         events: what CloudWatch would reject for its time.
-        upload_ms: the upload time, in ms since 1970.
     """
-    return [
-        LogEvent(upload_ms, event.message, event.size_bytes, event.line_number, restamped=True)
-        for event in events
-    ]
+    stamped = (
+        replace(event, timestamp_ms=event.upload_times[-1], restamped=True) for event in events
+    )
+    return sorted(stamped, key=_timestamp)
 
 
 def batches(events: list[LogEvent], accepted: Acceptance, batch_size: int) -> Iterator[Batch]:

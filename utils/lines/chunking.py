@@ -14,8 +14,6 @@ from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedE
 from utils.lines.exclusion import ExcludedError
 from utils.lines.forms import JSON, LineForm
 from utils.model import (
-    NOT_STORED,
-    STORED_AT_UPLOAD,
     Counts,
     LogEvent,
     LogObject,
@@ -36,14 +34,12 @@ class Chunk(msgspec.Struct):
 
     `position` is behind the last line, and `form` what the lines are; `is_last` says that nothing
     more of the object is read, and `trouble` why that is before its end. `is_gone` says that it was
-    deleted. `stored` are events that CloudWatch holds already. `size_bytes` is what it takes in
-    memory, `request_bytes` in requests.
+    deleted. `size_bytes` is what it takes in memory, `request_bytes` in requests.
     """
 
     position: Position
     form: LineForm = JSON
     events: list[LogEvent] = msgspec.field(default_factory=list)
-    stored: list[LogEvent] = msgspec.field(default_factory=list)
     quarantined: list[QuarantinedLine] = msgspec.field(default_factory=list)
     counts: Counts = msgspec.field(default_factory=Counts)
     size_bytes: int = 0
@@ -51,6 +47,11 @@ class Chunk(msgspec.Struct):
     is_last: bool = False
     is_gone: bool = False
     trouble: ForwarderError | None = None
+
+    @property
+    def begin(self) -> Position:
+        """Where it begins; the hash is not that of the line before."""
+        return replace(self.position, lines=self.position.lines - self.counts.read)
 
     def is_full(self, batch_size: int, full_bytes: int) -> bool:
         """Tells if the next line belongs to the next chunk; whole batches are preferred.
@@ -66,13 +67,12 @@ class Chunk(msgspec.Struct):
         are_cut_by_bytes = batch_size * self.request_bytes > MAX_BATCH_BYTES * self.counts.read
         return are_cut_by_bytes or len(self.events) % batch_size == 0
 
-    def add(self, number: int, line: bytes, mark: str) -> None:
+    def add(self, number: int, line: bytes) -> None:
         """Takes the object's next line.
 
         Args:
             number: of the line, from 1.
             line: the line without its line end.
-            mark: tells if CloudWatch holds it already.
         """
         self.counts.read += 1
         if not line.strip():
@@ -81,10 +81,8 @@ class Chunk(msgspec.Struct):
         self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
         self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
         event = self._event(number, line)
-        if event and mark == NOT_STORED:
+        if event:
             self.events.append(event)
-        elif event:
-            self.stored.append(replace(event, restamped=mark == STORED_AT_UPLOAD))
 
     def skip_to(self, lines: int) -> None:
         """Counts the lines behind the last one as blank.
@@ -129,7 +127,8 @@ class Chunk(msgspec.Struct):
             own_ms = None
             setattr(self.counts, self.form.others, getattr(self.counts, self.form.others) + 1)
         timestamp_ms = self.position.untimed_ms if own_ms is None else own_ms
-        return LogEvent(timestamp_ms, message, len(line), number)
+        upload_times = self.position.upload_times(number)
+        return LogEvent(timestamp_ms, message, len(line), number, upload_times=upload_times)
 
 
 def chunks(
@@ -170,13 +169,12 @@ def chunks(
                 chunk, most_bytes, first = Chunk(begin, form), full_bytes(), number
             number += 1
             last_line = line
-            chunk.add(number, line, begin.mark(number))
+            chunk.add(number, line)
     except (UnreadableError, DamagedError) as exc:
         trouble = exc
     if isinstance(trouble, WrongContentError):
         # Nothing that was read since the last chunk is to be sent, and all before is in doubt.
-        is_doubtful = begin.is_doubtful or first > begin.lines
-        chunk = Chunk(replace(begin, is_doubtful=is_doubtful), form)
+        chunk = Chunk(replace(begin, in_doubt=begin.in_doubt or first > begin.lines), form)
     else:
         chunk.skip_to(number - first)
         chunk.position = _behind(begin, number, last_line)
@@ -203,7 +201,7 @@ def _end(chunk: Chunk, trouble: UnreadableError | DamagedError | None, *, is_kno
             chunk.quarantine(number, trouble.rest, f"cut off, because {trouble.reason}")
     if isinstance(trouble, ReplacedError):
         chunk.is_gone = isinstance(trouble, DeletedError)
-        chunk.position = chunk.position.forgotten(is_gone=chunk.is_gone)
+        chunk.position = chunk.position.as_replaced()
 
 
 def _ends_early(damaged: LogObject, error: DamagedError) -> ForwarderError:
@@ -239,16 +237,26 @@ def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def doubtful(position: Position) -> Position:
-    """Returns the beginning of an object of which other content was shipped.
+def events_behind(
+    begin: Position, lines: Iterable[bytes], form: LineForm = JSON
+) -> Iterator[tuple[int, LogEvent | None]]:
+    """Yields the number of each line behind a position, and its event, if it is one.
 
     Args:
-        position: where it was to go on.
+        begin: how far the object is shipped.
+        lines: all lines of the object, from its first.
+        form: what the lines are.
+
+    Raises:
+        ContentChangedError: the last shipped line is not there.
     """
-    return Position(position.object, earlier_ms=position.earlier_ms, is_doubtful=True)
+    chunk = Chunk(begin, form)
+    for number, line in enumerate(lines_behind(begin, lines), start=begin.lines + 1):
+        chunk.add(number, line)
+        yield number, chunk.events.pop() if chunk.events else None
+        chunk.quarantined.clear()
 
 
 def _behind(begin: Position, number: int, last_line: bytes | None) -> Position:
     line_hash = begin.line_hash if last_line is None else zlib.crc32(last_line)
-    stored = begin.stored[number - begin.lines :]
-    return replace(begin, lines=number, line_hash=line_hash, stored=stored)
+    return replace(begin, lines=number, line_hash=line_hash)

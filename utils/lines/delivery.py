@@ -6,19 +6,12 @@ from utils.errors import ForwarderError
 from utils.model import Batch, LogEvent
 
 
-class Parcel(msgspec.Struct, frozen=True):
-    """A batch on its way, and the time for those of its events that need an upload time, in ms."""
-
-    batch: Batch
-    upload_ms: int
-
-
 class Delivery(msgspec.Struct):
     """What became of the events of a batch; with an error, those in no list are not stored."""
 
     accepted: list[LogEvent] = msgspec.field(default_factory=list)
     refused: list[tuple[LogEvent, str]] = msgspec.field(default_factory=list)
-    uncertain: list[Parcel] = msgspec.field(default_factory=list)
+    uncertain: list[Batch] = msgspec.field(default_factory=list)
     error: ForwarderError | None = None
 
     def add(self, other: "Delivery") -> "Delivery":

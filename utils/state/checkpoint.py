@@ -1,7 +1,8 @@
 """The checkpoint as a document: what is shipped, what may be under way, and whose it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -10,13 +11,14 @@ from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
 from utils.state.coverage_state import CoverageState
 
-# Version 1 knew no succession, version 2 nothing that is owed.
-VERSION = 3
+# Version 1 knew no succession, version 2 nothing that is owed, version 3 marked lines as stored in
+# place of one upload time for an object.
+VERSION = 4
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
 # Objects behind the saved position of which lines may have been sent already.
 WINDOW_OBJECTS = 64
-# What these take in the checkpoint, but for the marks of what was begun.
+# What these take in the checkpoint.
 WINDOW_BYTES = 120_000
 
 # How a person sets what a checkpoint is for, where that has another name.
@@ -45,8 +47,9 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `open` are the objects of which lines may have been sent, in their order: everything before the
     first one's position is acknowledged, and at most `WINDOW_LINES` lines behind it may be stored
-    too, at their own time or from `upload_ms` on. `running` says that this is to be found out.
-    `saves` grows with each save, so that a living owner can be told from a dead one.
+    too. `running` says that this is to be found out. `upload_ms` is the last upload time that was
+    given to an object. `saves` grows with each save, so that a living owner can be told from a dead
+    one.
     """
 
     source: SourceIdentity
@@ -97,10 +100,15 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
                 f"version {version}, this program reads {VERSION}",
                 "Run the version of this program that wrote it, or a newer one",
             )
-        checkpoint = msgspec.json.decode(document, type=Checkpoint)
+        members = msgspec.json.decode(document, type=dict[str, Any])
+        content = msgspec.json.encode({**members, "checksum": ""})
+        is_whole = members.get("checksum") == sha256(content).hexdigest()
+        if is_whole and version < VERSION:
+            members["open"] = [_carried_over(one, members, name) for one in members["open"]]
+        checkpoint = msgspec.json.decode(msgspec.json.encode(members), type=Checkpoint)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
-    if checkpoint.checksum != sha256(_without_checksum(checkpoint)).hexdigest():
+    if not is_whole:
         raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
     return checkpoint
 
@@ -144,6 +152,25 @@ def check_identity(
         f"`{_moving_away(name, endpoint_url)}` moves the old record away, and the next start ships "
         "everything since mode, to where the settings say now",
     )
+
+
+def _carried_over(
+    position: dict[str, Any], members: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """Returns an open position of an older version in the form of this one.
+
+    Raises:
+        CheckpointError: lines behind it may be stored. That version alone knows at which times.
+    """
+    if members["running"] or position.get("stored"):
+        raise CheckpointError(
+            f"The checkpoint {name} was left in the midst of an iteration by an older version",
+            f"version {members['version']}, this program goes on from {VERSION}",
+            "End it with the image that wrote it and the same variables: `docker run --rm -e ... "
+            "OLD_IMAGE --once`. Then start this one again",
+        )
+    kept = {name: value for name, value in position.items() if name in Position.__struct_fields__}
+    return {**kept, "in_doubt": position.get("is_doubtful", False)}
 
 
 def _consequence(different: Collection[str]) -> str:

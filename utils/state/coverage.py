@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from utils.model import LogObject, Position, furthest
+from utils.model import LogObject, Position
 from utils.state.coverage_state import CoverageState, Owed, content_hash
 from utils.state.intervals import Interval, union
 from utils.state.planning import Survey
@@ -116,10 +116,9 @@ class Coverage:
             position: behind its last line.
             event_times: the first and the last time of its events in ms, None if it has none.
         """
-        known_as = furthest([self.position(position.object), position])
         self._owed.pop(position.object.key, None)
         self._note_owed()
-        self._recent.add(known_as, event_times)
+        self._recent.add(position.as_left(), event_times)
 
     def owe(self, position: Position) -> None:
         """Records an object that can't be shipped beyond the position now.
@@ -127,15 +126,9 @@ class Coverage:
         Args:
             position: behind its last shipped line.
         """
-        if position.stored or position.is_doubtful:
-            # More of it may have been sent than is known.
-            position = position.forgotten(is_gone=False)
-        listed = position.object
+        listed, left = position.object, position.as_left()
         known = self._owed.get(listed.key)
-        owed = Owed(listed.last_modified_ms, position.lines, position.line_hash)
-        if position.lines == 0 and known is None:
-            begun = self.position(listed)
-            owed = Owed(listed.last_modified_ms, begun.lines, begun.line_hash)
+        owed = Owed(listed.last_modified_ms, left.lines, left.line_hash)
         if known is None and not self._fits(listed.key, owed):
             self._unfit.add(listed.key)
             known_ms = listed.last_modified_ms if self._unfit_ms is None else self._unfit_ms

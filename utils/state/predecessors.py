@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from utils.config.sharding import Shard, shard_of
-from utils.model import LogObject, Position, furthest
+from utils.model import LogObject, Position
 from utils.state.checkpoint import Checkpoint
 from utils.state.coverage import Coverage
 
@@ -56,7 +56,7 @@ class Predecessors:
         """
         coverages = [own, *(one.coverage for one in self.of(due.key))]
         positions = [coverage.position(due) for coverage in coverages]
-        return furthest(sorted(positions, key=_age))
+        return max(positions, key=_age)
 
     def of(self, key: str) -> Iterator[Predecessor]:
         """Yields those that an object with the key fell to, one of each kind."""

@@ -22,6 +22,8 @@ from utils.state.coverage_state import newest_shipped_ms
 from utils.state.planning import Survey
 
 ANY_TIME = (0, 2**62)
+# A log group may keep events for a day only, and none is taken at a time before that.
+_UPLOAD_TIME_LASTS_MS = 12 * 60 * 60 * 1000
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -54,7 +56,10 @@ class Progress:
         self._lock = Lock()
         self._checkpoint = checkpoint
         self.coverage = coverage
+        self._began_ms = checkpoint.upload_ms
         self._open: deque[Position] = deque()
+        # Of what the checkpoint names, lines may have been sent: it is planned first.
+        self._objects_named = len(checkpoint.open)
         self._times: tuple[int, int] | None = None
         self._is_running = True
         self._survey: Survey | None = None
@@ -63,10 +68,12 @@ class Progress:
         self.mark = Mark()
         self.newest_shipped_ms = newest_shipped_ms(checkpoint.coverage)
 
-    def plan(self, positions: Iterable[Position]) -> None:
-        """Adds objects that are to be shipped, in their order."""
+    def plan(self, positions: Iterable[Position]) -> list[Position]:
+        """Adds objects that are to be shipped, in their order; returns them with upload times."""
         with self._lock:
-            self._open.extend(positions)
+            planned = [self._stamped(position) for position in positions]
+            self._open.extend(planned)
+            return planned
 
     def plan_from(self, survey: Survey, now_ms: int) -> None:
         """Says what is planned from now on: the oldest due objects of a listing, oldest first.
@@ -78,16 +85,13 @@ class Progress:
         with self._lock:
             self._survey, self._now_ms = survey, now_ms
 
-    def acknowledge(
-        self, position: Position, lines: int, events: Iterable[LogEvent], upload_from_ms: int
-    ) -> None:
+    def acknowledge(self, position: Position, lines: int, events: Iterable[LogEvent]) -> None:
         """Notes that the first planned object is acknowledged up to a position.
 
         Args:
             position: behind the last acknowledged line.
             lines: how many were acknowledged since the last call.
             events: the acknowledged events.
-            upload_from_ms: the first upload time that may stand behind the position.
         """
         times = [event.timestamp_ms for event in events if not event.restamped]
         with self._lock:
@@ -95,7 +99,6 @@ class Progress:
                 # What an earlier process shipped of it may be of any time.
                 times += ANY_TIME
             self._open[0] = position
-            self._checkpoint = replace(self._checkpoint, upload_ms=upload_from_ms)
             self.mark = Mark(self.mark.lines + lines, self.mark.objects)
             if times:
                 times += self._times or ()
@@ -142,7 +145,7 @@ class Progress:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
         with self._lock:
             self._is_running = False
-            begun = [position for position in self._window() if position.lines or position.stored]
+            begun = [position for position in self._window() if position.lines or position.in_doubt]
             self._open = deque(begun)
 
     def hand_over(self, over_ms: int) -> None:
@@ -154,11 +157,6 @@ class Progress:
         with self._lock:
             history = replace(self._checkpoint.history, over_ms=over_ms)
             self._checkpoint = replace(self._checkpoint, succession=history)
-
-    def started(self) -> list[Position]:
-        """Returns the positions of the open objects that are shipped in part."""
-        with self._lock:
-            return [position for position in self._window() if position.lines]
 
     def close_plan(self, frontier_ms: int) -> bool:
         """Notes that a plan is carried out; returns if late objects are found for less than a day.
@@ -183,7 +181,17 @@ class Progress:
                 saves=self._checkpoint.saves + 1,
             )
             document = encode_checkpoint(self._checkpoint)
-            return Snapshot(document, self.mark, self.mark.objects + len(window))
+            self._objects_named = self.mark.objects + len(window)
+            return Snapshot(document, self.mark, self._objects_named)
+
+    def _stamped(self, position: Position) -> Position:
+        """Returns the position with an upload time that is its own."""
+        oldest_ms = self._began_ms - _UPLOAD_TIME_LASTS_MS
+        if position.uploads_ms and position.uploads_ms[-1] > oldest_ms:
+            return position
+        upload_ms = self._checkpoint.upload_ms + 1
+        self._checkpoint = replace(self._checkpoint, upload_ms=upload_ms)
+        return replace(position, uploads_ms=(*position.uploads_ms, upload_ms))
 
     def _close(self, frontier_ms: int) -> None:
         if self._survey:
@@ -195,6 +203,5 @@ class Progress:
         nearest = list(islice(self._open, WINDOW_OBJECTS))
         sizes = accumulate(len(msgspec.json.encode(position)) for position in nearest)
         count = bisect_right(list(sizes), WINDOW_BYTES)
-        # Of what is begun, the marks must not be lost.
-        begun = [place for place, one in enumerate(nearest, 1) if one.lines or one.stored]
-        return nearest[: max([count, *begun])]
+        # What was named once may have been sent, and must not be lost.
+        return nearest[: max(count, self._objects_named - self.mark.objects)]

@@ -1,0 +1,200 @@
+"""Answers the one question of every doubt: which of these lines does the log stream hold?"""
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from threading import Event
+
+from msgspec.structs import replace
+
+from services.output.checkpoints import CheckpointStore
+from services.output.status import StatusLog
+from services.pull_logs_service import AuditBucket
+from services.shipping.read_back import ReadBack
+from utils.errors import OwnerError, ServiceError, StoppedError, UnreadableError
+from utils.lines.chunking import ContentChangedError, events_behind
+from utils.lines.decompression import DamagedError, ReplacedError
+from utils.model import Counts, LogEvent, Position
+from utils.state.checkpoint import WINDOW_LINES, Checkpoint
+from utils.state.predecessors import Predecessors
+from utils.state.uncertain import Recovered, Uncertain
+
+# What keeps events from being read back for good, by the code of the refusal.
+_NO_READING_BACK = {
+    "AccessDeniedException": "Reading back is not permitted, so events in doubt are sent, some "
+    "perhaps again.",
+    "InvalidOperationException": "Only a log group of the class Standard can be read back, so "
+    "events in doubt are sent, some perhaps again.",
+}
+
+
+class Reconciler:
+    """Tells what of uncertain events is stored, by reading the log stream back.
+
+    Args:
+        bucket: the audit bucket.
+        read_back: of the log stream.
+        predecessors: the replicas of other kinds, which have log streams of their own.
+        status: takes the status lines.
+        counts: takes what may be stored twice.
+    """
+
+    def __init__(
+        self,
+        bucket: AuditBucket,
+        read_back: ReadBack,
+        predecessors: Predecessors,
+        status: StatusLog,
+        counts: Counts,
+    ) -> None:
+        self._bucket = bucket
+        self._read_back = read_back
+        self._predecessors = predecessors
+        self._status = status
+        self._counts = counts
+
+    def look(
+        self,
+        uncertain: Uncertain,
+        known: Iterable[LogEvent] = (),
+        recovered: Uncertain | None = None,
+        in_doubt: Collection[str] = (),
+    ) -> None:
+        """Observes what the log stream holds; where that can't be read back, it says so.
+
+        Args:
+            uncertain: the events in question.
+            known: those that are stored besides, if the stream holds any in question at all.
+            recovered: what a recovery has found, and will claim for other lines.
+            in_doubt: the keys of objects in doubt, of which other replicas may have sent any line.
+
+        Raises:
+            ServiceError: it can't be read back now.
+        """
+        others = {one.shard for key in in_doubt for one in self._predecessors.of(key)}
+        try:
+            for stream in [self._read_back, *(self._read_back.of_shard(one) for one in others)]:
+                _read(stream, uncertain)
+        except ServiceError as exc:
+            if exc.detail not in _NO_READING_BACK:
+                raise
+            text = f"{_NO_READING_BACK[exc.detail]} {exc.hint}."
+            self._status.write("WARN", text, {"possibly_duplicated": uncertain.size})
+            self._counts.possibly_duplicated += uncertain.size
+        if uncertain.found:
+            for event in known:
+                uncertain.claim(event)
+        if recovered:
+            uncertain.leave_to(recovered)
+        self._tell(uncertain)
+
+    def _tell(self, uncertain: Uncertain) -> None:
+        """Says what can't be told: if identical lines of other objects are the ones in question."""
+        found, identical = uncertain.found.total(), uncertain.ambiguous()
+        pairs = {"in_doubt": uncertain.size, "found": found, "identical": identical}
+        if identical:
+            self._status.write(
+                "WARN",
+                "The log stream holds events in doubt, and lines of several objects are identical "
+                "to them. Run --repair, which sends any that is missing.",
+                pairs,
+            )
+        elif found:
+            self._status.write(
+                "INFO",
+                "The log stream holds events in doubt, so they are not sent again. If lines of "
+                "other objects are identical to them, run --repair, which sends any that is "
+                "missing.",
+                pairs,
+            )
+
+    def recover(self, positions: list[Position]) -> tuple[list[Position], Recovered]:
+        """Returns where to go on, and what a dead process has stored of the lines behind.
+
+        An object that can't be read now, or is not what it was, is in doubt from there on.
+
+        Args:
+            positions: of the open objects, in their order.
+
+        Raises:
+            ServiceError: it can't be found out now.
+        """
+        uncertain, ends = Uncertain(), dict[str, int]()
+        lines_left = WINDOW_LINES
+        for place, position in enumerate(positions):
+            if position.in_doubt:
+                continue
+            key = position.object.key
+            try:
+                lines = self._bucket.lines(position.object)
+                events = events_behind(position, lines, self._bucket.form)
+                for number, event in islice(events, lines_left):
+                    ends[key] = number
+                    if event:
+                        uncertain.expect(event, key)
+            except ContentChangedError:
+                return self.recover(_with(positions, place, position.begun_anew()))
+            except (ReplacedError, UnreadableError):
+                return self.recover(_with(positions, place, replace(position, in_doubt=True)))
+            except DamagedError:
+                pass
+            lines_left -= ends.get(key, position.lines) - position.lines
+        begun = [position for position in positions if position.object.key in ends]
+        self.look(uncertain, (event for one in begun for event in self.shipped(one)))
+        return positions, Recovered(uncertain, ends)
+
+    def shipped(self, position: Position) -> Iterator[LogEvent]:
+        """Yields the events of an object up to a position.
+
+        Args:
+            position: behind the last of their lines.
+        """
+        begin = replace(position, lines=0, line_hash=0)
+        try:
+            lines = self._bucket.lines(position.object)
+            events = events_behind(begin, lines, self._bucket.form)
+            for _, event in islice(events, position.lines):
+                if event:
+                    yield event
+        except DamagedError:
+            return
+
+
+def await_owner(
+    store: CheckpointStore, found: Checkpoint, wait_seconds: float, stop: Event
+) -> None:
+    """Waits until the puts of a dead process are readable, and sees that it is dead.
+
+    Args:
+        store: holds the checkpoint.
+        found: as it was loaded.
+        wait_seconds: how long a living process may take until it saves again.
+        stop: set when the process is to end.
+
+    Raises:
+        OwnerError: another daemon is at work.
+        StoppedError: the process is to end.
+    """
+    if stop.wait(wait_seconds):
+        raise StoppedError("Stopped before an unfinished iteration was taken over")
+    again = store.load()
+    if again is None or again.checksum != found.checksum:
+        raise OwnerError(
+            f"Another daemon ships this source: it changes the checkpoint {store.name}",
+            f"owner {found.owner}",
+            "Stop one of the two; this one has not sent anything",
+        )
+
+
+def _with(positions: list[Position], place: int, other: Position) -> list[Position]:
+    return [*positions[:place], other, *positions[place + 1 :]]
+
+
+def _read(stream: ReadBack, uncertain: Uncertain) -> None:
+    """Observes what a log stream holds; nothing, if it was never made."""
+    try:
+        for from_ms, until_ms in uncertain.ranges():
+            for timestamp_ms, message in stream.stored(from_ms, until_ms):
+                uncertain.observe(timestamp_ms, message)
+    except ServiceError as exc:
+        if exc.detail != "ResourceNotFoundException":
+            raise
