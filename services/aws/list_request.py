@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_plus
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 import msgspec
+from botocore import handlers
 from botocore.exceptions import ClientError
 
 from services.aws.errors import error_code
@@ -81,9 +82,11 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
         ServiceError: there is no whole answer.
         StoppedError: the process is to end.
     """
-    # botocore reads a page twice, in five times as long, and takes what is no listing for an empty
-    # one: https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
-    client.meta.events.register_first(
+    # botocore reads a page twice, first for an error with the status 200, in five times as long,
+    # and takes what is no listing for an empty one. That a PUT was one shows in its missing ETag.
+    # https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
+    client.meta.events.unregister("before-parse.s3.*", vars(handlers)["_handle_200_error"])
+    client.meta.events.register(
         "before-parse.s3.ListObjectsV2", _take_page, unique_id="a page of a listing"
     )
     asked: ListObjectsV2RequestTypeDef = {"Bucket": listing.bucket}

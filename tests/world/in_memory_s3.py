@@ -99,7 +99,9 @@ class MemoryS3:
         self._time = time
         self._line = line
         # What boto3's client looks into answers with has nothing to look into here.
-        self.meta = SimpleNamespace(events=SimpleNamespace(register_first=lambda *_, **__: None))
+        self.meta = SimpleNamespace(
+            events=SimpleNamespace(register=lambda *_, **__: None, unregister=lambda *_: None)
+        )
 
     def list_objects_v2(self, **listing: Unpack[Listing]) -> dict[str, object]:
         found = sorted(dict(self._buckets[listing["Bucket"]]).items())
