@@ -81,6 +81,11 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
 
 
+# Made here, by one thread: msgspec crashes at times where several are the first to decode a type.
+_decode_version = msgspec.json.Decoder(_Versioned).decode
+_decode = msgspec.json.Decoder(Checkpoint).decode
+
+
 def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
     """Returns the checkpoint that the document holds.
 
@@ -93,7 +98,7 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
     """
     hint = f"Put back the last good version of {name}, or move it away to start anew from mode"
     try:
-        version = msgspec.json.decode(document, type=_Versioned).version
+        version = _decode_version(document).version
         if version > VERSION:
             raise CheckpointError(
                 f"The checkpoint {name} is of a newer version",
@@ -105,7 +110,7 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
         is_whole = members.get("checksum") == sha256(content).hexdigest()
         if is_whole and version < VERSION:
             members["open"] = [_carried_over(one, members, name) for one in members["open"]]
-        checkpoint = msgspec.json.decode(msgspec.json.encode(members), type=Checkpoint)
+        checkpoint = _decode(msgspec.json.encode(members))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
     if not is_whole:
