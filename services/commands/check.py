@@ -30,7 +30,10 @@ def check(source: Source, line: str, clock: Clock, stop: Event) -> Iterator[tupl
         StoppedError: the process is to end.
     """
     causes: dict[str, str] = {}
-    tries = [*LyveCheck(source, line, clock, stop).tries(), *CloudWatchCheck(source).tries()]
+    tries = [
+        *LyveCheck(source, line, clock, stop).tries(),
+        *CloudWatchCheck(source.of_part(source.parts()[0])).tries(),
+    ]
     for one in tries:
         cause = causes.get(one.needs, "")
         finding = lacking(cause) if cause else _in_time(one.run, clock, stop)

@@ -17,7 +17,7 @@ from services.commands.connection_check import (
     reached,
     unanswered,
 )
-from services.output.checkpoints import CheckpointStore, shards_with_state
+from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from utils.config.settings import Source
@@ -171,10 +171,10 @@ class LyveCheck:
 
     def _list_checkpoints(self) -> Finding:
         try:
-            shards = shards_with_state(self._client, self._source.output_bucket, self._source.name)
+            parts = parts_with_state(self._client, self._source.output_bucket, self._source.name)
         except ServiceError as exc:
             return _checkpoint_fault(exc)
-        return passed(f"{len(shards)} of this source")
+        return passed(f"{len(parts)} of this source")
 
     def _read_checkpoint(self) -> Finding:
         store = CheckpointStore(self._client, self._source.output_bucket, self._source.state_name)

@@ -33,10 +33,9 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     """
     due = DueObjects(source, s3_client(source.lyve), stop)
     outset = due.outset(start)
-    checkpoints = [*(one.checkpoint for one in outset.predecessors), outset.checkpoint]
-    begun = {one.object.key: one for checkpoint in checkpoints for one in checkpoint.open}
-    since_ms = outset.coverage.state.since_ms
-    summary = Preview(outset.now_ms, since_ms=since_ms, until_ms=source.until_ms)
+    partitions = outset.partitions.values()
+    begun = {one.object.key: one for known in partitions for one in known.checkpoint.open}
+    summary = Preview(outset.now_ms, since_ms=outset.since_ms, until_ms=source.until_ms)
     changed = _Changed(due)
     largest: LogObject | None = None
     for one in chain(due.owed(outset), due.listed(outset, due.backlog())):

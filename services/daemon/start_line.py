@@ -32,7 +32,7 @@ def tell_start(source: Source, start: Start, clock: Clock, stop: Event) -> None:
         return
     if stop.is_set():
         return
-    covered = span(outset.coverage.state.since_ms, source.until_ms)
+    covered = span(outset.since_ms, source.until_ms)
     due_now = f"{counted:,}" if counted <= _MOST_COUNTED else f"more than {_MOST_COUNTED:,}"
     text = f"Ready to ship {source.log_type} logs from {source.bucket_name} to \
 {source.log_group} in {source.aws.region}: {covered}. Objects due now: {due_now}."

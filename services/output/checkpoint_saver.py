@@ -47,7 +47,7 @@ class CheckpointSaver:
         self._alive_until_seconds = elapsed_seconds()
         interval = min(_SAVE_EVERY_SECONDS, settle_seconds / 2)
         self._interval_seconds = max(_SHORTEST_INTERVAL_SECONDS, interval)
-        self._claim_seconds = min(_CLAIM_SECONDS, settle_seconds / 2)
+        self._claim_seconds = claim_seconds(settle_seconds)
         self._claimed_seconds = self._saved_from_seconds = 0.0
         self._is_confirmed = False
         self._changed = Condition()
@@ -186,3 +186,12 @@ class CheckpointSaver:
             self._saves += 1
             self._is_wanted = False
             self._changed.notify_all()
+
+
+def claim_seconds(settle_seconds: float) -> float:
+    """Returns how long a claim has to hold until no other can be written beside it.
+
+    Args:
+        settle_seconds: of the source.
+    """
+    return min(_CLAIM_SECONDS, settle_seconds / 2)

@@ -11,7 +11,7 @@ from services.aws.integrity import bare_etag, content_md5
 from services.aws.list_request import Listing, listed_pages
 from services.output.latest import LatestStatus
 from services.output.objects import put_object
-from utils.config.sharding import Shard, parse_shard
+from utils.config.partitions import parse_partition, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
 
@@ -38,7 +38,7 @@ class CheckpointStore:
     Args:
         client: of Lyve Cloud's S3.
         bucket: the output bucket.
-        name: of the source, and of its replica where it is shared.
+        name: of the source, and of its partition where it is shared.
     """
 
     def __init__(self, client: "S3Client", bucket: str, name: str) -> None:
@@ -154,8 +154,10 @@ class CheckpointStore:
         return lyve_errors(f"{doing} the checkpoint {self.name}", OUTPUT_BUCKET_HINTS)
 
 
-def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shard | None]:
-    """Returns the replicas that have a checkpoint of the source; None for one that is not shared.
+def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
+    """Returns the names of the parts of a source that have a checkpoint, such as `p07`.
+
+    All of the source is no part.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -165,12 +167,10 @@ def shards_with_state(client: "S3Client", bucket: str, source: str) -> list[Shar
     Raises:
         ServiceError: the output bucket can't be listed.
     """
-    prefix = f"{_FOLDER}{source}"
-    keys = _listed_keys(client, bucket, prefix)
-    names = [key.removeprefix(prefix).removesuffix(_ENDING) for key in keys]
-    shards = [parse_shard(name.removeprefix("/")) for name in names if name.startswith("/")]
-    whole: list[Shard | None] = [None] if "" in names else []
-    return [*whole, *(shard for shard in shards if shard)]
+    folder = f"{_FOLDER}{source}/"
+    keys = _listed_keys(client, bucket, folder)
+    names = [key.removeprefix(folder).removesuffix(_ENDING) for key in keys]
+    return [name for name in names if parse_partition(name) is not None or parse_shard(name)]
 
 
 def _listed_keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:

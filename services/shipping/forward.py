@@ -1,15 +1,36 @@
 """Ships what is due for one source: the only module that knows the order of steps."""
 
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+import msgspec
+
 from services.aws.clients import s3_client
 from services.shipping.due import DueObjects, Outset
+from services.shipping.partitions import Partition, load_whole
 from services.shipping.resume import Report, Resumption
+from services.shipping.sharing import SharedSource, open_alone
 from services.shipping.shipper import Shipper
-from services.shipping.succession import Handover
 from services.shipping.tools import Shared
 from utils.config.settings import Source
-from utils.model import Start
+from utils.errors import CheckpointError
+from utils.model import LogObject, Start
+from utils.state.coverage_state import newest_shipped_ms
 from utils.state.planning import Survey, oldest
 from utils.state.progress import Progress
+
+# Each claim has to hold for a second before anything is sent.
+_CLAIMED_AHEAD = 4
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A partition that this process has claimed; `stack` holds what ends the claim."""
+
+    partition: Partition
+    shipper: Shipper
+    progress: Progress
+    stack: ExitStack
 
 
 class Forwarder:
@@ -25,25 +46,34 @@ class Forwarder:
     """
 
     def __init__(self, source: Source, report: Report, shared: Shared) -> None:
+        self._source = source
         self._report = report
-        self._memory = shared.memory
+        self._shared = shared
         self.client = s3_client(source.lyve)
         self._due = DueObjects(source, self.client, shared.stop)
-        self._resumption = Resumption(self._due, report, shared)
-        self._handover = Handover(self._due, report, shared)
-        self._progress: Progress | None = None
+        self._sharing = (
+            SharedSource(source, source.shard, self.client, self._recover, shared.stop)
+            if source.shard
+            else None
+        )
+        self._partitions: Sequence[Partition] = []
+        self._newest_shipped_ms = 0
+        self._claims: dict[str, Claim] = {}
+        self._failures: dict[str, CheckpointError] = {}
+        self._is_crowded = False
         self.survey = Survey()
         self.now_ms = 0
 
     @property
     def newest_shipped_ms(self) -> int:
         """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
-        return self._progress.newest_shipped_ms if self._progress else 0
+        claimed = (one.progress.newest_shipped_ms for one in self._claims.values())
+        return max([self._newest_shipped_ms, *claimed])
 
     @property
     def owed(self) -> int:
         """How many objects were tried and are not wholly shipped."""
-        return len(self._progress.coverage.owed) if self._progress else 0
+        return sum(len(one.coverage.owed) for one in self._partitions)
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
@@ -51,21 +81,33 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets, the checkpoint or the log group can't be used.
         """
-        self._handover.open(start)
-        self._resumption.log_stream().prepare()
+        self._prove_access(self._outset(start))
 
     def run(self, start: Start) -> None:
         """Ships everything that is due.
 
+        What fails of one partition for its checkpoint alone keeps no other from being shipped.
+
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        outset = self._handover.complete(self._handover.open(start), start)
-        self.now_ms = outset.now_ms
-        with self._resumption.under_way(outset, start.owner) as (shipper, progress):
-            self._progress = progress
-            self._ship_owed(shipper, progress, outset)
-            self._ship_due(shipper, progress, outset)
+        outset = self._outset(start)
+        with self._shared.memory.joined(), ExitStack() as stack:
+            # Where there is one alone, its claim holds while the bucket is listed.
+            is_alone = len(self._partitions) == 1
+            begun = [one for one in self._partitions if is_alone or one.is_begun]
+            for partition in begun:
+                with self._apart(partition):
+                    self._claimed(partition, start, stack)
+            if len(self._failures) < len(self._partitions):
+                self._ship_due(outset, start, stack)
+            if not self._claims:
+                self._prove_access(outset)
+        if self._failures:
+            *others, last = self._failures.values()
+            for error in others:
+                self._report.status.write("ERROR", str(error), {})
+            raise last
 
     def look(self, start: Start) -> None:
         """Lists the bucket for `survey`, and ships nothing.
@@ -80,32 +122,131 @@ class Forwarder:
             pass
         self.survey = backlog.survey
 
-    def _ship_owed(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
+    def _outset(self, start: Start) -> Outset:
+        now_ms = self._due.now_ms(start)
+        if self._sharing:
+            whole = self._sharing.open(start, now_ms)
+        else:
+            found = load_whole(self._source, self.client, self._shared.stop)
+            whole = open_alone(found, start, now_ms)
+        outset = self._due.outset(start, whole)
+        self.now_ms = outset.now_ms
+        self._partitions = list(outset.partitions.values())
+        shipped = (newest_shipped_ms(one.coverage.state) for one in self._partitions)
+        self._newest_shipped_ms = max(shipped)
+        return outset
+
+    def _recover(self, partition: Partition, start: Start) -> None:
+        """Ends what an unfinished iteration has left, and ships nothing else."""
+        with Resumption(partition, self._report, self._shared).under_way(start.owner):
+            pass
+
+    def _prove_access(self, outset: Outset) -> None:
+        """Makes sure that the log group can be used, also where nothing is to be shipped."""
+        first = next(iter(outset.partitions.values()))
+        Resumption(first, self._report, self._shared).log_stream().prepare()
+
+    @contextmanager
+    def _apart(self, partition: Partition) -> Iterator[None]:
+        """Ends a partition's claim where its checkpoint fails, and lets the others go on.
+
+        Raises:
+            CheckpointError: replicas of another number have taken over, so nothing goes on.
+        """
+        if self._sharing and partition.source.part not in self._claims:
+            self._sharing.check()
+        try:
+            yield
+        except CheckpointError as exc:
+            self._failures[partition.source.part] = exc
+            claim = self._claims.get(partition.source.part)
+            if claim:
+                with suppress(CheckpointError):
+                    claim.stack.__exit__(*sys.exc_info())
+
+    def _claimed(self, partition: Partition, start: Start, stack: ExitStack) -> Claim:
+        """Claims a partition, and ships what was begun and what is owed of it."""
+        part = partition.source.part
+        if part not in self._claims:
+            resumption = Resumption(partition, self._report, self._shared)
+            own = stack.enter_context(ExitStack())
+            shipper, progress = own.enter_context(resumption.under_way(start.owner))
+            self._claims[part] = Claim(partition, shipper, progress, own)
+            self._ship_owed(self._claims[part])
+        return self._claims[part]
+
+    def _ship_owed(self, claim: Claim) -> None:
         """Tries again what is owed, and lets go of what the bucket does not hold any more."""
         found = []
-        for key in progress.coverage.owed:
-            listed = self._due.find(key)
+        for key in claim.progress.coverage.owed:
+            listed = claim.partition.find(key)
             if listed:
-                found.append(outset.position(listed))
+                found.append(claim.partition.position(listed))
             else:
                 text = f"The object {key} is not there any more, so the rest of it is not owed."
-                pairs = {"object": key, "lines": progress.let_go(key)}
+                pairs = {"object": key, "lines": claim.progress.let_go(key)}
                 self._report.status.write("WARN", text, pairs)
-        shipper.ship(progress.plan(found))
+        claim.shipper.ship(claim.progress.plan(found))
 
-    def _ship_due(self, shipper: Shipper, progress: Progress, outset: Outset) -> None:
+    def _ship_due(self, outset: Outset, start: Start, stack: ExitStack) -> None:
+        """Plans what is due of all partitions by one listing, and ships each one's part in turn."""
         backlog = self._due.backlog()
         self.survey = backlog.survey
-        progress.plan_from(backlog.survey, outset.now_ms)
         due = self._due.listed(outset, backlog)
         is_complete = False
         while not is_complete:
-            most = self._memory.plan_objects()
+            if self._sharing and self._claims:
+                self._sharing.check()
+            most = self._shared.memory.plan_objects()
             plan = oldest(due, most)
-            positions = progress.plan(outset.position(one) for one in dict.fromkeys(plan))
-            shipper.ship(positions)
-            if progress.close_plan(backlog.carry_out(plan, most)):
-                text = "So many objects are new that late ones are found for less than 24 hours."
-                self._report.status.write("WARN", text, {})
+            frontier_ms = backlog.carry_out(plan, most)
             is_complete = not backlog
+            planned: dict[str, list[LogObject]] = {}
+            for one in dict.fromkeys(plan):
+                planned.setdefault(self._source.part_with(one.key), []).append(one)
+            self._ship_plan(planned, frontier_ms, start, stack, is_last=is_complete)
             due = self._due.left(outset, backlog)
+        if self._is_crowded:
+            text = "So many objects are new that late ones are found for less than 24 hours."
+            self._report.status.write("WARN", text, {})
+
+    def _ship_plan(
+        self,
+        planned: Mapping[str, Sequence[LogObject]],
+        frontier_ms: int,
+        start: Start,
+        stack: ExitStack,
+        *,
+        is_last: bool,
+    ) -> None:
+        """Ships a plan partition by partition, while the claims of the next ones hold already."""
+        at_work = [
+            one
+            for one in self._partitions
+            if one.source.part in {*planned, *self._claims} or one.coverage.is_sweeping
+        ]
+        for place, partition in enumerate(at_work):
+            for ahead in at_work[place : place + _CLAIMED_AHEAD]:
+                if ahead.source.part not in {*self._claims, *self._failures}:
+                    with self._apart(ahead):
+                        self._claimed(ahead, start, stack)
+            part = partition.source.part
+            if part not in self._failures:
+                with self._apart(partition):
+                    own = planned.get(part, [])
+                    self._ship(self._claims[part], own, frontier_ms, is_last=is_last)
+
+    def _ship(
+        self, claim: Claim, planned: Iterable[LogObject], frontier_ms: int, *, is_last: bool
+    ) -> None:
+        """Ships a partition's part of a plan; behind the last plan its claim ends."""
+        partition, progress = claim.partition, claim.progress
+        progress.plan_from(self.survey, partition.now_ms)
+        # What had been begun was not known to the plan, and is shipped by now.
+        due = (one for one in planned if partition.coverage.is_due(one))
+        claim.shipper.ship(progress.plan(partition.position(one) for one in due))
+        self._is_crowded |= progress.close_plan(frontier_ms)
+        if is_last:
+            claim.stack.close()
+        else:
+            partition.bucket.reader.close()

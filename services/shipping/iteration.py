@@ -160,7 +160,7 @@ written from then on is left out."
         latest.save(outcome, trail.shipped(newest_shipped_ms))
 
     def _latest(self, forwarder: Forwarder) -> LatestStatus:
-        return LatestStatus(forwarder.client, self.source.output_bucket, self.source.state_name)
+        return LatestStatus(forwarder.client, self.source.output_bucket, self.source.status_name)
 
     def _tell_failure(self, error: ForwarderError) -> None:
         """Says why it failed, without a row of zeros behind it."""

@@ -100,8 +100,9 @@ class ObjectReader:
                 self._opening[log_object] = self._openers.submit(log_object)
 
     def close(self) -> None:
-        """Lets go of what was opened ahead."""
+        """Lets go of what was opened ahead, and of the threads; what is read next begins anew."""
         self._openers.close()
+        self._openers = WorkerPool(self._open, OBJECTS_OPENED_AHEAD)
         self._opening.clear()
 
     def pieces(self, log_object: LogObject) -> Iterator[bytes]:

@@ -8,7 +8,6 @@ from services.aws.errors import aws_errors
 from services.aws.outcomes import request_ids
 from services.threads.backoff import pauses
 from utils.config.settings import Source
-from utils.config.sharding import Shard
 from utils.errors import ServiceError, StoppedError, TransientError
 from utils.model import Gauge
 
@@ -43,9 +42,8 @@ class ReadBack:
         self._gauge = gauge
         self._stop = stop
 
-    def of_shard(self, shard: Shard | None) -> "ReadBack":
-        """Returns the same for the log stream of another replica."""
-        source = self._source.of_shard(shard)
+    def of(self, source: Source) -> "ReadBack":
+        """Returns the same for the log stream of another part of the source."""
         return ReadBack(self._client, source, self._gauge, self._stop)
 
     def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:

@@ -10,12 +10,12 @@ from services.output.checkpoints import CheckpointStore
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
 from services.shipping.read_back import ReadBack
+from utils.config.settings import Source
 from utils.errors import OwnerError, ServiceError, StoppedError, UnreadableError
 from utils.lines.chunking import ContentChangedError, events_behind
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.model import Counts, LogEvent, Position
 from utils.state.checkpoint import WINDOW_LINES, Checkpoint
-from utils.state.predecessors import Predecessors
 from utils.state.uncertain import Recovered, Uncertain
 
 # What keeps events from being read back for good, by the code of the refusal.
@@ -33,7 +33,7 @@ class Reconciler:
     Args:
         bucket: the audit bucket.
         read_back: of the log stream.
-        predecessors: the replicas of other kinds, which have log streams of their own.
+        origin: the part of the source that was shipped before its partitions, if it is one.
         status: takes the status lines.
         counts: takes what may be stored twice.
     """
@@ -42,13 +42,13 @@ class Reconciler:
         self,
         bucket: AuditBucket,
         read_back: ReadBack,
-        predecessors: Predecessors,
+        origin: Source | None,
         status: StatusLog,
         counts: Counts,
     ) -> None:
         self._bucket = bucket
         self._read_back = read_back
-        self._predecessors = predecessors
+        self._origin = origin
         self._status = status
         self._counts = counts
 
@@ -65,14 +65,15 @@ class Reconciler:
             uncertain: the events in question.
             known: those that are stored besides, if the stream holds any in question at all.
             recovered: what a recovery has found, and will claim for other lines.
-            in_doubt: the keys of objects in doubt, of which other replicas may have sent any line.
+            in_doubt: the keys of objects in doubt, of which the log stream from before
+                the partitions can hold any line too.
 
         Raises:
             ServiceError: it can't be read back now.
         """
-        others = {one.shard for key in in_doubt for one in self._predecessors.of(key)}
+        before = [self._read_back.of(self._origin)] if in_doubt and self._origin else []
         try:
-            for stream in [self._read_back, *(self._read_back.of_shard(one) for one in others)]:
+            for stream in [self._read_back, *before]:
                 _read(stream, uncertain)
         except ServiceError as exc:
             if exc.detail not in _NO_READING_BACK:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.status import Quarantine, StatusLog
-from services.shipping.due import DueObjects, Outset
+from services.shipping.partitions import Partition
 from services.shipping.reconcile import Reconciler, await_owner
 from services.shipping.shipper import Shipper
 from services.shipping.tools import Rules, Shared, Tools
@@ -31,45 +31,45 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Resumption:
-    """Goes on where the checkpoint of one source ends.
+    """Goes on where the checkpoint of one partition ends.
 
     Args:
-        due: of the source.
+        partition: as the iteration begins with it.
         report: takes what becomes of it.
         shared: with the other sources.
     """
 
-    def __init__(self, due: DueObjects, report: Report, shared: Shared) -> None:
-        self._due = due
+    def __init__(self, partition: Partition, report: Report, shared: Shared) -> None:
+        self._partition = partition
         self._report = report
         self._shared = shared
 
     @property
     def _source(self) -> Source:
-        return self._due.source
+        return self._partition.source
 
     def log_stream(self) -> LogStream:
-        """Returns the log stream of the source."""
+        """Returns the log stream of the partition."""
         return LogStream(self._source, self._report.gauge, self._shared.stop)
 
     @contextmanager
-    def under_way(self, outset: Outset, owner: str) -> Iterator[tuple[Shipper, Progress]]:
+    def under_way(self, owner: str) -> Iterator[tuple[Shipper, Progress]]:
         """Ships what was begun, lets more be shipped, and saves how far it came in any case.
 
         Args:
-            outset: of the iteration.
             owner: as whom it runs.
 
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
         log_stream = self.log_stream()
-        accepted = acceptance(outset.now_ms, log_stream.prepare())
-        reconciler = self._reconciler(log_stream, outset)
-        positions, recovered = self._recovered(reconciler, outset.checkpoint)
-        upload_ms = max(outset.now_ms, outset.checkpoint.upload_ms)
+        partition = self._partition
+        accepted = acceptance(partition.now_ms, log_stream.prepare())
+        reconciler = self._reconciler(log_stream)
+        positions, recovered = self._recovered(reconciler, partition.checkpoint)
+        upload_ms = max(partition.now_ms, partition.checkpoint.upload_ms)
         progress = Progress(
-            replace(outset.checkpoint, owner=owner, upload_ms=upload_ms), outset.coverage
+            replace(partition.checkpoint, owner=owner, upload_ms=upload_ms), partition.coverage
         )
         positions = progress.plan(positions)
         tools = self._tools(progress, log_stream, reconciler)
@@ -93,23 +93,23 @@ class Resumption:
         settle_seconds = self._source.settle_seconds
         text = "An iteration was not finished; reading back what it sent."
         self._report.status.write("WARN", text, {"settle_seconds": settle_seconds})
-        await_owner(self._due.store, found, settle_seconds, self._shared.stop)
+        await_owner(self._partition.store, found, settle_seconds, self._shared.stop)
         return reconciler.recover(positions)
 
     def _as_it_is(self, position: Position, *, was_running: bool) -> Position:
         """Returns the position in the object as it is now."""
-        now = self._due.bucket.current(position.object)
+        now = self._partition.bucket.current(position.object)
         if now == position.object:
             return position
         earlier_ms = position.object.last_modified_ms
         in_doubt = was_running or position.in_doubt
         return replace(position, object=now, earlier_ms=earlier_ms, in_doubt=in_doubt)
 
-    def _reconciler(self, log_stream: LogStream, outset: Outset) -> Reconciler:
+    def _reconciler(self, log_stream: LogStream) -> Reconciler:
         return Reconciler(
-            self._due.bucket,
+            self._partition.bucket,
             log_stream.read_back,
-            outset.predecessors,
+            self._partition.origin,
             self._report.status,
             self._report.counts,
         )
@@ -117,13 +117,13 @@ class Resumption:
     def _tools(self, progress: Progress, log_stream: LogStream, reconciler: Reconciler) -> Tools:
         source = self._source
         return Tools(
-            bucket=self._due.bucket,
+            bucket=self._partition.bucket,
             log_stream=log_stream,
             reconciler=reconciler,
-            quarantine=Quarantine(self._due.client, source.output_bucket, source.name),
+            quarantine=Quarantine(self._partition.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(
-                self._due.store,
+                self._partition.store,
                 progress.snapshot,
                 source.settle_seconds,
                 self._shared.clock.elapsed_seconds,
@@ -140,14 +140,13 @@ def _shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
     """Ends what is under way and saves how far it came, also when something fails."""
     shipper = Shipper(tools, rules)
     tools.saver.start()
-    with tools.shared.memory.joined():
-        try:
-            yield shipper
-        except BaseException:
-            with suppress(ForwarderError):
-                _wind_up(shipper, tools)
-            raise
-        _wind_up(shipper, tools)
+    try:
+        yield shipper
+    except BaseException:
+        with suppress(ForwarderError):
+            _wind_up(shipper, tools)
+        raise
+    _wind_up(shipper, tools)
 
 
 def _wind_up(shipper: Shipper, tools: Tools) -> None:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from services.threads import backoff
 from tests.bench.quota_simulation import Result, Settings, Simulation
-from utils.config.sharding import shard_of
+from utils.config.partitions import Shard, owned_by, partition_of
 from utils.lines.batching import EVENT_OVERHEAD_BYTES
 from utils.state.checkpoint import WINDOW_LINES
 
@@ -114,4 +114,6 @@ def read_back_seconds(replicas: int) -> float:
 def busiest(replicas: int, objects_each: int) -> float:
     """Returns the objects of the replica that has most of them, over the mean."""
     keys = (f"May-2024/S3-archive-{number:09d}.gz" for number in range(replicas * objects_each))
-    return max(Counter(shard_of(key, replicas) for key in keys).values()) / objects_each
+    objects = Counter(partition_of(key) for key in keys)
+    shards = (Shard(number, replicas) for number in range(1, replicas + 1))
+    return max(sum(objects[one] for one in owned_by(shard)) for shard in shards) / objects_each

@@ -24,6 +24,7 @@ from tests.bench.capacity import (
     read_back_seconds,
     simulated,
 )
+from utils.config.partitions import PARTITIONS
 from utils.state.coverage import MAX_RECENT_OBJECTS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def loads(one: Replica) -> str:
 def limits(one: Replica) -> str:
     """Returns the table of what gives way, in the order in which it does."""
     count = one.replicas_for(LOADS[-1])
-    streams = count * TYPES
+    streams = PARTITIONS * TYPES
     return table(
         ("", "gives way", "then"),
         (
@@ -173,9 +174,16 @@ def limits(one: Replica) -> str:
             "`batch_size` 1,000",
         ),
         (
-            "objects that a replica remembers",
-            f"above {MAX_RECENT_OBJECTS:,} new objects of a type a day and replica",
-            "more replicas; else the late window is shorter, and a WARN line says so",
+            "objects that a checkpoint remembers",
+            f"above {MAX_RECENT_OBJECTS:,} new objects of a type a day, "
+            f"{PARTITIONS * MAX_RECENT_OBJECTS:,} with `SHARD`",
+            "`SHARD`, `1/1` will do; else the late window is shorter, and a WARN line says so",
+        ),
+        (
+            "the partitions of a source",
+            f"above {PARTITIONS * SHARE_AT_WORK * one.bytes_a_day / TB:.0f} TB a day, "
+            f"with {PARTITIONS} replicas",
+            "split the source: several audit buckets, each a source with replicas of its own",
         ),
         (
             "the quota of puts, `batch_size` 1,000",
@@ -184,9 +192,9 @@ def limits(one: Replica) -> str:
         ),
         (
             f"the quota of `CreateLogStream`, {STREAMS_A_SECOND} a second",
-            f"{streams} at the round hour with {count} replicas of {TYPES} types: "
+            f"{streams} at the round hour with all partitions of {TYPES} types: "
             f"{streams / STREAMS_A_SECOND:.1f} s",
-            "nothing: it is called once an hour, and tried again",
+            "nothing: it is tried again",
         ),
         (
             "the quota of `GetLogEvents`, 25 a second",
@@ -226,9 +234,9 @@ def simulation(one: Replica) -> str:
     return table((*head, "most / least of a replica", "longer than ideal"), *rows)
 
 
-def shares(one: Replica) -> str:
+def shares(_: Replica) -> str:
     """Returns the table of how evenly the objects are shared."""
-    counts = (3, one.replicas_for(LOADS[-1]))
+    counts = (3, 5, PARTITIONS)
     head = ("objects a replica", *(f"{count} replicas" for count in counts))
     rows = [
         (f"{each:,}", *(f"{busiest(count, each) - 1:.0%}" for count in counts))

@@ -17,7 +17,7 @@ from botocore.validate import ParamValidator
 from tests.servers.installation import REPOSITORY
 from utils.config.log_format import LOG_FORMAT
 from utils.config.lookalikes import SECRETS, VARIABLES
-from utils.config.sharding import Shard, parse_shard
+from utils.config.partitions import Shard, parse_shard
 from utils.version import VERSION
 
 Document = dict[str, object]

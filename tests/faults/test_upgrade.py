@@ -1,6 +1,7 @@
 """A checkpoint of an older version goes on where it stood, in mid-backlog too, or says how."""
 
 from collections import Counter
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,8 +14,8 @@ from tests.world.in_memory import World, source_of
 from tests.world.in_memory_s3 import OUTPUT_BUCKET, StoredObject
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import assert_same, shipped, take_small_steps, world_of
+from utils.config.partitions import Shard
 from utils.config.settings import Source
-from utils.config.sharding import Shard
 from utils.state.checkpoint import VERSION
 
 OLD_VERSIONS = pytest.mark.parametrize("version", [2, 3])
@@ -69,11 +70,12 @@ def test_an_iteration_that_ended_in_mid_backlog_goes_on(
     put: int, shard: Shard | None, version: int
 ) -> None:
     world, due = filled()
-    source = source_of(concurrency=1).of_shard(shard)
+    source = source_of(concurrency=1)
+    shared = replace(source, shard=shard)
     assert not world.run(source, each("put", range(put, 999), EXPIRED)).is_good
     members = make_older(world, source, version)
     assert (members["running"], bool(members["open"])) == (False, True)
-    shipped(world, source)
+    shipped(world, shared)
     assert_same(world.messages(), due)
     assert msgspec.json.decode(world.output(key_of(source)))["version"] == VERSION
 
@@ -93,11 +95,12 @@ def test_an_unfinished_iteration_is_refused_with_the_command_that_ends_it(
 ) -> None:
     """That version alone knows at which times it may have stored something."""
     world, due = filled()
-    source = source_of(concurrency=1).of_shard(shard)
+    source = source_of(concurrency=1)
+    shared = replace(source, shard=shard)
     assert not world.run(source, faults).is_good
     state, sent = world.output(key_of(source)), world.messages()
     members = make_older(world, source, version, stored)
-    life = world.run(source)
+    life = world.run(shared)
     assert (life.is_good, life.called("put"), life.called("save")) == (False, 0, 0)
     (line,) = [one for one in world.statuses() if "by an older version" in one]
     assert "`docker run --rm -e ... OLD_IMAGE --once`" in line
@@ -105,5 +108,5 @@ def test_an_unfinished_iteration_is_refused_with_the_command_that_ends_it(
     assert msgspec.json.decode(world.output(key_of(source))) == members
     # As the other version leaves it.
     world.buckets[OUTPUT_BUCKET][key_of(source)] = StoredObject(state, world.time.now_ms)
-    shipped(world, source)
+    shipped(world, shared)
     assert_same(world.messages(), due)

@@ -12,7 +12,7 @@ from tests.servers.installation import BUCKET, LOG_GROUP, Installation, eventual
 from tests.servers.swarm import SECRETS, Stack, swarm
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
-from utils.config.sharding import Shard, shard_of
+from utils.config.partitions import Shard, owned_by, partition_name, partition_of
 
 pytestmark = [
     pytest.mark.soak,
@@ -57,18 +57,20 @@ def backlog() -> dict[str, list[bytes]]:
 
 def share(objects: dict[str, list[bytes]], shard: Shard) -> Counter[str]:
     """Returns what one replica is to ship."""
-    own = (lines for key, lines in objects.items() if shard_of(key, shard.count) == shard)
+    own = (lines for key, lines in objects.items() if partition_of(key) in owned_by(shard))
     return Counter(line.decode() for lines in own for line in lines)
 
 
-def stream_of(shard: Shard) -> str:
-    return f"lyve-cloud/{BUCKET}/S3{shard.suffix}"
-
-
 def stored(standin: CloudWatchStandin, shard: Shard) -> Counter[str]:
-    """Returns what one replica has shipped; nothing where it has not begun."""
+    """Returns what the partitions of one replica hold."""
+    return sum((stored_of(standin, one) for one in owned_by(shard)), Counter[str]())
+
+
+def stored_of(standin: CloudWatchStandin, partition: int) -> Counter[str]:
+    """Returns what one partition holds; nothing where it has not begun."""
+    stream = f"lyve-cloud/{BUCKET}/S3/{partition_name(partition)}"
     try:
-        return Counter(event.message for event in standin.events(LOG_GROUP, stream_of(shard)))
+        return Counter(event.message for event in standin.events(LOG_GROUP, stream))
     except ValueError:
         return Counter()
 
@@ -120,8 +122,9 @@ def test_another_number_goes_on_in_mid_backlog(
     standin.control(latency_ms=LATENCY_MS)
     with Stack(installation, image) as stack:
         for count in COUNTS:
+            before = stored_by_all(standin).total()
             stack.deploy(count)
-            await_events_of_one(standin, count)
+            await_more(standin, before)
             assert stored_by_all(standin).total() < everything.total()
         standin.control(latency_ms=0)
         stack.wait_for_end()
@@ -129,17 +132,14 @@ def test_another_number_goes_on_in_mid_backlog(
         assert_all_is_well(installation, stack.log())
 
 
-def await_events_of_one(standin: CloudWatchStandin, count: int) -> None:
-    """Waits until one of so many replicas has shipped something."""
-    eventually(
-        lambda: any(stored(standin, one) for one in kind(count)), f"events by one of {count}"
-    )
+def await_more(standin: CloudWatchStandin, before: int) -> None:
+    """Waits until something more is shipped."""
+    eventually(lambda: stored_by_all(standin).total() > before, "events of the new replicas")
 
 
 def stored_by_all(standin: CloudWatchStandin) -> Counter[str]:
-    """Returns what the replicas of all numbers have shipped."""
-    shards = [one for count in COUNTS for one in kind(count)]
-    return sum((stored(standin, one) for one in shards), Counter[str]())
+    """Returns what all partitions hold."""
+    return stored(standin, Shard(1, 1))
 
 
 LIMITS = {

@@ -764,25 +764,39 @@ def test_a_misspelt_variable_beside_the_right_one_is_no_problem() -> None:
     assert parse(DOCUMENT, environment(LYVE_ACCESS_KEY="SOMEVALUE"))
 
 
-@pytest.mark.parametrize("shard", ["1/9", "9/9", "1-of-9"])
-def test_a_log_stream_has_room_for_what_a_shard_adds(shard: str) -> None:
-    """Each replica of a number says the same, so that none of them begins without the others."""
-    (source,) = parse(with_keys(log_stream="s" * 505), environment(SHARD=shard))
-    assert len(source.log_stream) == 512
-    text = problem(with_keys(log_stream="s" * 506), environment(SHARD=shard))
+@pytest.mark.parametrize("shard", ["1/9", "9/9", "1-of-9", "24/24"])
+def test_a_log_stream_has_room_for_what_a_partition_adds(shard: str) -> None:
+    (source,) = parse(with_keys(log_stream="s" * 508), environment(SHARD=shard))
+    assert {len(source.of_part(part).log_stream) for part in source.parts()} == {512}
+    text = problem(with_keys(log_stream="s" * 509), environment(SHARD=shard))
     assert text.startswith('config.json: log_stream is "sss')
-    assert "a text of 506 characters (allowed: 1 to 505 characters, because SHARD adds" in text
-    assert parse(with_keys(log_stream="s" * 506))
+    assert "a text of 509 characters (allowed: 1 to 508 characters, because SHARD adds" in text
+    assert parse(with_keys(log_stream="s" * 509))
 
 
-def test_a_longer_number_of_replicas_leaves_less_room_to_all_of_them() -> None:
-    document = named(ACME, {**OTHER, "log_stream": "t" * 504}, log_stream="s" * 503)
+def test_each_log_stream_that_is_too_long_is_named() -> None:
+    document = named(ACME, {**OTHER, "log_stream": "t" * 509}, log_stream="s" * 508)
     text = problem(document, environment(SHARD="1/10"))
     assert text.startswith('config.json: source "other": log_stream is "ttt')
     long, broken = problems(with_keys(log_stream="s" * 512, mode="never"), environment(SHARD="1/2"))
-    assert ("mode is" in long, "adds /2-of-2 to it" in broken) == (True, True)
+    assert ("mode is" in long, "adds /p23 to it" in broken) == (True, True)
     too_long = problems(with_keys(log_stream="s" * 513), environment(SHARD="1/2"))
     assert len(too_long) == 1
+
+
+@pytest.mark.parametrize("shard", ["1/25", "24/100", "1000/1000"])
+def test_more_replicas_than_partitions_take_several_sources(shard: str) -> None:
+    text = problem(DOCUMENT, environment(SHARD=shard))
+    assert text.startswith(f'environment: SHARD is "{shard}" (allowed: i/N with i from 1 to N, and')
+    assert text.endswith(
+        "For more replicas split the source: into several audit buckets, each a \
+source."
+    )
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "one of three", "3"])
+def test_what_is_no_shard_is_a_mistake(shard: str) -> None:
+    assert problem(DOCUMENT, environment(SHARD=shard)).startswith("environment: SHARD is")
 
 
 # Several sources.

@@ -2,17 +2,71 @@
 
 import re
 
-from utils.config.sharding import parse_shard
+import msgspec
 
-# It divides well among replicas, and a checkpoint of each holds the day of some 4 TB.
+from utils.state.coverage_state import key_hash
+
+# It divides well among replicas; some 90 TB a day of one source.
 PARTITIONS = 24
-_PARTITION = re.compile(r"p(?:[01][0-9]|2[0-3])")
+# What version 1 allowed, whose checkpoints and log streams may still be there.
+MOST_REPLICAS_BEFORE = 1000
+_FORM = re.compile(r"([0-9]{1,4})(/|-of-)([0-9]{1,4})")
+_PARTITION = re.compile(r"p([01][0-9]|2[0-3])")
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Which one of several replicas this is: `number`, from 1. It owns some of the partitions."""
+
+    number: int
+    count: int
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the source's name in that of the replica's last status."""
+        return f"/{self.number}-of-{self.count}"
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard | None:
+    """Returns the shard that is written like `1/3` or `1-of-3`, None if it is none."""
+    parts = _FORM.fullmatch(text)
+    if not parts:
+        return None
+    number, count = int(parts[1]), int(parts[3])
+    return Shard(number, count) if 1 <= number <= count <= MOST_REPLICAS_BEFORE else None
+
+
+def parse_partition(name: str) -> int | None:
+    """Returns the partition with the name, such as `p07`, None if there is none."""
+    found = _PARTITION.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def partition_name(partition: int) -> str:
+    """Returns what stands behind the names of the source's checkpoint and log stream."""
+    return f"p{partition:02d}"
+
+
+def partition_of(key: str) -> int:
+    """Returns the partition that an object falls into, the same everywhere and for ever.
+
+    Args:
+        key: the object's key.
+    """
+    return key_hash(key) % PARTITIONS
+
+
+def owned_by(shard: Shard) -> list[int]:
+    """Returns the partitions that a replica owns."""
+    return list(range(shard.number - 1, PARTITIONS, shard.count))
 
 
 def is_stream_of(source_stream: str, name: str) -> bool:
     """Tells if a log stream may hold events of a source: its own, a partition's or a replica's.
 
-    A replica's, such as `<stream>/2-of-3`, is what a source was shared by before version 2.
+    A replica's, such as `<stream>/2-of-3`, is what a source was shared by in version 1.
 
     Args:
         source_stream: the source's log stream as it is configured, which is that of a source that
@@ -23,4 +77,4 @@ def is_stream_of(source_stream: str, name: str) -> bool:
         return True
     head, _, tail = name.rpartition("/")
     is_replica = "-of-" in tail and parse_shard(tail) is not None
-    return head == source_stream and (is_replica or _PARTITION.fullmatch(tail) is not None)
+    return head == source_stream and (is_replica or parse_partition(tail) is not None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from utils.config.sharding import Shard, shard_of
+from utils.config.partitions import Shard, owned_by, partition_name, partition_of
 from utils.model import Exclusion, SourceIdentity
 
 # Of metrics whose setting is true.
@@ -40,7 +40,7 @@ class AwsAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One type of audit log of one bucket, or a replica's part of it, and where it goes.
+    """One type of audit log of one bucket, or a part of it, and where it goes.
 
     Attributes:
         name: names the checkpoint, the status lines and the quarantine.
@@ -50,7 +50,9 @@ class Source:
         batch_size: events in one request, at most.
         concurrency: requests in flight, at most.
         settle_seconds: how long stored events may take until they can be read back.
-        shard: which part of the objects is shipped, None for all of them.
+        shard: which of the replicas that share it this process is, None if it is not shared.
+        part: names the part with a checkpoint and a log stream of its own, such as `p07`; empty for
+            all of the source.
         gap_hours: how long without a new object of the type is reported; None for never.
         prefix: what the keys of its objects begin with; empty for all of the bucket.
         until_ms: from when on written objects are left out, in ms since 1970; None for never.
@@ -72,6 +74,7 @@ class Source:
     lyve: LyveAccess
     aws: AwsAccess
     shard: Shard | None = None
+    part: str = ""
     gap_hours: float | None = None
     prefix: str = ""
     until_ms: int | None = None
@@ -86,17 +89,34 @@ class Source:
 
     @property
     def state_name(self) -> str:
-        """Names the checkpoint: each replica has its own."""
-        return self.name + _suffix(self.shard)
+        """Names the checkpoint."""
+        return f"{self.name}/{self.part}" if self.part else self.name
 
-    def owns(self, key: str) -> bool:
-        """Tells if the object with this key is in the part that is shipped."""
-        return self.shard is None or shard_of(key, self.shard.count) == self.shard
+    @property
+    def status_name(self) -> str:
+        """Names the last status: each replica has its own."""
+        return self.name + (self.shard.suffix if self.shard else "")
 
-    def of_shard(self, shard: Shard | None) -> "Source":
-        """Returns the source as another replica ships it, with its own log stream."""
-        base = self.log_stream.removesuffix(_suffix(self.shard))
-        return replace(self, shard=shard, log_stream=base + _suffix(shard))
+    def of_part(self, part: str) -> "Source":
+        """Returns a part of the source, with the log stream that goes with it.
+
+        Args:
+            part: its name, empty for all of the source.
+        """
+        whole = self.log_stream.removesuffix(f"/{self.part}") if self.part else self.log_stream
+        return replace(self, part=part, log_stream=f"{whole}/{part}" if part else whole)
+
+    def parts(self) -> list[str]:
+        """Returns the names of the parts that this process owns."""
+        return [partition_name(one) for one in owned_by(self.shard)] if self.shard else [""]
+
+    def part_with(self, key: str) -> str:
+        """Returns the name of the part that an object falls into.
+
+        Args:
+            key: the object's key.
+        """
+        return partition_name(partition_of(key)) if self.shard else ""
 
     @property
     def identity(self) -> SourceIdentity:
@@ -109,7 +129,3 @@ class Source:
             log_stream=self.log_stream,
             prefix=self.prefix,
         )
-
-
-def _suffix(shard: Shard | None) -> str:
-    return shard.suffix if shard else ""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 
 import msgspec
@@ -12,8 +13,8 @@ from utils.config.environment import Variables, prefix_of
 from utils.config.keys import MOST_STREAM_CHARACTERS, Keys, day_ms, since_ms
 from utils.config.log_format import log_format_problems
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
+from utils.config.partitions import PARTITIONS, Shard, parse_shard, partition_name
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
-from utils.config.sharding import MOST_REPLICAS, Shard, parse_shard
 from utils.errors import ConfigurationError, ForwarderError
 from utils.wording import found, printable
 
@@ -66,12 +67,12 @@ def parse_sources(
     problems += [*_written_inputs(entries, accesses), *log_format_problems(environment)]
     written_shard = environment.get("SHARD", "").strip()
     shard = parse_shard(written_shard)
-    if written_shard and not shard:
-        problems.append(_malformed_shard(written_shard))
+    if written_shard and (shard is None or shard.count > PARTITIONS):
+        problems.append(_wrong_shard(written_shard, shard))
     problems += _long_streams(entries, shard)
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
-    return tuple(source.of_shard(shard) for source in _sources(entries, accesses))
+    return tuple(replace(source, shard=shard) for source in _sources(entries, accesses))
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:
@@ -79,15 +80,17 @@ def _buckets(entries: Iterable[Entry]) -> set[str]:
     return {bucket for bucket in named if isinstance(bucket, str)}
 
 
-def _malformed_shard(written: str) -> ForwarderError:
-    allowed = f"allowed: i/N with i from 1 to N, and N at most {MOST_REPLICAS}, such as 1/3"
-    return ForwarderError(f"environment: SHARD is {found(written)}", allowed)
+def _wrong_shard(written: str, shard: Shard | None) -> ForwarderError:
+    allowed = f"allowed: i/N with i from 1 to N, and N at most {PARTITIONS}, such as 1/3"
+    hint = ""
+    if shard:
+        hint = "For more replicas split the source: into several audit buckets, each a source"
+    return ForwarderError(f"environment: SHARD is {found(written)}", allowed, hint)
 
 
 def _long_streams(entries: Iterable[Entry], shard: Shard | None) -> Iterator[ForwarderError]:
-    """Yields each log stream whose name is too long with what stands behind it for a replica."""
-    # Of the replica with the longest name: what one of them may have, all may have.
-    suffix = Shard(shard.count, shard.count).suffix if shard else ""
+    """Yields each log stream whose name is too long with what stands behind it for a partition."""
+    suffix = f"/{partition_name(PARTITIONS - 1)}" if shard else ""
     most = MOST_STREAM_CHARACTERS - len(suffix)
     for entry in entries:
         stream = entry.keys.get("log_stream")

@@ -86,7 +86,7 @@ def figures_of(
 
 def metrics_stream(source: Source) -> str:
     """Returns the name of the log stream that takes these events, of all replicas of a source."""
-    return f"{source.of_shard(None).log_stream}/{STREAM}"
+    return f"{source.of_part('').log_stream}/{STREAM}"
 
 
 def encode_metrics(source: Source, figures: Figures, now: datetime) -> str:

@@ -12,7 +12,7 @@ from utils.model import Position, SourceIdentity
 from utils.state.coverage_state import CoverageState
 
 # Version 1 knew no succession, version 2 nothing that is owed, version 3 marked lines as stored in
-# place of one upload time for an object.
+# place of one upload time for an object, and knew no partitions.
 VERSION = 4
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
@@ -26,11 +26,10 @@ _SETTINGS = {"aws_region": "AWS_REGION"}
 
 
 class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Since when replicas of this kind ship the source, and which kinds did so before.
+    """What versions before 2 kept of numbers of replicas: read, and not written any more.
 
-    A kind is how many replicas share the source, 0 for a source that is not shared. `after` is None
-    until the kinds before are looked for; at `over_ms` another kind has taken over. All times in ms
-    since 1970.
+    `after` are the numbers before this one, 0 for a source that was not shared; at `over_ms`
+    another one had taken over.
     """
 
     from_ms: int = 0
@@ -38,8 +37,20 @@ class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     over_ms: int | None = None
 
 
-# Of a checkpoint that is older than the sharing of sources.
-_ONLY_KIND = Succession(after=[])
+class Sharing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That a source is shared out among partitions; it stands in the checkpoint of all of it.
+
+    `generation` names this sharing: a partition's checkpoint of an earlier one says nothing. So
+    many `replicas` share it since `since_ms`, in ms since 1970. It `is_complete` once each
+    partition has a checkpoint; up to then these are split from this one, or from those of so many
+    `origins`, which are replicas of version 1.
+    """
+
+    generation: str
+    replicas: int
+    since_ms: int
+    origins: int = 0
+    is_complete: bool = False
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +60,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first one's position is acknowledged, and at most `WINDOW_LINES` lines behind it may be stored
     too. `running` says that this is to be found out. `upload_ms` is the last upload time that was
     given to an object. `saves` grows with each save, so that a living owner can be told from a dead
-    one.
+    one. `sharing` says that the source is shared; of a partition's checkpoint `generation` says in
+    which sharing.
     """
 
     source: SourceIdentity
@@ -61,12 +73,14 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upload_ms: int = 0
     open: list[Position] = msgspec.field(default_factory=list)
     succession: Succession | msgspec.UnsetType = msgspec.UNSET
+    sharing: Sharing | msgspec.UnsetType = msgspec.UNSET
+    generation: str | msgspec.UnsetType = msgspec.UNSET
     checksum: str = ""
 
     @property
-    def history(self) -> Succession:
-        """Its succession."""
-        return self.succession or _ONLY_KIND
+    def has_predecessors(self) -> bool:
+        """Tells if it says only with others of version 1 what is shipped."""
+        return bool(self.succession and (self.succession.after or self.succession.over_ms))
 
 
 class _Versioned(msgspec.Struct):

@@ -62,6 +62,30 @@ class Coverage:
             self.state.since_ms = since_ms
             self.state.swept_ms = None
 
+    @property
+    def is_sweeping(self) -> bool:
+        """Tells if all folders are listed, which is to be noted."""
+        return self._sweep_ms is not None
+
+    def is_sweep_due(self, now_ms: int) -> bool:
+        """Tells if all folders are to be listed, as they are once a day.
+
+        Args:
+            now_ms: the time in ms since 1970.
+        """
+        swept_ms = self.state.swept_ms
+        return swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
+
+    def begin_sweep(self, now_ms: int) -> None:
+        """Lets all folders be listed, with another part of the source that is due for it.
+
+        Args:
+            now_ms: the time in ms since 1970.
+        """
+        if self._sweep_ms is None:
+            self._sweep_ms = now_ms
+            self._swept = set()
+
     def folders_to_list(self, folders: Iterable[str], now_ms: int) -> Iterator[str]:
         """Yields the folders that may hold something new: all of them once a day.
 
@@ -69,11 +93,8 @@ class Coverage:
             folders: the folders of the bucket.
             now_ms: the time in ms since 1970.
         """
-        swept_ms = self.state.swept_ms
-        is_due = swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
-        if self._sweep_ms is None and is_due:
-            self._sweep_ms = now_ms
-            self._swept = set()
+        if self.is_sweep_due(now_ms):
+            self.begin_sweep(now_ms)
         left_out = self.state.dormant if self._sweep_ms is None else self._swept
         return (folder for folder in folders if folder not in left_out)
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from struct import Struct
 
 import msgspec
+from msgspec.structs import replace
 
 from utils.model import LogObject
 from utils.state.intervals import Interval
@@ -96,6 +97,24 @@ class CoverageState(msgspec.Struct, forbid_unknown_fields=True):
     swept_ms: int | None = None
     # Left out where nothing is owed, as before version 3.
     owed: dict[str, Owed] | msgspec.UnsetType = msgspec.UNSET
+
+
+def of_keys(
+    state: CoverageState, is_kept: Callable[[int], bool]
+) -> tuple[dict[int, RecentMinute], dict[str, Owed]]:
+    """Returns the recent and the owed objects of some keys.
+
+    Args:
+        state: of all of them.
+        is_kept: tells it by the hash of the key.
+    """
+    recent: dict[int, RecentMinute] = {}
+    for minute_ms, minute in state.recent.items():
+        kept = [entry for entry in _split(minute.objects) if is_kept(_ENTRY.unpack(entry)[0])]
+        if kept:
+            recent[minute_ms] = replace(minute, objects=b"".join(kept))
+    owed = state.owed or {}
+    return recent, {key: one for key, one in owed.items() if is_kept(key_hash(key))}
 
 
 class Shipped(msgspec.Struct, frozen=True):

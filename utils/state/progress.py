@@ -148,16 +148,6 @@ class Progress:
             begun = [position for position in self._window() if position.lines or position.in_doubt]
             self._open = deque(begun)
 
-    def hand_over(self, over_ms: int) -> None:
-        """Notes that replicas of another kind ship the source from now on.
-
-        Args:
-            over_ms: the time in ms since 1970.
-        """
-        with self._lock:
-            history = replace(self._checkpoint.history, over_ms=over_ms)
-            self._checkpoint = replace(self._checkpoint, succession=history)
-
     def close_plan(self, frontier_ms: int) -> bool:
         """Notes that a plan is carried out; returns if late objects are found for less than a day.
 
@@ -176,6 +166,7 @@ class Progress:
             self._checkpoint = replace(
                 self._checkpoint,
                 version=VERSION,
+                succession=msgspec.UNSET,
                 open=window,
                 running=self._is_running and bool(window),
                 saves=self._checkpoint.saves + 1,
