@@ -161,6 +161,12 @@ def _is_unconnected(error: BotoCoreError) -> bool:
     return type(origin) is OSError and str(origin).startswith("Tunnel connection failed")
 
 
+# Made once, before any thread: msgspec can crash where several are the first to use a type.
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
 def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo:
     status, headers, content = answer.status_code, answer.headers, answer.content
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -191,8 +197,8 @@ def _is_whole(headers: Mapping[str, str], content: bytes) -> bool:
 def _rejected(content: bytes, events: int) -> RejectedInfo:
     """Returns the indices in an answer, if it can be one to a request of so many events."""
     try:
-        fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        rejected = msgspec.json.decode(content, type=_Answer).rejected or RejectedInfo()
+        fields = _decode_members(content)
+        rejected = _decode_answer(content).rejected or RejectedInfo()
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise UnknownOutcomeError("HTTP 200, an unreadable answer") from exc
     if fields.keys() & _OF_OTHER_ANSWERS:
@@ -206,7 +212,7 @@ def _rejected(content: bytes, events: int) -> RejectedInfo:
 
 def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn:
     try:
-        failure = msgspec.json.decode(content, type=_Failure)
+        failure = _decode_failure(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The header alone can carry the code.
         failure = _Failure()

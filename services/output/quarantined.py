@@ -30,6 +30,9 @@ class _Entry(msgspec.Struct):
         return b64decode(self.line_base64 or "") if self.line is None else self.line.encode()
 
 
+_decode_entry = msgspec.json.Decoder(_Entry).decode
+
+
 class QuarantinedLines:
     """The quarantined lines of one object, which are asked for in the order of their numbers.
 
@@ -82,7 +85,7 @@ class QuarantinedLines:
             content = self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
         for line in content.splitlines() if name.endswith("l") else [content]:
             try:
-                entry = msgspec.json.decode(line, type=_Entry)
+                entry = _decode_entry(line)
                 held = entry.content()
             except ValueError:
                 continue  # What is no entry proves nothing.

@@ -107,13 +107,17 @@ def encode_latest(source: str, outcome: Outcome, trail: Trail) -> bytes:
     return msgspec.json.format(msgspec.json.encode(latest), indent=2)
 
 
+# Made once, before any thread: msgspec can crash where several are the first to use a type.
+_decode_trail = msgspec.json.Decoder(Trail).decode
+
+
 def decode_trail(document: bytes) -> Trail:
     """Returns what the document says for the next iteration, or nothing if it can't be read.
 
     It decides nothing but when a gap is reported, and is written anew after the iteration.
     """
     try:
-        return msgspec.json.decode(document, type=Trail)
+        return _decode_trail(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Trail()
 
