@@ -82,10 +82,18 @@ class Engine:
 
     def run_verify(self, options: Namespace) -> int:
         """Prints what comparing the bucket with the log streams shows; returns the exit status."""
-        from services.commands.verify import Verifier
+        from services.commands.audit import Auditing
 
-        verifier = Verifier(options, self._clock, self.stop)
-        return self._status(lambda: verifier.run(self.read_sources()), verifier.refresh)
+        auditing = Auditing(options, self._clock, self.stop)
+        return self._status(lambda: auditing.verify(self.read_sources()), auditing.refresh)
+
+    def run_repair(self, options: Namespace) -> int:
+        """Sends what is missing in the log streams; returns the exit status."""
+        from services.commands.audit import Auditing
+
+        auditing = Auditing(options, self._clock, self.stop)
+        start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
+        return self._status(lambda: auditing.repair(self.read_sources(), start), auditing.refresh)
 
     def run_install(self) -> int:
         """Stores the dashboards in CloudWatch; returns the exit status."""
@@ -210,6 +218,7 @@ def main(arguments: Sequence[str]) -> int:
             options.check: engine.run_check,
             options.plan: engine.run_plan,
             options.verify: partial(engine.run_verify, options),
+            options.repair: partial(engine.run_repair, options),
             options.install_dashboards: engine.run_install,
             options.once: engine.run_once,
         }

@@ -115,6 +115,7 @@ class Demo:
         show_comparison(written, arrived)
         self._iterate("The next hour: engine.py --once, with nothing new to ship")
         again = {log_type: Counter(self._messages(log_type)) for log_type in OPERATION}
+        self._verify()
         check(written, arrived, again)
 
     def _write_audit_logs(self) -> dict[str, Counter[str]]:
@@ -169,6 +170,16 @@ class Demo:
             print(f"    {line}" if len(line) <= WIDTH else f"    {line[:WIDTH]} ...")
         if status:
             raise DemoError(f"engine.py ended with status {status}" + self._last_words())
+
+    def _verify(self) -> None:
+        section("The proof: engine.py --verify, which reads both sides and no checkpoint")
+        status = run_engine(self._directory, self._environment, "--verify")
+        said = (self._directory / "engine.log").read_text().splitlines()
+        for line in said:
+            if ": Whole: " in line or ": Not whole: " in line:
+                print(f"  {line}")
+        if status:
+            raise DemoError(f"engine.py --verify ended with status {status}" + self._last_words())
 
     def _last_words(self) -> str:
         said = (self._directory / "engine.log").read_text(errors="replace")
@@ -237,17 +248,18 @@ def stream_of(log_type: str) -> str:
     return f"lyve-cloud/{BUCKET}/{log_type}"
 
 
-def run_engine(directory: Path, variables: Mapping[str, str]) -> int:
-    """Runs one iteration as a process and returns its exit status.
+def run_engine(directory: Path, variables: Mapping[str, str], option: str = "--once") -> int:
+    """Runs the program as a process and returns its exit status.
 
     Args:
         directory: for the configuration, and for what the process says, in engine.log.
         variables: of the environment, the documented ones.
+        option: what it is to do: one iteration, if nothing else.
 
     Raises:
         DemoError: the process took too long.
     """
-    with started_engine(directory, variables) as engine:
+    with started_engine(directory, variables, option) as engine:
         try:
             return engine.wait(ENGINE_TIMEOUT_S)
         except subprocess.TimeoutExpired as exc:
@@ -256,13 +268,14 @@ def run_engine(directory: Path, variables: Mapping[str, str]) -> int:
 
 @contextmanager
 def started_engine(
-    directory: Path, variables: Mapping[str, str]
+    directory: Path, variables: Mapping[str, str], option: str = "--once"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts one iteration as a process, and ends it when the context is left.
+    """Starts the program as a process, and ends it when the context is left.
 
     Args:
         directory: for the configuration, and for what the process says, in engine.log.
         variables: of the environment, the documented ones.
+        option: what it is to do: one iteration, if nothing else.
     """
     configuration = directory / "config.json"
     configuration.write_text(
@@ -280,7 +293,7 @@ def started_engine(
             }
         )
     )
-    command = [sys.executable, str(ENGINE), "--once", "--config", str(configuration)]
+    command = [sys.executable, str(ENGINE), option, "--config", str(configuration)]
     with (directory / "engine.log").open("wb") as log:
         engine = subprocess.Popen(command, env=os.environ | variables, stdout=log, stderr=log)
         try:

@@ -8,7 +8,7 @@ import msgspec
 
 from services.audit.objects import AuditObjects, Range
 from services.audit.streams import LogStreams, Pace
-from services.audit.verification import Verification, Witnesses
+from services.audit.verification import Scope, Verification, Witnesses
 from services.aws.clients import logs_client, s3_client
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
@@ -17,6 +17,7 @@ from services.output.quarantined import QuarantinedLines
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from utils.audit.audit import Audit, encoded, key_of
+from utils.audit.findings import TOLD, Limits
 from utils.audit.progress import Progress
 from utils.audit.rate import Rate
 from utils.config.settings import Source
@@ -35,6 +36,29 @@ class Days(msgspec.Struct, frozen=True):
 
     first: date | None = None
     last: date | None = None
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a repair needs besides, all times in ms since 1970.
+
+    `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
+    written may not have been listed by the last iteration; None where that is to be found out.
+    """
+
+    limits: Limits = TOLD
+    since_ms: int | None = None
+    young_ms: int | None = None
+
+
+NOTHING_MORE = Need()
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What a comparison was found to be, and what it was made of."""
+
+    audit: Audit
+    verification: Verification
+    objects: AuditObjects
 
 
 class Auditor:
@@ -64,6 +88,19 @@ class Auditor:
             ForwarderError: a witness can't be read.
             StoppedError: the process is to end.
         """
+        return self.proof(source).audit
+
+    def proof(self, source: Source, need: Need = NOTHING_MORE) -> Proof:
+        """Compares a source with its witnesses, and returns all that this has shown.
+
+        Args:
+            source: what is shipped where.
+            need: what a repair needs besides.
+
+        Raises:
+            ForwarderError: a witness can't be read.
+            StoppedError: the process is to end.
+        """
         self.progress = Progress()
         began = self._clock.now()
         s3, logs = s3_client(source.lyve), logs_client(source.aws)
@@ -72,13 +109,14 @@ class Auditor:
         streams = LogStreams(logs, source, pace, self.progress)
         found = streams.find()
         made_ms = [one.created_ms for one in found if one.created_ms is not None]
-        within, since = self._range(source, min(made_ms, default=_ms(began)))
+        within, since = self._range(source, min(made_ms, default=_ms(began)), need.since_ms)
         witnesses = Witnesses(
             AuditObjects(AuditBucket(s3, source, self._stop), source),
             streams,
             lambda key: QuarantinedLines(s3, source.output_bucket, source.name, key),
         )
-        verification = Verification(source, within, witnesses, self.progress, self._stop)
+        scope = Scope(within, need.limits, need.young_ms)
+        verification = Verification(source, scope, witnesses, self.progress, self._stop)
         audit = verification.run(_ms(began))
         audit.from_day = self._days.first.isoformat() if self._days.first else None
         audit.to_day = self._days.last.isoformat() if self._days.last else None
@@ -87,7 +125,7 @@ class Auditor:
         audit.lyve_requests, audit.cloudwatch_requests = (
             now - before for now, before in zip(self._counted(source, logs), sent, strict=True)
         )
-        return audit
+        return Proof(audit, verification, witnesses.objects)
 
     def keep(self, source: Source, audit: Audit) -> str:
         """Puts the report into the output bucket, and returns its key.
@@ -106,17 +144,19 @@ class Auditor:
             )
         return key
 
-    def _range(self, source: Source, made_ms: int) -> tuple[Range, str]:
+    def _range(self, source: Source, made_ms: int, since_ms: int | None) -> tuple[Range, str]:
         """Returns which objects are compared, and in words since when.
 
         Args:
             source: what is shipped where.
             made_ms: when its first log stream was made, in ms since 1970.
+            since_ms: where a checkpoint says that coverage begins, None without one.
         """
         first, last = self._days.first, self._days.last
         # A source of the mode lasthour begins an hour before its first start, which makes its
         # log stream.
-        begun_ms = made_ms - _HOUR_MS if source.since_ms is None else source.since_ms
+        assumed_ms = made_ms - _HOUR_MS if since_ms is None else since_ms
+        begun_ms = assumed_ms if source.since_ms is None else source.since_ms
         from_ms = begun_ms if first is None else _day_ms(first)
         ends = [source.until_ms, None if last is None else _day_ms(last + timedelta(days=1))]
         until_ms = min((end for end in ends if end is not None), default=None)

@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Iterator
 from hashlib import sha256
+from zlib import crc32
 
 import msgspec
 
 from services.pull_logs_service import AuditBucket
 from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
-from utils.audit.findings import Tally
+from utils.audit.spans import Tally
 from utils.config.settings import Source
 from utils.lines.chunking import Chunk
 from utils.lines.decompression import DamagedError, ReplacedError
@@ -100,12 +101,13 @@ class AuditObjects:
             ServiceError: it can't be read now.
             ReplacedError: it is no longer what was listed.
         """
-        content = sha256()
+        content, last = sha256(), b""
         # It is the daemon's own, so that what it takes for an event is one here.
         chunk = Chunk(Position(one), self._bucket.form)
         try:
             for line in self._bucket.lines(one):
                 tally.lines += 1
+                last = line
                 content.update(line)
                 content.update(b"\n")
                 if not line:
@@ -122,11 +124,13 @@ class AuditObjects:
             raise
         except DamagedError as exc:
             tally.damage = exc.reason
+            tally.cut_off = bool(exc.rest)
             if exc.rest:
                 tally.lines += 1
                 tally.unsendable += 1
                 yield Line(tally.lines, exc.rest, None, is_sendable=False)
         tally.content_hash = content.hexdigest()
+        tally.line_hash = crc32(last) if tally.lines > tally.cut_off else 0
 
     def _line(self, chunk: Chunk, number: int, line: bytes) -> Line | None:
         chunk.add(number, line)

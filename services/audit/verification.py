@@ -13,11 +13,11 @@ from services.audit.streams import LogStreams
 from services.output.quarantined import QuarantinedLines
 from utils.audit.audit import Audit
 from utils.audit.comparison import Comparison, Event
-from utils.audit.findings import Difference, Fate, Findings, Tally
+from utils.audit.findings import TOLD, Difference, Fate, Findings, Limits
 from utils.audit.iterations import Bursts
 from utils.audit.judgement import Retention
 from utils.audit.progress import Progress
-from utils.audit.spans import OwnTimes, Spans
+from utils.audit.spans import OwnTimes, Spans, Tally
 from utils.audit.sums import Digests, Group, Sums
 from utils.config.settings import Source
 from utils.errors import StoppedError, UnreadableError
@@ -55,12 +55,24 @@ class Witnesses(msgspec.Struct, frozen=True):
     quarantine: Callable[[str], QuarantinedLines]
 
 
+class Scope(msgspec.Struct, frozen=True):
+    """What is compared, and how much is kept of what is missing.
+
+    What is written since `young_ms` may not have been listed by the last iteration; None where that
+    is to be found out.
+    """
+
+    within: Range
+    limits: Limits = TOLD
+    young_ms: int | None = None
+
+
 class Verification:
-    """One comparison of one source.
+    """One comparison of one source; `findings` are what it came to.
 
     Args:
         source: what is shipped where.
-        within: which objects are compared.
+        scope: what is compared.
         witnesses: what is compared.
         progress: takes how far it is.
         stop: set when the process is to end.
@@ -69,13 +81,15 @@ class Verification:
     def __init__(
         self,
         source: Source,
-        within: Range,
+        scope: Scope,
         witnesses: Witnesses,
         progress: Progress,
         stop: StopEvent,
     ) -> None:
         self._source = source
-        self._asked = within
+        self._asked = scope.within
+        self._limits = scope.limits
+        self._given_young_ms = scope.young_ms
         self._witnesses = witnesses
         self._objects = witnesses.objects
         self._streams = witnesses.streams
@@ -83,10 +97,11 @@ class Verification:
         self._stop = stop
         self._digests = Digests(token_bytes(_KEY_BYTES))
         self._sums = Sums()
-        self._spans = Spans()
+        self.spans = Spans()
         self._bursts = Bursts(1000 * source.settle_seconds)
-        self._unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         self._retention = Retention(None, 0)
+        self.findings = Findings(None, None, scope.limits)
         self._listed_ms = 0
         # Upload times of what was stored while this began: what else is under way stands behind it.
         self._upload_from_ms = 0
@@ -106,16 +121,16 @@ class Verification:
         self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
         self._retention = Retention(self._streams.retention_days(), self._listed_ms)
         audit = Audit(self._source.name)
-        for one in self._objects.listed(self._within):
+        for one in self._objects.listed(self.within):
             self._progress.expect([one])
         self._sum_up_bucket(audit)
         self._sum_up_streams()
-        findings = self._settled(self._compared(_Look()))
-        self._complete(audit, findings)
+        self.findings = self._settled(self._compared(_Look()))
+        self._complete(audit, self.findings)
         return audit
 
     @property
-    def _within(self) -> Range:
+    def within(self) -> Range:
         """The objects that are listed now: what is written from now on is left out."""
         behind_ms = self._listed_ms + _SECOND_MS
         until_ms = self._asked.until_ms
@@ -130,7 +145,7 @@ class Verification:
 
     def _sum_up_bucket(self, audit: Audit) -> None:
         listing = sha256()
-        for one in self._objects.opened_ahead(self._objects.listed(self._within)):
+        for one in self._objects.opened_ahead(self._objects.listed(self.within)):
             tally = self._sum_up_object(one)
             audit.objects += 1
             audit.lines += tally.lines
@@ -158,7 +173,7 @@ class Verification:
                     # It is where it has to be: so the other side has it.
                     cell.add_event(digest)
                     cell.quarantined += 1
-        self._spans.add(one, own_times)
+        self.spans.add(one, own_times, tally)
         return tally
 
     @contextmanager
@@ -167,9 +182,9 @@ class Verification:
         try:
             yield
         except UnreadableError as exc:
-            self._unreadable[one.key] = exc.detail
+            self.unreadable[one.key] = exc.detail
         except ReplacedError as exc:
-            self._unreadable[one.key] = exc.reason
+            self.unreadable[one.key] = exc.reason
 
     def _sum_up_streams(self) -> None:
         for stored_ms, ingested_ms, message in self._streams.events(self._spans_of_streams()):
@@ -220,14 +235,17 @@ class Verification:
         return self._compared(_Look(is_first=False, under_way_ms=again.arrived_ms))
 
     def _compared(self, look: _Look) -> Findings:
-        findings = Findings(self._young_ms(), look.under_way_ms)
+        findings = Findings(self.young_ms, look.under_way_ms, self._limits)
         for group in self._sums.groups():
             self._compare(group, look, findings)
-        findings.end(self._spans, self._young_ms())
+        findings.end(self.spans, self.young_ms)
         return findings
 
-    def _young_ms(self) -> int | None:
-        """Returns what was written since when may not have been listed by the last iteration."""
+    @property
+    def young_ms(self) -> int | None:
+        """Since when what is written may not have been listed by the last iteration."""
+        if self._given_young_ms is not None:
+            return self._given_young_ms
         began_ms = self._bursts.began_ms
         if began_ms is None:
             return None
@@ -280,10 +298,10 @@ class Verification:
                 yield Event(digest, timing, ingested_ms >= self._listed_ms + _SECOND_MS)
 
     def _objects_of(self, group: Group) -> Iterator[LogObject]:
-        self._spans.begin()
-        listed = self._objects.listed(self._within)
-        wanted = (one for one in listed if self._spans.may_hold(one.key, group))
-        return self._objects.opened_ahead(one for one in wanted if one.key not in self._unreadable)
+        self.spans.begin()
+        listed = self._objects.listed(self.within)
+        wanted = (one for one in listed if self.spans.may_hold(one.key, group))
+        return self._objects.opened_ahead(one for one in wanted if one.key not in self.unreadable)
 
     def _lines_of(self, one: LogObject, tally: Tally, group: Group) -> Iterator[tuple[Line, int]]:
         with self._readable(one):
@@ -294,10 +312,10 @@ class Verification:
 
     def _discount_neighbours(self, group: Group, comparison: Comparison) -> None:
         """Takes identical lines of objects that were written shortly before or behind the range."""
-        from_ms, until_ms = self._asked.from_ms or 0, self._within.until_ms or 0
+        from_ms, until_ms = self._asked.from_ms or 0, self.within.until_ms or 0
         near = Range(from_ms - _DAY_MS, until_ms + _DAY_MS)
         for one in self._objects.listed(near):
-            if not self._within.includes(one.last_modified_ms):
+            if not self.within.includes(one.last_modified_ms):
                 for _, digest in self._lines_of(one, Tally(), group):
                     comparison.discount(digest)
 
@@ -314,10 +332,10 @@ class Verification:
         audit.left_out = findings.left_out_lines
         audit.log_streams = [one.name for one in self._streams.streams]
         audit.retention_days = self._retention.days
-        audit.unreadable = len(self._unreadable)
+        audit.unreadable = len(self.unreadable)
         unreadable = [
             Difference(key, "unreadable", [], 0, reason=reason)
-            for key, reason in [*self._unreadable.items()][:_MOST_UNREADABLE]
+            for key, reason in [*self.unreadable.items()][:_MOST_UNREADABLE]
         ]
         audit.differences = [*unreadable, *findings.differences()]
 

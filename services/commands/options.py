@@ -11,7 +11,7 @@ from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable
 
 _OPTIONS = (
-    *("--once", "--check", "--plan", "--verify", "--from", "--to", "--rate"),
+    *("--once", "--check", "--plan", "--verify", "--repair", "--from", "--to", "--rate"),
     *("--dashboard", "--install-dashboards", "--config"),
 )
 _EPILOG = """\
@@ -74,8 +74,9 @@ def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
     """Yields what is wrong with the options that go with a comparison."""
     written = {"--from": options.first, "--to": options.last}
     for name, day in written.items():
-        if day is not None and not options.verify:
-            yield ForwarderError(f"{name} is of no use without --verify", hint="Add --verify")
+        if day is not None and not (options.verify or options.repair):
+            hint = "Add --verify or --repair"
+            yield ForwarderError(f"{name} is of no use without --verify", hint=hint)
         elif day is not None and not day_of(day):
             yield ForwarderError(
                 f"{name} is {found(day)}",
@@ -126,6 +127,9 @@ def _reader(config_path: Path) -> ArgumentParser:
     kinds.add_argument(
         "--verify", action="store_true", help="compare the bucket with the log streams, and end"
     )
+    kinds.add_argument(
+        "--repair", action="store_true", help="the same, then send what is missing, and end"
+    )
     kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
     kinds.add_argument(
         "--install-dashboards", action="store_true", help="store all dashboards, and end"
@@ -135,17 +139,15 @@ def _reader(config_path: Path) -> ArgumentParser:
         "--from",
         dest="first",
         metavar="DD/MM/YYYY",
-        help="with --verify: the first day, by when the objects were written (UTC)",
+        help="with --verify or --repair: the first day, by when the objects were written (UTC)",
     )
-    reader.add_argument(
-        "--to", dest="last", metavar="DD/MM/YYYY", help="with --verify: the last day"
-    )
+    reader.add_argument("--to", dest="last", metavar="DD/MM/YYYY", help="likewise: the last day")
     reader.add_argument(
         "--rate",
         type=float,
         default=_RATE,
         metavar="N",
-        help=f"with --verify: requests to CloudWatch in a second, at most ({_RATE:g} by itself; "
+        help=f"likewise: requests to CloudWatch in a second, at most ({_RATE:g} by itself; "
         "the account's quota is 25)",
     )
     reader.add_argument(

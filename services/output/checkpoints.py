@@ -70,6 +70,21 @@ class CheckpointStore:
             _pause(number)
         raise self._hidden("read")
 
+    def look(self) -> bytes | None:
+        """Returns the document as it is stored, None if there is none, whatever it says.
+
+        A save from now on is one of who has seen it.
+
+        Raises:
+            ServiceError: it can't be read.
+        """
+        found = self._stored()
+        if found is None:
+            self._etag, self._held_md5 = _GONE, ""
+            return None
+        self._hold(*found)
+        return found[0]
+
     def save(self, document: bytes) -> None:
         """Writes the checkpoint.
 
@@ -140,7 +155,7 @@ class CheckpointStore:
                 f"The checkpoint {self.name} is gone, but {latest.name} says that this source was "
                 "shipped",
                 "not found",
-                "Put back its last version; or, to start anew, move that object away too",
+                "Put back its last version; or stop the daemon, and run --repair",
             )
 
     def _hidden(self, doing: str) -> ServiceError:

@@ -79,7 +79,7 @@ class Resumption:
             self._source.settle_seconds,
             self._source.concurrency,
         )
-        with _shipping(tools, rules) as shipper:
+        with shipping(tools, rules) as shipper:
             shipper.recover(positions, recovered)
             yield shipper, progress
 
@@ -136,8 +136,16 @@ class Resumption:
 
 
 @contextmanager
-def _shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
-    """Ends what is under way and saves how far it came, also when something fails."""
+def shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
+    """Ends what is under way and saves how far it came, also when something fails.
+
+    Args:
+        tools: what it works with.
+        rules: how events become batches.
+
+    Raises:
+        ForwarderError: another process is at work, or something failed.
+    """
     shipper = Shipper(tools, rules)
     tools.saver.start()
     try:

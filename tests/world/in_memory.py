@@ -10,12 +10,14 @@ from copy import deepcopy
 from threading import RLock
 
 import pytest
-from msgspec import convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from services.audit.auditor import Auditor, Days
-from services.output.status import Clock
+from services.audit.repair import Repair, Repaired
+from services.output.status import Clock, StatusLog
 from services.shipping.iteration import Iteration
+from services.shipping.resume import Report
 from services.shipping.tools import Shared
 from tests.standin.cloudwatch_requests import CreateLogGroup
 from tests.standin.cloudwatch_settings import Settings
@@ -33,10 +35,19 @@ from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, Vir
 from utils.audit.audit import Audit
 from utils.audit.rate import Rate
 from utils.config.settings import AwsAccess, LyveAccess, Source
-from utils.model import Start
+from utils.errors import ForwarderError
+from utils.model import Counts, Gauge, Start
 from utils.state.memory_share import MemoryShare
 
 STATE_KEY = "integration-state/audit-logs-S3.json"
+
+
+class Mended(Struct):
+    """What a repair came to."""
+
+    life: Life
+    repaired: Repaired | None = None
+    error: ForwarderError | None = None
 
 
 class World:
@@ -110,6 +121,31 @@ class World:
         self._attempt(life, work)
         life.end()
         return found[0]
+
+    def repair(
+        self, source: Source, faults: Mapping[str, Fault] | None = None, days: Days | None = None
+    ) -> Mended:
+        """Repairs as a process of its own, to its end or until it is killed."""
+        clock = Clock(self.time.machine_now, self.time.seconds)
+        life = Life(faults or {})
+        mended = Mended(life)
+
+        def work() -> bool:
+            puts = NoWaitPool(source.concurrency, self.time, self.stop)
+            shared = Shared(clock, self.stop, puts, MemoryShare())
+            report = Report(StatusLog(source.name, clock), Counts(), Gauge())
+            auditor = Auditor(days or Days(), Rate(1e6), clock, self.stop)
+            repair = Repair(source, auditor, report, shared, is_limited=days is not None)
+            try:
+                mended.repaired = repair.run(self._start(life, self.time.machine_ms))
+            except ForwarderError as exc:
+                mended.error = exc
+                return False
+            return mended.repaired.audit.is_whole
+
+        self._attempt(life, work)
+        life.end()
+        return mended
 
     def tamper(self, change: Callable[[list[StoredEvent]], list[StoredEvent]]) -> None:
         """Gives the source's log stream other events than it was sent."""
@@ -187,6 +223,7 @@ class World:
                 account, line
             ),
             "services.audit.auditor.s3_client": lambda *_: s3,
+            "services.audit.repair.s3_client": lambda *_: s3,
             "services.audit.auditor.logs_client": lambda *_: MemoryLogs(account, line),
         }
         for name, replacement in replaced.items():

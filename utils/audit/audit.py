@@ -22,11 +22,13 @@ _FIGURES = (
 class Audit(msgspec.Struct):
     """What a comparison of one source came to.
 
-    `from_day` and `to_day` are the days that were asked for, as ISO 8601 has them. `left_out` are
-    lines that need not be in a log stream yet, `left_out_objects` those of which there is none.
+    `repaired` is how many logs a repair has sent, None if there was none. `from_day` and `to_day`
+    are the days that were asked for, as ISO 8601 has them. `left_out` are lines that need not be in
+    a log stream yet, `left_out_objects` those of which there is none.
     """
 
     source: str
+    repaired: int | None = None
     from_day: str | None = None
     to_day: str | None = None
     since: str = ""
@@ -82,6 +84,7 @@ def encoded(audit: Audit) -> bytes:
         "source": audit.source,
         "verdict": verdict(audit),
         "whole": audit.is_whole,
+        "repaired": audit.repaired,
         "from": audit.from_day,
         "to": audit.to_day,
         "began": audit.began,
@@ -141,6 +144,8 @@ def pairs(audit: Audit) -> Pairs:
 def rows(audit: Audit) -> Iterator[tuple[str, str]]:
     """Yields the report as rows of a table: what, and how much."""
     yield "compared", _range(audit)
+    if audit.repaired is not None:
+        yield "repaired", f"{audit.repaired:,} logs were missing, and are sent"
     for name in _FIGURES:
         count = getattr(audit, name)
         if count or name in {"objects", "lines", "found", "missing", "doubled"}:

@@ -2,22 +2,32 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Collection
 from itertools import islice
 from typing import Literal
 
 import msgspec
 
 from utils.audit.comparison import Comparison
-from utils.audit.spans import Spans
+from utils.audit.spans import Spans, Tally
 from utils.model import LogObject
 
 MOST_LINES = 1_000
 MOST_OBJECTS = 1_000
-# Those among them that turn out to be whole are not told.
-_MOST_NOTED = 10_000
 
 Kind = Literal["missing", "doubled", "unreadable"]
 Fate = Literal["missing", "quarantined", "expired"]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much is kept of what is missing: objects, and lines of each."""
+
+    objects: int
+    lines: int
+
+
+# Objects that turn out to be whole are not told.
+TOLD = Limits(10_000, MOST_LINES)
 
 
 class ObjectFigures(msgspec.Struct):
@@ -45,17 +55,6 @@ class Difference(msgspec.Struct):
     count: int
     figures: ObjectFigures | None = None
     reason: str = ""
-
-
-class Tally(msgspec.Struct):
-    """What reading an object has shown; `unsendable` are lines that CloudWatch can't take."""
-
-    lines: int = 0
-    blank: int = 0
-    excluded: int = 0
-    unsendable: int = 0
-    content_hash: str = ""
-    damage: str = ""
 
 
 class _Noted(msgspec.Struct):
@@ -106,9 +105,11 @@ class Findings:
     Args:
         young_ms: when the last iteration began, in ms since 1970, None if nothing is known of it.
         under_way_ms: the `LastModified` from which on all is under way, None if nothing is.
+        limits: of what is kept.
     """
 
-    def __init__(self, young_ms: int | None, under_way_ms: int | None) -> None:
+    def __init__(self, young_ms: int | None, under_way_ms: int | None, limits: Limits) -> None:
+        self._limits = limits
         self._young_ms = young_ms
         self._under_way_ms = under_way_ms
         self._noted: dict[str, _Noted] = {}
@@ -137,7 +138,7 @@ class Findings:
         if noted:
             noted.fates[fate] += 1
             noted.unsendable += not is_sendable
-            if fate == "missing" and len(noted.numbers) < MOST_LINES:
+            if fate == "missing" and len(noted.numbers) < self._limits.lines:
                 noted.numbers.append(number)
 
     def end_object(self, key: str, tally: Tally) -> None:
@@ -205,10 +206,23 @@ class Findings:
         """How many objects have no line in a log stream and need not have one yet."""
         return len(self._young)
 
+    @property
+    def young(self) -> Collection[str]:
+        """The keys of these objects."""
+        return self._young.keys()
+
+    def missing_lines(self) -> dict[str, "array[int]"]:
+        """Returns the numbers of the missing lines by the key of their object."""
+        return {
+            key: one.numbers
+            for key, one in self._noted.items()
+            if one.numbers and key not in self._young
+        }
+
     def differences(self) -> list[Difference]:
         """Returns the first objects of which lines are missing or doubled."""
         lacking = (
-            Difference(key, "missing", sorted(one.numbers), one.missing, one.figures())
+            Difference(key, "missing", sorted(one.numbers[:MOST_LINES]), one.missing, one.figures())
             for key, one in self._noted.items()
             if one.missing and key not in self._young
         )
@@ -217,8 +231,8 @@ class Findings:
     def _noted_of(self, one: LogObject) -> _Noted | None:
         noted = self._noted.get(one.key)
         if noted is None:
-            noted = _Noted(one.last_modified_ms, Tally(), array("Q"))
-            if len(self._noted) >= _MOST_NOTED and not self._may_be_young(noted):
+            noted = _Noted(one.last_modified_ms, Tally(), array("I"))
+            if len(self._noted) >= self._limits.objects and not self._may_be_young(noted):
                 return None
             self._noted[one.key] = noted
         return noted

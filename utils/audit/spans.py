@@ -1,11 +1,31 @@
-"""Remembers in little memory which own times the lines of each object have."""
+"""Remembers in little memory what reading each object has shown."""
 
 from array import array
 from collections.abc import Iterable
 
+import msgspec
+
 from utils.audit.sums import Group
-from utils.model import LogObject
+from utils.model import LogObject, Position
 from utils.state.coverage_state import key_hash
+from utils.state.intervals import Interval
+
+
+class Tally(msgspec.Struct):
+    """What reading an object has shown.
+
+    `unsendable` are lines that CloudWatch can't take; the last one is if it is `cut_off`.
+    `line_hash` is that of the last line that is not.
+    """
+
+    lines: int = 0
+    blank: int = 0
+    excluded: int = 0
+    unsendable: int = 0
+    content_hash: str = ""
+    line_hash: int = 0
+    damage: str = ""
+    cut_off: bool = False
 
 
 class OwnTimes:
@@ -28,8 +48,16 @@ class OwnTimes:
             self.last_ms = own_ms
 
 
+class Known(msgspec.Struct, frozen=True):
+    """Where an object ends, its events' first and last time in ms, and whether it is damaged."""
+
+    end: Position
+    event_times: Interval | None
+    is_damaged: bool
+
+
 class Spans:
-    """The first and the last own time in each object, in the order of the bucket's listing."""
+    """How far each object goes, and its first and last own time, in the order of the listing."""
 
     def __init__(self) -> None:
         self._keys = array("Q")
@@ -37,15 +65,22 @@ class Spans:
         self._last_ms = array("q")
         self._modified_ms = array("q")
         self._untimed = bytearray()
+        self._lines = array("I")
+        self._line_hashes = array("I")
+        self._damaged = bytearray()
         self._at = 0
 
-    def add(self, one: LogObject, own_times: OwnTimes) -> None:
+    def add(self, one: LogObject, own_times: OwnTimes, tally: Tally) -> None:
         """Adds the next object.
 
         Args:
             one: the object.
             own_times: of its lines.
+            tally: of them.
         """
+        self._lines.append(tally.lines - tally.cut_off)
+        self._line_hashes.append(tally.line_hash)
+        self._damaged.append(bool(tally.damage))
         self._keys.append(key_hash(one.key))
         self._modified_ms.append(one.last_modified_ms)
         self._first_ms.append(own_times.first_ms)
@@ -84,12 +119,36 @@ class Spans:
             key: the object's.
             group: of intervals.
         """
-        try:
-            place = self._keys.index(key_hash(key), self._at)
-        except ValueError:
+        place = self._place(key)
+        if place is None:
             return False
-        self._at = place + 1
         own_times = group.own_times
         if own_times is None:
             return bool(self._untimed[place])
         return self._first_ms[place] <= own_times[1] and own_times[0] <= self._last_ms[place]
+
+    def known(self, one: LogObject) -> Known | None:
+        """Returns what is known of an object, None if it has not been added.
+
+        It is asked in the listing's order.
+        """
+        place = self._place(one.key)
+        if place is None or self._modified_ms[place] != one.last_modified_ms:
+            return None
+        first_ms, last_ms = self._first_ms[place], self._last_ms[place]
+        if self._untimed[place]:
+            times = [one.last_modified_ms, *([first_ms, last_ms] if first_ms <= last_ms else [])]
+            first_ms, last_ms = min(times), max(times)
+        return Known(
+            Position(one, self._lines[place], self._line_hashes[place]),
+            (first_ms, last_ms) if first_ms <= last_ms else None,
+            bool(self._damaged[place]),
+        )
+
+    def _place(self, key: str) -> int | None:
+        try:
+            place = self._keys.index(key_hash(key), self._at)
+        except ValueError:
+            return None
+        self._at = place + 1
+        return place

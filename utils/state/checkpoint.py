@@ -75,6 +75,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     succession: Succession | msgspec.UnsetType = msgspec.UNSET
     sharing: Sharing | msgspec.UnsetType = msgspec.UNSET
     generation: str | msgspec.UnsetType = msgspec.UNSET
+    # Only until a repair has ended: what is shipped is not known until then.
+    repairing: bool | msgspec.UnsetType = msgspec.UNSET
     checksum: str = ""
 
     @property
@@ -110,7 +112,7 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
     Raises:
         CheckpointError: it is unreadable, of a newer version, or changed by hand.
     """
-    hint = f"Put back the last good version of {name}, or move it away to start anew from mode"
+    hint = f"Put back the last good version of {name}; or stop the daemon, and run --repair"
     try:
         version = _decode_version(document).version
         if version > VERSION:
@@ -147,8 +149,14 @@ def check_identity(
 
     Raises:
         CheckpointError: what was shipped was of another bucket, prefix or type, or went to another
-            region, group or stream.
+            region, group or stream; or it is under repair.
     """
+    if checkpoint.repairing:
+        raise CheckpointError(
+            f"The checkpoint {name} is under repair",
+            f"owner {checkpoint.owner}",
+            "Wait until `--repair` has ended; if it was stopped or killed, run it again",
+        )
     different = [
         field
         for field in source.__struct_fields__

@@ -148,6 +148,11 @@ class Progress:
             begun = [position for position in self._window() if position.lines or position.in_doubt]
             self._open = deque(begun)
 
+    def end_repair(self) -> None:
+        """Notes that what the coverage says is proven."""
+        with self._lock:
+            self._checkpoint = replace(self._checkpoint, repairing=msgspec.UNSET)
+
     def close_plan(self, frontier_ms: int) -> bool:
         """Notes that a plan is carried out; returns if late objects are found for less than a day.
 

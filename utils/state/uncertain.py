@@ -54,6 +54,10 @@ class Uncertain:
         if key in self._expected:
             self.found[key] += 1
 
+    def believe(self) -> None:
+        """Takes all of them for stored: whether they are is found out later."""
+        self.found = self._expected.copy()
+
     def claim(self, event: LogEvent) -> LogEvent | None:
         """Returns the event as it is stored, None if it is not; each stored one answers once.
 

@@ -1,0 +1,287 @@
+"""Sends exactly what is missing of a source, and makes its checkpoint cover what is proven."""
+
+import sys
+from contextlib import suppress
+from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from services.audit.auditor import Auditor, Need, Proof
+from services.aws.clients import s3_client
+from services.output.checkpoint_saver import CheckpointSaver
+from services.output.checkpoints import CheckpointStore, parts_with_state
+from services.output.status import Quarantine
+from services.pull_logs_service import AuditBucket
+from services.shipping.reconcile import Reconciler
+from services.shipping.resume import Report, shipping
+from services.shipping.shipper import Shipper
+from services.shipping.tools import Rules, Shared, Tools
+from services.upload_cloudwatch_logs_service import LogStream
+from utils.audit.audit import Audit
+from utils.audit.findings import Limits
+from utils.audit.missing import Missing
+from utils.config.settings import Source
+from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedError
+from utils.lines.batching import acceptance
+from utils.model import Position, Start
+from utils.state.checkpoint import Checkpoint, check_identity, decode_checkpoint
+from utils.state.coverage import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage
+from utils.state.coverage_state import CoverageState
+from utils.state.progress import Progress
+from utils.state.uncertain import Uncertain
+
+_EVERYTHING = Limits(sys.maxsize, sys.maxsize)
+# Each sends what is missing by then: one more is needed where the outcome of a put was unknown.
+_MOST_ROUNDS = 4
+
+
+class Repaired(Struct, frozen=True):
+    """What is there after a repair, how many logs it has sent, and the newest `LastModified`."""
+
+    audit: Audit
+    logs: int
+    newest_ms: int
+
+
+class _NextRound(Reconciler):
+    """Leaves what is in doubt to the next round, which compares all of it anew."""
+
+    def look(self, uncertain: Uncertain, *_: object) -> None:
+        """Takes what is uncertain for stored: if it is not, it is missing in the next round."""
+        uncertain.believe()
+
+
+class Repair:
+    """One repair of one source.
+
+    While it is at work the checkpoint says so: no daemon goes on from it, and a repair that was
+    killed is repeated from the start. What it sent is then found, and not sent again.
+
+    Args:
+        source: what is shipped where.
+        auditor: compares.
+        report: takes what becomes of it.
+        shared: with the other sources.
+        is_limited: whether it is for some days only.
+    """
+
+    def __init__(
+        self, source: Source, auditor: Auditor, report: Report, shared: Shared, *, is_limited: bool
+    ) -> None:
+        self._source = source
+        self._auditor = auditor
+        self._report = report
+        self._shared = shared
+        self._is_limited = is_limited
+        self._client = s3_client(source.lyve)
+        self._bucket = AuditBucket(self._client, source, shared.stop)
+        self._store = self._store_of(source.state_name)
+        self._has_sent = False
+
+    def run(self, start: Start) -> Repaired:
+        """Compares, sends what is missing, and compares again.
+
+        Args:
+            start: when and as whom it begins.
+
+        Raises:
+            OwnerError: a daemon is at work.
+            ForwarderError: something failed; until a repair ends well, no daemon ships the source.
+        """
+        document = self._store.look()
+        found = self._await_owners(document)
+        if self._is_limited:
+            self._check_is_settled(found)
+        try:
+            return self._run(found, start)
+        except ForwarderError:
+            if document is not None and not self._has_sent:
+                with suppress(ForwarderError):
+                    self._store.save(document)
+            raise
+
+    def _run(self, found: Checkpoint | None, start: Start) -> Repaired:
+        progress = self._progress(found, start)
+        tools, rules = self._tools(progress, start)
+        with self._shared.memory.joined(), shipping(tools, rules) as shipper:
+            tools.saver.confirm(self._shared.stop)
+            self._check_others()
+            since_ms = found.coverage.since_ms if found else None
+            proof = self._auditor.proof(self._source, Need(_EVERYTHING, since_ms))
+            found_before = proof.audit.found
+            need = Need(_EVERYTHING, since_ms, proof.verification.young_ms)
+            for _ in range(_MOST_ROUNDS):
+                if not proof.audit.missing:
+                    break
+                self._send(shipper, progress, proof)
+                proof = self._auditor.proof(self._source, need)
+            if proof.audit.missing:
+                raise self._fruitless(proof.audit)
+            self._cover(progress.coverage, proof)
+            progress.end_repair()
+        sent, young = proof.audit.found - found_before, proof.verification.findings.young
+        proof.audit.repaired = sent
+        return Repaired(proof.audit, sent, proof.verification.spans.newest_beside(young))
+
+    # Who is at work.
+
+    def _store_of(self, name: str) -> CheckpointStore:
+        return CheckpointStore(self._client, self._source.output_bucket, name)
+
+    def _await_owners(self, document: bytes | None) -> Checkpoint | None:
+        """Returns the checkpoint, if it can be believed, once nobody is at work on it.
+
+        Raises:
+            OwnerError: a daemon is at work.
+        """
+        self._others = self._look_at_others()
+        found = self._decoded(document)
+        known = [found, *(self._decoded(one) for one in self._others.values())]
+        if any(one is None or one.running or one.repairing for one in known):
+            # What a dead process has sent is readable then.
+            if self._shared.stop.wait(self._source.settle_seconds):
+                raise StoppedError("Stopped before all was compared")
+            if self._store.look() != document:
+                raise self._at_work(self._store.name)
+            self._check_others()
+        if found is None or found.repairing:
+            return None
+        try:
+            endpoint_url = self._source.lyve.endpoint_url
+            return check_identity(found, self._source.identity, self._store.name, endpoint_url)
+        except CheckpointError:
+            return None
+
+    def _look_at_others(self) -> dict[str, bytes | None]:
+        """Returns the checkpoints of the parts that the source is or was shared by."""
+        parts = parts_with_state(self._client, self._source.output_bucket, self._source.name)
+        return {part: self._store_of(f"{self._source.name}/{part}").look() for part in parts}
+
+    def _check_others(self) -> None:
+        now = self._look_at_others()
+        for part in now.keys() | self._others.keys():
+            if now.get(part) != self._others.get(part):
+                raise self._at_work(f"{self._store.name} ({part})")
+
+    def _decoded(self, document: bytes | None) -> Checkpoint | None:
+        try:
+            return decode_checkpoint(document, self._store.name) if document else None
+        except CheckpointError:
+            return None
+
+    def _check_is_settled(self, found: Checkpoint | None) -> None:
+        """Makes sure that what lies outside of the days is known without them.
+
+        Raises:
+            CheckpointError: it is not.
+        """
+        if found is None or found.running or found.open:
+            raise CheckpointError(
+                f"The checkpoint {self._store.name} does not say what was shipped on other days",
+                "an iteration was not finished" if found else "it is not there, or not usable",
+                "Run --repair without --from and --to",
+            )
+
+    # What is sent.
+
+    def _progress(self, found: Checkpoint | None, start: Start) -> Progress:
+        state = found.coverage if found and self._is_limited else CoverageState(0)
+        checkpoint = Checkpoint(
+            self._source.identity,
+            start.owner,
+            state,
+            saves=found.saves + 1 if found else 0,
+            upload_ms=max(start.now_ms, found.upload_ms if found else 0),
+            repairing=True,
+        )
+        return Progress(checkpoint, Coverage(state, self._source.prefix))
+
+    def _tools(self, progress: Progress, start: Start) -> tuple[Tools, Rules]:
+        source, report = self._source, self._report
+        log_stream = LogStream(source, report.gauge, self._shared.stop)
+        retention_days = log_stream.prepare()
+        store_ms = self._bucket.top_level().store_ms
+        now_ms = start.now_ms if store_ms is None else store_ms
+        tools = Tools(
+            bucket=self._bucket,
+            log_stream=log_stream,
+            reconciler=_NextRound(
+                self._bucket, log_stream.read_back, None, report.status, report.counts
+            ),
+            quarantine=Quarantine(self._client, source.output_bucket, source.name),
+            progress=progress,
+            saver=CheckpointSaver(
+                self._store,
+                progress.snapshot,
+                source.settle_seconds,
+                self._shared.clock.elapsed_seconds,
+            ),
+            status=report.status,
+            gauge=report.gauge,
+            counts=report.counts,
+            shared=self._shared,
+        )
+        accepted = acceptance(now_ms, retention_days)
+        rules = Rules(source.batch_size, accepted, source.settle_seconds, source.concurrency)
+        return tools, rules
+
+    def _send(self, shipper: Shipper, progress: Progress, proof: Proof) -> None:
+        """Ships the objects that lack lines, with all but these lines taken for stored."""
+        lines = proof.verification.findings.missing_lines()
+        spans = proof.verification.spans
+        spans.begin()
+        lacking = (
+            known.end
+            for one in proof.objects.listed(proof.verification.within)
+            if one.key in lines and (known := spans.known(one))
+        )
+        self._has_sent = True
+        while ends := list(islice(lacking, self._shared.memory.plan_objects())):
+            reach = {end.object.key: end.lines for end in ends}
+            missing = Missing({key: lines[key] for key in reach}, reach)
+            positions = progress.plan(Position(end.object) for end in ends)
+            shipper.recover(positions, missing)
+
+    # What is proven.
+
+    def _cover(self, coverage: Coverage, proof: Proof) -> None:
+        """Lets the coverage say what is proven: all but what is left out or can't be read."""
+        verification = proof.verification
+        young, spans = verification.findings.young, verification.spans
+        if not self._is_limited:
+            coverage.state.since_ms = verification.within.from_ms or 0
+            frontier_ms = spans.newest_beside(young) - LATE_WINDOW_MS
+            if frontier_ms > coverage.state.since_ms:
+                coverage.state.covered = [(coverage.state.since_ms, frontier_ms)]
+        owed = {*coverage.owed}
+        spans.begin()
+        for one in proof.objects.listed(verification.within):
+            known = None if one.key in young else spans.known(one)
+            if known and one.key in verification.unreadable:
+                coverage.owe(replace(Position(one), in_doubt=True))
+            elif known and known.is_damaged:
+                coverage.owe(known.end)
+            elif known and (one.key in owed or coverage.is_due(one)):
+                coverage.ship(known.end, known.event_times)
+        if len(coverage.owed) > MAX_OWED_OBJECTS:
+            raise CheckpointError(
+                f"More objects can't be read to their end than the checkpoint "
+                f"{self._store.name} can name",
+                f"{len(coverage.owed)}, of at most {MAX_OWED_OBJECTS}",
+                "Put them back whole, or move them away; then run --repair again",
+            )
+
+    def _at_work(self, name: str) -> OwnerError:
+        return OwnerError(
+            f"A daemon is at work on this source: it changes the checkpoint {name}",
+            "another owner",
+            "Stop it, and run --repair again",
+        )
+
+    def _fruitless(self, audit: Audit) -> ForwarderError:
+        return ForwarderError(
+            f"Lines of {self._source.name} are still missing after they were sent",
+            f"{audit.missing} of them",
+            "Raise settle_seconds, if CloudWatch shows them later; then run --repair again",
+        )

@@ -1,0 +1,144 @@
+"""Compares the bucket with the log streams, sends what is missing, and prints what that shows."""
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Event
+
+from services.audit.auditor import Auditor, Days
+from services.audit.repair import Repair, Repaired
+from services.aws.clients import s3_client
+from services.commands.terminal import show
+from services.output.latest import LatestStatus
+from services.output.status import Clock, StatusLog, has_bar, say, tell
+from services.shipping.resume import Report
+from services.shipping.tools import Shared
+from services.threads.put_pool import PutPool
+from utils.audit.audit import Audit, pairs, rows, status, verdict
+from utils.audit.rate import Rate
+from utils.config.settings import Source
+from utils.errors import ForwarderError, StoppedError, unexpected
+from utils.model import Counts, Gauge, Start
+from utils.report.latest import Outcome
+from utils.report.status import Pairs, Seconds
+from utils.state.memory_share import MemoryShare
+from utils.version import VERSION
+
+_LINE_EVERY_SECONDS = 30.0
+_BAR_EVERY_SECONDS = 0.5
+
+
+class Auditing:
+    """Compares all sources, one after the other: the quota of CloudWatch is the account's.
+
+    Args:
+        options: the days and the rate that were asked for.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, options: Namespace, clock: Clock, stop: Event) -> None:
+        days = Days(options.first, options.last)
+        self._auditor = Auditor(days, Rate(options.rate), clock, stop)
+        self._is_limited = days != Days()
+        self._clock = clock
+        self._stop = stop
+        self._source = ""
+        self._began = clock.now()
+        self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
+
+    def verify(self, sources: Sequence[Source]) -> bool:
+        """Compares the sources; returns whether all is there once."""
+        return self._each(sources, self._verify)
+
+    def repair(self, sources: Sequence[Source], start: Start) -> bool:
+        """Sends what is missing of the sources; returns whether all is there once then.
+
+        Args:
+            sources: what is shipped where.
+            start: when and as whom it begins.
+        """
+        puts = PutPool(self._clock.elapsed_seconds, self._stop)
+        puts.expect(1, max(source.concurrency for source in sources))
+        shared = Shared(self._clock, self._stop, puts, MemoryShare())
+        return self._each(sources, lambda source: self._repair(source, start, shared))
+
+    def refresh(self) -> None:
+        """Shows a person how far it is, if it is time to."""
+        now_seconds = self._clock.elapsed_seconds()
+        every_seconds = _BAR_EVERY_SECONDS if has_bar() else _LINE_EVERY_SECONDS
+        if now_seconds - self._shown_seconds < every_seconds:
+            return
+        self._shown_seconds = now_seconds
+        elapsed_seconds = now_seconds - self._began_seconds
+        if has_bar():
+            say(f"{self._auditor.progress.bar(elapsed_seconds)}\r")
+        else:
+            text = f"Comparing: {self._auditor.progress.text(elapsed_seconds)}."
+            tell(self._clock.now(), "INFO", text, {"source": self._source})
+
+    def _each(self, sources: Sequence[Source], work: Callable[[Source], bool]) -> bool:
+        # However many replicas share a source, it is one.
+        whole = [replace(source, shard=None) for source in sources]
+        is_whole = [self._worked(source, work) for source in whole if not self._stop.is_set()]
+        return all(is_whole) and not self._stop.is_set()
+
+    def _worked(self, source: Source, work: Callable[[Source], bool]) -> bool:
+        self._source, self._began = source.name, self._clock.now()
+        self._began_seconds = self._shown_seconds = self._clock.elapsed_seconds()
+        try:
+            return work(source)
+        except StoppedError as exc:
+            text = f"{exc} The next run begins anew, and is as good."
+            tell(self._clock.now(), "WARN", text, {"source": source.name})
+        except ForwarderError as exc:
+            tell(self._clock.now(), "ERROR", str(exc), {"source": source.name})
+        except Exception as exc:  # noqa: BLE001 - the other sources are compared all the same
+            tell(self._clock.now(), "ERROR", str(unexpected(exc)), {"source": source.name})
+        return False
+
+    def _verify(self, source: Source) -> bool:
+        audit = self._auditor.audit(source)
+        self._print(source, audit, self._auditor.keep(source, audit))
+        level, text = status(audit)
+        tell(self._clock.now(), level, text, {"source": source.name, **self._pairs(audit)})
+        return audit.is_whole
+
+    def _repair(self, source: Source, start: Start, shared: Shared) -> bool:
+        lines = StatusLog(source.name, self._clock)
+        report = Report(lines, Counts(), Gauge())
+        repair = Repair(source, self._auditor, report, shared, is_limited=self._is_limited)
+        try:
+            repaired = repair.run(start)
+            audit = repaired.audit
+            self._print(source, audit, self._auditor.keep(source, audit))
+            if not audit.is_whole:
+                lines.write(*status(audit), {})
+            lines.write("INFO", f"Done repairing {repaired.logs:,} logs", self._pairs(audit))
+            self._keep_status(source, report, repaired)
+        finally:
+            if lines.text:
+                lines.upload(s3_client(source.lyve), source.output_bucket)
+        return audit.is_whole
+
+    def _keep_status(self, source: Source, report: Report, repaired: Repaired) -> None:
+        """Writes the last status, as an iteration does."""
+        latest = LatestStatus(s3_client(source.lyve), source.output_bucket, source.status_name)
+        outcome = Outcome(
+            level=report.status.level,
+            message=report.status.text,
+            began=self._began,
+            ended=self._clock.now(),
+            counts=report.counts,
+        )
+        latest.save(outcome, latest.trail().shipped(repaired.newest_ms))
+
+    def _print(self, source: Source, audit: Audit, key: str) -> None:
+        table = [*rows(audit), ("report", f"{source.output_bucket}/{key}")]
+        width = max(len(name) for name, _ in table)
+        lines = (f"  {name:<{width}}  {value}" for name, value in table)
+        show(f"{source.name}: {verdict(audit)}", *lines, "")
+
+    def _pairs(self, audit: Audit) -> Pairs:
+        took = Seconds(round(self._clock.elapsed_seconds() - self._began_seconds, 1))
+        return {**pairs(audit), "took": took, "version": VERSION}

@@ -1,0 +1,119 @@
+"""`--repair`: sends what is missing, once, and makes the checkpoint agree."""
+
+import json
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tests.process.test_verify import EXIT_NOT, EXIT_WHOLE, STREAM, lines, put, report, tamper
+from tests.servers.installation import BUCKET, LOG_GROUP, Installation, RunningEngine
+from tests.standin.cloudwatch_process import CloudWatchStandin, Event
+
+STATE = f"integration-state/{BUCKET}-S3.json"
+
+
+def every_third_is_gone(events: list[Event]) -> list[Event]:
+    return [one for place, one in enumerate(events) if place % 3]
+
+
+def fill(installation: Installation) -> Counter[str]:
+    """Puts objects, ships them, and returns what is to be stored."""
+    content = {"a": lines(300, "a"), "b": [*lines(50, "b"), b"\xff", b"", b"no time"]}
+    put(installation, **content)
+    assert installation.once().exit_status == 0
+    stored = Counter(installation.messages())
+    assert stored.total() == 351
+    return stored
+
+
+def test_what_is_missing_is_sent_once(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    due = fill(installation)
+    tamper(standin, every_third_is_gone)
+    outcome = installation.run("--repair")
+    assert outcome.exit_status == EXIT_WHOLE, outcome
+    assert Counter(installation.messages()) == due
+    (line,) = (line for line in outcome.lines if line.text.startswith("Done repairing"))
+    assert (line.level, line.text) == ("INFO", "Done repairing 117 logs")
+    assert line.figures("found", "missing") == {"found": 351, "missing": 0}
+    assert report(installation)["repaired"] == 117
+    assert "Done repairing 117 logs" in [*installation.status_objects().values()][-1]
+    assert installation.latest()["message"] == "Done repairing 117 logs"
+    assert installation.once().done.figures("objects", "accepted") == {"objects": 0, "accepted": 0}
+    assert Counter(installation.messages()) == due
+
+
+@pytest.mark.parametrize("state", [None, b"{"], ids=["lost", "damaged"])
+def test_a_lost_checkpoint_is_mended_by_one_command(
+    installation: Installation, state: bytes | None
+) -> None:
+    due = fill(installation)
+    if state is None:
+        installation.s3.delete_object(Bucket="audit-logs-integration", Key=STATE)
+    else:
+        installation.put(STATE, state, "audit-logs-integration")
+    assert installation.once().exit_status == 1
+    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert installation.once().done.figures("accepted") == {"accepted": 0}
+    assert Counter(installation.messages()) == due
+    put(installation, c=lines(7, "c"))
+    assert installation.once().done.figures("accepted") == {"accepted": 7}
+
+
+def test_a_daemon_at_work_is_told_to_be_stopped(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    put(installation, a=lines(3000, "a"))
+    installation.configuration |= {"settle_seconds": 2, "batch_size": 1, "concurrency": 1}
+    standin.control(latency_ms=20)
+    with installation.start("--once") as daemon:
+        daemon.wait_until_said("")
+        while "PutLogEvents" not in standin.calls().operations:
+            assert daemon.process.poll() is None
+        outcome = installation.run("--repair")
+        assert outcome.exit_status == EXIT_NOT
+        (error,) = outcome.errors
+        assert error.text.startswith(
+            "A daemon is at work on this source: it changes the checkpoint"
+        )
+        assert "Stop it, and run --repair again." in error.text
+        standin.control(latency_ms=0)
+        assert daemon.wait().exit_status == 0
+    assert Counter(installation.messages()) == Counter(line.decode() for line in lines(3000, "a"))
+
+
+def kill_at_a_put(installation: Installation, standin: CloudWatchStandin, puts: int) -> bool:
+    """Repairs, and kills that after so many puts; returns whether it came so far."""
+    before = standin.calls().operations["PutLogEvents"]
+    with installation.start("--repair") as engine:
+        while standin.calls().operations["PutLogEvents"] - before < puts:
+            if engine.process.poll() is not None:
+                return False
+        _kill(engine)
+    return True
+
+
+def _kill(engine: RunningEngine) -> None:
+    engine.process.kill()
+    engine.process.wait()
+
+
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=pytest.mark.soak) for n in range(20)])
+def test_killed_as_a_process(
+    installation: Installation, standin: CloudWatchStandin, seed: int
+) -> None:
+    random = Random(seed)
+    due = fill(installation)
+    installation.configuration["batch_size"] = 5
+    standin.control(latency_ms=5, visible_after_ms=200, seed=seed)
+    tamper(standin, lambda events: [one for one in events if random.random() > 0.5])
+    for _ in range(random.randint(1, 3)):
+        kill_at_a_put(installation, standin, random.randint(1, 20))
+    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert Counter(installation.messages()) == due
+    assert installation.once().done.figures("accepted") == {"accepted": 0}
+    assert json.loads(installation.output(STATE))["running"] is False
+    assert STREAM
+    assert LOG_GROUP
