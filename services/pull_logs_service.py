@@ -164,7 +164,11 @@ class AuditBucket:
             yield from listed_pages(self._client, listing, self._stop)
 
     def lines(self, log_object: LogObject) -> Iterator[bytes]:
-        """Yields the object's lines without their line ends.
+        """Yields the object's lines without their line ends; it raises as `blocks` does."""
+        return chain.from_iterable(self.blocks(log_object))
+
+    def blocks(self, log_object: LogObject) -> Iterator[list[bytes]]:
+        """Yields the object's lines without their line ends, as many at once as are read.
 
         Raises:
             DamagedError: behind the last good line, once a second look agrees; `rest` holds what
@@ -176,17 +180,17 @@ class AuditBucket:
         reading = Reading(self.reader, log_object)
         try:
             for block in decompressed(reading.pieces()):
-                yield from splitter.lines(block)
+                yield splitter.lines(block)
         except DamagedError as exc:
             if not isinstance(exc, ReplacedError):
                 reading.check_damage()
             if self.form.is_whole(splitter.rest):
-                yield splitter.rest
+                yield [splitter.rest]
             else:
                 exc.rest = splitter.rest
             raise
         if splitter.rest:
-            yield splitter.rest
+            yield [splitter.rest]
 
 
 def _date_ms(date: str | None) -> int | None:

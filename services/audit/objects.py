@@ -133,7 +133,7 @@ class AuditObjects:
         tally.line_hash = crc32(last) if tally.lines > tally.cut_off else 0
 
     def _line(self, chunk: Chunk, number: int, line: bytes) -> Line | None:
-        chunk.add(number, line)
+        chunk.take(number, [line])
         if chunk.quarantined:
             chunk.quarantined.clear()
             return Line(number, line, None, is_sendable=False)

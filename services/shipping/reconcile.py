@@ -126,8 +126,8 @@ class Reconciler:
                 continue
             key = position.object.key
             try:
-                lines = self._bucket.lines(position.object)
-                events = events_behind(position, lines, self._bucket.form)
+                blocks = self._bucket.blocks(position.object)
+                events = events_behind(position, blocks, self._bucket.form)
                 for number, event in islice(events, lines_left):
                     ends[key] = number
                     if event:
@@ -151,8 +151,8 @@ class Reconciler:
         """
         begin = replace(position, lines=0, line_hash=0)
         try:
-            lines = self._bucket.lines(position.object)
-            events = events_behind(begin, lines, self._bucket.form)
+            blocks = self._bucket.blocks(position.object)
+            events = events_behind(begin, blocks, self._bucket.form)
             for _, event in islice(events, position.lines):
                 if event:
                     yield event

@@ -85,10 +85,10 @@ class Shipper:
                 yield from self._chunks_of(position.begun_anew())
 
     def _chunks_of(self, position: Position) -> Iterator[Chunk]:
-        lines = self._tools.bucket.lines(position.object)
+        blocks = self._tools.bucket.blocks(position.object)
         full_bytes = self._tools.shared.memory.chunk_bytes
         form = self._tools.bucket.form
-        return chunks(position, lines, self._rules.batch_size, full_bytes, form)
+        return chunks(position, blocks, self._rules.batch_size, full_bytes, form)
 
     def _await_room(self, chunk: Chunk) -> None:
         """Stays within what the saved checkpoint says may be under way."""

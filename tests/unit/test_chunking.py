@@ -6,9 +6,9 @@ stored twice.
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, chain
+from itertools import accumulate, chain, cycle
 from sys import getsizeof
 
 import pytest
@@ -22,8 +22,8 @@ from utils.lines.chunking import (
     MAX_CHUNK_LINES,
     Chunk,
     ContentChangedError,
+    blocks_behind,
     chunks,
-    lines_behind,
 )
 from utils.lines.decompression import DamagedError, DeletedError, LineSplitter
 from utils.model import Counts, LogObject, Position
@@ -66,9 +66,25 @@ def large() -> int:
     return FULL_CHUNK_BYTES
 
 
+def in_blocks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yields the lines in blocks of several lengths, up to where they break."""
+    lengths = cycle([3, 1, 0, 7])
+    block, length = list[bytes](), next(lengths)
+    try:
+        for line in lines:
+            block.append(line)
+            if len(block) >= length:
+                yield block
+                block, length = [], next(lengths)
+    except DamagedError:
+        yield block
+        raise
+    yield block
+
+
 def cut(begin: Position, lines: Iterable[bytes], batch_size: int = 100) -> list[Chunk]:
     with small_limits():
-        return list(chunks(begin, lines, batch_size, lambda: SMALL_CHUNK_BYTES))
+        return list(chunks(begin, in_blocks(lines), batch_size, lambda: SMALL_CHUNK_BYTES))
 
 
 def behind(lines: list[bytes], number: int) -> Position:
@@ -195,18 +211,18 @@ def test_chunks_are_bounded_and_end_behind_whole_batches_where_they_can(
 def test_blank_lines_cost_what_bytes_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """33 kB of gzip can hold 32 MB of them, which took 34 s of CPU: they are counted in runs."""
     count = 1_000_000
-    added: list[int] = []
-    add = Chunk.add
+    taken: list[int] = []
+    take = Chunk.take
 
-    def noted(chunk: Chunk, number: int, line: bytes) -> None:
-        added.append(number)
-        add(chunk, number, line)
+    def noted(chunk: Chunk, number: int, lines: Sequence[bytes]) -> None:
+        taken.append(number)
+        take(chunk, number, lines)
 
-    monkeypatch.setattr(Chunk, "add", noted)
+    monkeypatch.setattr(Chunk, "take", noted)
     counts = Counts()
-    for chunk in chunks(BEGINNING, [*[b""] * count, b"{}", b""], 100, lambda: 2**20):
+    for chunk in chunks(BEGINNING, [[*[b""] * count, b"{}", b""]], 100, lambda: 2**20):
         counts.add(chunk.counts)
-    assert len(added) <= 2 + count // MAX_CHUNK_LINES
+    assert len(taken) <= 2 + count // MAX_CHUNK_LINES
     assert (counts.read, counts.blank, counts.accepted) == (count + 2, count + 1, 0)
     assert chunk.position.lines == count + 2
 
@@ -272,11 +288,11 @@ def test_another_content_is_noticed_before_the_first_chunk(
     if begin.lines:
         other = replace(begin, line_hash=begin.line_hash ^ change)
         with pytest.raises(ContentChangedError):
-            next(chunks(other, lines, 100, large))
+            next(chunks(other, in_blocks(lines), 100, large))
         with pytest.raises(ContentChangedError):
-            next(chunks(begin, lines[: begin.lines - 1], 100, large))
+            next(chunks(begin, in_blocks(lines[: begin.lines - 1]), 100, large))
     else:
-        assert list(lines_behind(begin, lines)) == lines
+        assert list(chain.from_iterable(blocks_behind(begin, in_blocks(lines)))) == lines
 
 
 @PROPERTY
@@ -330,7 +346,7 @@ def test_quarantine_tells_the_reason() -> None:
 
 def test_the_longest_message_is_an_event_and_one_byte_more_is_not() -> None:
     lines = [MAX_MESSAGE_BYTES * b"x", (MAX_MESSAGE_BYTES + 1) * b"x"]
-    (chunk,) = chunks(BEGINNING, lines, 100, large)
+    (chunk,) = chunks(BEGINNING, in_blocks(lines), 100, large)
     assert [one.size_bytes for one in chunk.events] == [1_048_550]
     assert [line.number for line in chunk.quarantined] == [2]
 
@@ -338,7 +354,7 @@ def test_the_longest_message_is_an_event_and_one_byte_more_is_not() -> None:
 @pytest.mark.parametrize("batch_size", [1, 100, 10_000])
 def test_chunks_of_ordinary_lines_are_whole_batches(batch_size: int) -> None:
     lines = 2 * MAX_CHUNK_LINES * [b"{}"]
-    whole = list(chunks(BEGINNING, lines, batch_size, large))
+    whole = list(chunks(BEGINNING, in_blocks(lines), batch_size, large))
     assert [chunk.position.lines for chunk in whole] == [MAX_CHUNK_LINES, 2 * MAX_CHUNK_LINES]
     assert len(list(chain.from_iterable(chunk.events for chunk in whole))) == len(lines)
 
@@ -347,7 +363,7 @@ def test_chunks_of_ordinary_lines_are_whole_batches(batch_size: int) -> None:
 def test_chunks_of_long_lines_fill_two_of_the_largest_requests(batch_size: int) -> None:
     """A batch that its bytes end is never whole, so none must wait for it in memory."""
     lines = 20_000 * [b"x" * 1_500]
-    whole = list(chunks(BEGINNING, lines, batch_size, large))[:-1]
+    whole = list(chunks(BEGINNING, in_blocks(lines), batch_size, large))[:-1]
     always = Acceptance(0, BEGINNING.untimed_ms)
     requests = [len(list(batches(one.events, always, batch_size))) for one in whole]
     assert set(requests) == {2}
@@ -357,7 +373,7 @@ def test_chunks_of_long_lines_fill_two_of_the_largest_requests(batch_size: int) 
 @pytest.mark.parametrize(("sign", "times"), [("x", 1), ("é", 2), ("€", 3), ("🙂", 5)])
 def test_a_chunk_holds_so_many_times_less_of_wide_texts(sign: str, times: int) -> None:
     lines = 9_000 * [(1_400 * "x" + sign).encode()]
-    first = next(chunks(BEGINNING, lines, 10_000, large))
+    first = next(chunks(BEGINNING, in_blocks(lines), 10_000, large))
     held = sum(len(one.message.encode()) * times for one in first.events)
     assert held == pytest.approx(FULL_CHUNK_BYTES, rel=0.1)
 

@@ -113,7 +113,7 @@ def test_a_field_of_an_access_log_has_the_guides_name() -> None:
 def test_a_chunk_counts_what_is_excluded_and_its_positions_count_it_as_a_line() -> None:
     lines = [b'{"a": "1"}', b"", b'{"a": "2"}', b"\xff", b'{"a": "1"}']
     form = form_of("S3", [Exclusion("a", ("1",))])
-    (chunk,) = chunks(BEGINNING, lines, 100, lambda: 2**20, form)
+    (chunk,) = chunks(BEGINNING, [lines], 100, lambda: 2**20, form)
     assert [event.line_number for event in chunk.events] == [3]
     counts = chunk.counts
     assert (counts.read, counts.excluded, counts.blank, counts.quarantined) == (5, 2, 1, 1)

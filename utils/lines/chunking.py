@@ -1,8 +1,9 @@
 """Cuts the lines of an object into chunks, each acknowledged as a whole."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 from sys import getsizeof
 
 import msgspec
@@ -23,6 +24,7 @@ from utils.model import (
 )
 
 MAX_CHUNK_LINES = 10_000
+_HEAD_BYTES = getsizeof("\U0001f642")
 
 
 class ContentChangedError(Exception):
@@ -53,45 +55,73 @@ class Chunk(msgspec.Struct):
         """Where it begins; the hash is not that of the line before."""
         return replace(self.position, lines=self.position.lines - self.counts.read)
 
-    def is_full(self, batch_size: int, full_bytes: int) -> bool:
-        """Tells if the next line belongs to the next chunk; whole batches are preferred.
+    def room(self, lines: Sequence[bytes], batch_size: int, full_bytes: int) -> int:
+        """Returns how many of the next lines it takes, 0 if it is full.
+
+        Whole batches are preferred.
 
         Args:
+            lines: the object's next lines.
             batch_size: events in a batch.
             full_bytes: the memory to reach; twice as much is never exceeded by more than a line.
         """
-        if self.counts.read >= MAX_CHUNK_LINES or self.size_bytes >= 2 * full_bytes:
-            return True
-        if self.size_bytes < full_bytes:
-            return False
-        are_cut_by_bytes = batch_size * self.request_bytes > MAX_BATCH_BYTES * self.counts.read
-        return are_cut_by_bytes or len(self.events) % batch_size == 0
+        near = lines[: MAX_CHUNK_LINES - self.counts.read]
+        if not any(near):
+            # Of blank lines nothing is kept, and a kilobyte of gzip can hold a million of them.
+            return len(near)
+        most_bytes = full_bytes - self.size_bytes
+        if most_bytes <= 0:
+            most_bytes += full_bytes
+            begun = len(self.events) % batch_size
+            are_cut_by_bytes = batch_size * self.request_bytes > MAX_BATCH_BYTES * self.counts.read
+            if most_bytes <= 0 or not begun or are_cut_by_bytes:
+                return 0
+            near = near[: batch_size - begun]
+        ends = list(accumulate(map(_most_bytes_of, near)))
+        return min(len(near), 1 + bisect_left(ends, most_bytes))
 
-    def add(self, number: int, line: bytes) -> None:
-        """Takes the object's next line.
+    def take(self, number: int, lines: Sequence[bytes]) -> None:
+        """Takes the object's next lines.
 
         Args:
-            number: of the line, from 1.
-            line: the line without its line end.
+            number: of the first one, from 1.
+            lines: the lines without their line ends.
         """
-        self.counts.read += 1
-        if not line.strip():
-            self.counts.blank += 1
+        self.counts.read += len(lines)
+        if not any(lines):
+            self.counts.blank += len(lines)
             return
-        self.request_bytes += len(line) + EVENT_OVERHEAD_BYTES
-        self.size_bytes += len(line) + EVENT_OVERHEAD_BYTES
-        event = self._event(number, line)
-        if event:
-            self.events.append(event)
-
-    def skip_to(self, lines: int) -> None:
-        """Counts the lines behind the last one as blank.
-
-        Args:
-            lines: how many the chunk has with them.
-        """
-        self.counts.blank += lines - self.counts.read
-        self.counts.read = lines
+        time_ms, untimed_ms = self.form.time_ms, self.position.untimed_ms
+        upload_times = self.position.upload_times
+        taken_bytes = kept_bytes = 0
+        for at, line in enumerate(lines, number):
+            if not line or line.isspace():
+                self.counts.blank += 1
+                continue
+            size_bytes = len(line)
+            taken_bytes += size_bytes + EVENT_OVERHEAD_BYTES
+            try:
+                message = line.decode() if size_bytes <= MAX_MESSAGE_BYTES else _too_long(line)
+            except ValueError as exc:
+                self.quarantine(at, line, _why_not(exc))
+                continue
+            if len(message) != size_bytes:
+                # Held in up to four bytes a character, and once it is sent in UTF-8 too.
+                kept_bytes += getsizeof(message)
+            try:
+                own_ms = time_ms(line)
+            except ExcludedError:
+                self.counts.excluded += 1
+                continue
+            except OtherFormError:
+                own_ms = None
+                setattr(self.counts, self.form.others, getattr(self.counts, self.form.others) + 1)
+            timestamp_ms = untimed_ms if own_ms is None else own_ms
+            self.events.append(
+                LogEvent(timestamp_ms, message, size_bytes, at, upload_times=upload_times(at))
+            )
+        self.request_bytes += taken_bytes
+        self.size_bytes += taken_bytes + kept_bytes
 
     def quarantine(self, number: int, line: bytes, reason: str) -> None:
         """Keeps a line that can't be delivered.
@@ -104,36 +134,29 @@ class Chunk(msgspec.Struct):
         self.counts.quarantined += 1
         self.quarantined.append(QuarantinedLine(number, reason, line))
 
-    def _event(self, number: int, line: bytes) -> LogEvent | None:
-        if len(line) > MAX_MESSAGE_BYTES:
-            reason = f"longer than the {MAX_MESSAGE_BYTES} bytes of an event"
-            cut = f", and cut to {len(line)} bytes" if len(line) == LONGEST_LINE_BYTES else ""
-            self.quarantine(number, line, reason + cut)
-            return None
-        try:
-            message = line.decode()
-        except UnicodeDecodeError as exc:
-            self.quarantine(number, line, f"not UTF-8 at byte {exc.start}")
-            return None
-        if len(message) != len(line):
-            # Held in up to four bytes a character, and once it is sent in UTF-8 too.
-            self.size_bytes += getsizeof(message)
-        try:
-            own_ms = self.form.time_ms(line)
-        except ExcludedError:
-            self.counts.excluded += 1
-            return None
-        except OtherFormError:
-            own_ms = None
-            setattr(self.counts, self.form.others, getattr(self.counts, self.form.others) + 1)
-        timestamp_ms = self.position.untimed_ms if own_ms is None else own_ms
-        upload_times = self.position.upload_times(number)
-        return LogEvent(timestamp_ms, message, len(line), number, upload_times=upload_times)
+
+def _most_bytes_of(line: bytes) -> int:
+    """Returns the most that a line takes in memory: exactly so of ASCII."""
+    if not line:
+        return 0
+    # Beside its bytes Python holds up to four for each sign, and a head.
+    return EVENT_OVERHEAD_BYTES + (len(line) if line.isascii() else 5 * len(line) + _HEAD_BYTES)
+
+
+def _too_long(line: bytes) -> str:
+    cut = f", and cut to {len(line)} bytes" if len(line) == LONGEST_LINE_BYTES else ""
+    raise ValueError(f"longer than the {MAX_MESSAGE_BYTES} bytes of an event{cut}")
+
+
+def _why_not(error: ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return str(error)
 
 
 def chunks(
     begin: Position,
-    lines: Iterable[bytes],
+    blocks: Iterable[Sequence[bytes]],
     batch_size: int,
     full_bytes: Callable[[], int],
     form: LineForm = JSON,
@@ -142,7 +165,7 @@ def chunks(
 
     Args:
         begin: where shipping of the object begins.
-        lines: all lines of the object, from its first.
+        blocks: all lines of the object, from its first, in blocks.
         batch_size: events in a batch.
         full_bytes: returns the size at which a chunk is full, as of now.
         form: of the lines.
@@ -155,28 +178,23 @@ def chunks(
     last_line: bytes | None = None
     trouble: UnreadableError | DamagedError | None = None
     try:
-        for line in lines_behind(begin, lines):
-            # Of blank lines nothing is kept. A kilobyte of gzip can hold a million of them, so they
-            # are only counted here.
-            if not line and number < first + MAX_CHUNK_LINES:
-                number += 1
-                last_line = line
-                continue
-            chunk.skip_to(number - first)
-            if chunk.is_full(batch_size, most_bytes):
-                chunk.position = _behind(begin, number, last_line)
-                yield chunk
-                chunk, most_bytes, first = Chunk(begin, form), full_bytes(), number
-            number += 1
-            last_line = line
-            chunk.add(number, line)
+        for block in blocks_behind(begin, blocks):
+            left = block
+            while left:
+                room = chunk.room(left, batch_size, most_bytes)
+                if not room:
+                    chunk.position = _behind(begin, number, last_line)
+                    yield chunk
+                    chunk, most_bytes, first = Chunk(begin, form), full_bytes(), number
+                    continue
+                chunk.take(number + 1, left[:room])
+                number, last_line, left = number + room, left[room - 1], left[room:]
     except (UnreadableError, DamagedError) as exc:
         trouble = exc
     if isinstance(trouble, WrongContentError):
         # Nothing that was read since the last chunk is to be sent, and all before is in doubt.
         chunk = Chunk(replace(begin, in_doubt=begin.in_doubt or first > begin.lines), form)
     else:
-        chunk.skip_to(number - first)
         chunk.position = _behind(begin, number, last_line)
     _end(chunk, trouble, is_known=begin.earlier_ms is not None and number == begin.lines)
     yield chunk
@@ -211,48 +229,52 @@ def _ends_early(damaged: LogObject, error: DamagedError) -> ForwarderError:
     )
 
 
-def lines_behind(begin: Position, lines: Iterable[bytes]) -> Iterator[bytes]:
+def blocks_behind(begin: Position, blocks: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
     """Yields the lines behind a position, once those before it are seen to be the shipped ones.
 
     Args:
         begin: how far the object is shipped.
-        lines: all lines of the object, from its first.
+        blocks: all lines of the object, from its first, in blocks.
 
     Raises:
         ContentChangedError: the last shipped line is not there.
     """
-    number = 0
-    rest = iter(lines)
+    left = begin.lines
+    rest = iter(blocks)
     try:
-        for line in islice(rest, begin.lines):
-            number += 1
-            if number == begin.lines and zlib.crc32(line) != begin.line_hash:
+        while left:
+            block = next(rest, None)
+            if block is None:
                 raise ContentChangedError
+            if len(block) >= left:
+                if zlib.crc32(block[left - 1]) != begin.line_hash:
+                    raise ContentChangedError
+                rest = chain([block[left:]], rest)
+            left = max(0, left - len(block))
     except DamagedError as exc:
         # The line that is cut off here was shipped whole before.
         exc.rest = b""
         raise
-    if number < begin.lines:
-        raise ContentChangedError
     yield from rest
 
 
 def events_behind(
-    begin: Position, lines: Iterable[bytes], form: LineForm = JSON
+    begin: Position, blocks: Iterable[Sequence[bytes]], form: LineForm = JSON
 ) -> Iterator[tuple[int, LogEvent | None]]:
     """Yields the number of each line behind a position, and its event, if it is one.
 
     Args:
         begin: how far the object is shipped.
-        lines: all lines of the object, from its first.
+        blocks: all lines of the object, from its first, in blocks.
         form: what the lines are.
 
     Raises:
         ContentChangedError: the last shipped line is not there.
     """
     chunk = Chunk(begin, form)
-    for number, line in enumerate(lines_behind(begin, lines), start=begin.lines + 1):
-        chunk.add(number, line)
+    lines = chain.from_iterable(blocks_behind(begin, blocks))
+    for number, line in enumerate(lines, start=begin.lines + 1):
+        chunk.take(number, [line])
         yield number, chunk.events.pop() if chunk.events else None
         chunk.quarantined.clear()
 
