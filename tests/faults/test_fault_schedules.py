@@ -11,6 +11,7 @@ from tests.world.faults import EXPIRED, FAILED, THROTTLED, UNAVAILABLE, Fault, K
 from tests.world.in_memory_logs import LOG_GROUP
 from tests.world.in_memory_time import HOUR_MS
 from tests.world.in_memory_trial import SINCE_MS, Trial, take_small_steps
+from tests.world.schedules import SEEDS
 
 URL = "https://service.invalid"
 DROPPED = ConnectionClosedError(endpoint_url=URL)
@@ -31,8 +32,6 @@ CALLS = {
 }
 KILLED_AT = ["put", "put", "save", "get", "look", "look back", "integration-quarantine"]
 CHANGES = {"put", "save", "integration-quarantine"}
-SEEDS = 250
-BLOCKS = 10
 
 
 @pytest.fixture(autouse=True)
@@ -112,10 +111,10 @@ def run_schedule(seed: int) -> None:
     trial.finish()
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_any_schedule_of_faults(block: int) -> None:
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_any_schedule_of_faults(seeds: range) -> None:
     """Nobody chooses in which order things fail."""
-    for seed in range(block, SEEDS, BLOCKS):
+    for seed in seeds:
         try:
             run_schedule(seed)
         except AssertionError as error:

@@ -28,6 +28,7 @@ from tests.world.in_memory_logs import LOG_STREAM
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, MemoryS3, StoredObject
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import STANDIN, assert_same, shipped, take_small_steps, world_of
+from tests.world.schedules import SEEDS
 from utils.config.partitions import (
     PARTITIONS,
     Shard,
@@ -57,8 +58,6 @@ KILLED_AT = [
 ]
 # No test waits this long, unless the program hangs.
 DEADLINE_SECONDS = 20.0
-SEEDS = 240
-BLOCKS = 8
 COUNTS = [1, 2, 3, 5, 24]
 SUCCESSIONS = [(0, 0, 0), (3, 5, 2), (3, 5, 3), (0, 2, 3), (24, 1, 2), (0, 3, 3), (2, 3, 5, 2)]
 # Numbers of the lines that an object has at first, then, and so on.
@@ -808,9 +807,9 @@ def run_schedule(seed: int) -> None:
     assert all(not one["open"] for one in counted)
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_killed_in_any_order_while_the_number_changes(block: int) -> None:
-    for seed in range(block, SEEDS, BLOCKS):
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_killed_in_any_order_while_the_number_changes(seeds: range) -> None:
+    for seed in seeds:
         try:
             run_schedule(seed)
         except AssertionError as error:
@@ -901,9 +900,9 @@ def run_changing_schedule(seed: int) -> None:
     assert_same(stored, Counter(due | (objects.written & set(stored))))
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_objects_change_in_any_order_while_the_number_does(block: int) -> None:
-    for seed in range(block, SEEDS, BLOCKS):
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_objects_change_in_any_order_while_the_number_does(seeds: range) -> None:
+    for seed in seeds:
         try:
             run_changing_schedule(seed)
         except AssertionError as error:
