@@ -23,7 +23,7 @@ from services.threads.backoff import pauses
 from services.threads.put_pool import Steps
 from utils.config.settings import Source
 from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
-from utils.lines.batching import restamped, split_rejected
+from utils.lines.batching import MAX_AHEAD_MS, restamped, split_rejected
 from utils.lines.delivery import Delivery
 from utils.model import Batch, Gauge
 
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 # botocore itself does not try again what it does not know as passing, such as OperationAborted.
 _TRIES = 5
+# There is no such stream or group, it may not be read, or its class has no reading back.
+_NOTHING_TO_READ = {
+    "AccessDeniedException",
+    "InvalidOperationException",
+    "ResourceNotFoundException",
+}
 
 Result = TypeVar("Result")
 
@@ -75,6 +81,23 @@ class LogStream:
             # Without this permission the answers to the puts tell what is too old.
             if exc.detail == "AccessDeniedException":
                 return None
+            raise
+
+    def holds_events(self, now_ms: int) -> bool:
+        """Tells if the log stream holds any event; not where it can't be read back for good.
+
+        Args:
+            now_ms: the time, in ms since 1970.
+
+        Raises:
+            ServiceError: it can't be told now.
+        """
+        try:
+            stored = self.read_back.stored(0, now_ms + MAX_AHEAD_MS)
+            return next(stored, None) is not None
+        except ServiceError as exc:
+            if exc.detail in _NOTHING_TO_READ:
+                return False
             raise
 
     def open(self, may_send: Callable[[], bool]) -> None:

@@ -14,6 +14,12 @@ _OPTIONS = (
     *("--once", "--check", "--plan", "--verify", "--repair", "--from", "--to", "--rate"),
     *("--dashboard", "--install-dashboards", "--config"),
 )
+# argparse's own has a line of 120 characters: it does not break what excludes one another.
+_USAGE = """\
+%(prog)s [-h]
+                 [--once | --check | --plan | --verify | --repair | --dashboard NAME |
+                  --install-dashboards | --version]
+                 [--from DD/MM/YYYY] [--to DD/MM/YYYY] [--rate N] [--config PATH]"""
 _EPILOG = """\
 variables:
   LYVE_ACCESS, LYVE_SECRET, LYVE_REGION   the Lyve Cloud service account and its region
@@ -114,6 +120,7 @@ def _shown(name: str) -> str:
 def _reader(config_path: Path) -> ArgumentParser:
     reader = ArgumentParser(
         prog="engine.py",
+        usage=_USAGE,
         description="Ships Lyve Cloud audit logs to AWS CloudWatch Logs, each hour or more often.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,

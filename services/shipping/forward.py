@@ -8,11 +8,12 @@ import msgspec
 
 from services.aws.clients import s3_client
 from services.shipping.due import DueObjects, Outset
-from services.shipping.partitions import Partition, load_whole
+from services.shipping.partitions import Partition, Whole, load_whole
 from services.shipping.resume import Report, Resumption
 from services.shipping.sharing import SharedSource, open_alone
 from services.shipping.shipper import Shipper
 from services.shipping.tools import Shared
+from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError
 from utils.model import LogObject, Start
@@ -124,10 +125,12 @@ class Forwarder:
 
     def _outset(self, start: Start) -> Outset:
         now_ms = self._due.now_ms(start)
+        found = self._whole()
+        if found.is_new:
+            self._check_first_start(found, now_ms)
         if self._sharing:
-            whole = self._sharing.open(start, now_ms)
+            whole = self._sharing.open(found, start, now_ms)
         else:
-            found = load_whole(self._source, self.client, self._shared.stop)
             whole = open_alone(found, start, now_ms)
         outset = self._due.outset(start, whole)
         self.now_ms = outset.now_ms
@@ -135,6 +138,35 @@ class Forwarder:
         shipped = (newest_shipped_ms(one.coverage.state) for one in self._partitions)
         self._newest_shipped_ms = max(shipped)
         return outset
+
+    def _check_first_start(self, whole: Whole, now_ms: int) -> None:
+        """Makes sure that nothing was shipped before: where that is known of no more, it doubles.
+
+        Raises:
+            CheckpointError: a log stream holds events. Of one that several sources are shipped into
+                that says nothing.
+        """
+        if self._source.shares_stream:
+            return
+        parts = self._source.parts()
+        self._log_stream(parts[0]).prepare()
+        for part in dict.fromkeys([*parts, ""]):
+            stream = self._log_stream(part)
+            # Another replica may have begun meanwhile.
+            if stream.holds_events(now_ms) and self._whole().is_new:
+                raise CheckpointError(
+                    f"There is no checkpoint {whole.part.store.name}, but the log stream "
+                    f"{stream.log_stream} holds events",
+                    "not found",
+                    "Run --repair, which finds out what was shipped; or set log_stream to a new "
+                    "name",
+                )
+
+    def _whole(self) -> Whole:
+        return load_whole(self._source, self.client, self._shared.stop)
+
+    def _log_stream(self, part: str) -> LogStream:
+        return LogStream(self._source.of_part(part), self._report.gauge, self._shared.stop)
 
     def _recover(self, partition: Partition, start: Start) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""

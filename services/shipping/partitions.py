@@ -139,6 +139,11 @@ class Whole(msgspec.Struct, frozen=True):
         """How it is shared; None if it is not, or not yet."""
         return (self.checkpoint.sharing or None) if self.checkpoint else None
 
+    @property
+    def is_new(self) -> bool:
+        """Tells if nothing is known of the source."""
+        return self.checkpoint is None and not self.replicas_before
+
     def origins(self) -> list[Part]:
         """Returns the parts that its partitions are split from."""
         count = self.sharing.origins if self.sharing else self.replicas_before

@@ -63,10 +63,11 @@ class SharedSource:
         self._stop = stop
         self._sharing: Sharing | None = None
 
-    def open(self, start: Start, now_ms: int) -> Whole:
+    def open(self, whole: Whole, start: Start, now_ms: int) -> Whole:
         """Returns the checkpoint of all of the source, once each partition has its own.
 
         Args:
+            whole: what is known of the source.
             start: when and as whom an iteration begins.
             now_ms: the store's time in ms since 1970.
 
@@ -74,8 +75,8 @@ class SharedSource:
             CheckpointError: replicas of another number have taken over since the process began.
             ForwarderError: the output bucket or a checkpoint can't be used.
         """
-        for _ in range(_LOOKS):
-            whole = self._load()
+        for number in range(_LOOKS):
+            whole = self._load() if number else whole
             sharing = whole.sharing
             if sharing and sharing.replicas != self._shard.count:
                 began_ms = now_ms - start.process_ago_ms

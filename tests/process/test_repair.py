@@ -7,8 +7,15 @@ from random import Random
 import pytest
 
 from tests.process.test_verify import EXIT_NOT, EXIT_WHOLE, STREAM, lines, put, report, tamper
-from tests.servers.installation import BUCKET, LOG_GROUP, Installation, RunningEngine
+from tests.servers.installation import (
+    BUCKET,
+    LOG_GROUP,
+    OUTPUT_BUCKET,
+    Installation,
+    RunningEngine,
+)
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
+from tests.world.audit_events import gzip_lines
 
 STATE = f"integration-state/{BUCKET}-S3.json"
 
@@ -51,9 +58,9 @@ def test_a_lost_checkpoint_is_mended_by_one_command(
 ) -> None:
     due = fill(installation)
     if state is None:
-        installation.s3.delete_object(Bucket="audit-logs-integration", Key=STATE)
+        installation.s3.delete_object(Bucket=OUTPUT_BUCKET, Key=STATE)
     else:
-        installation.put(STATE, state, "audit-logs-integration")
+        installation.put(STATE, state, OUTPUT_BUCKET)
     assert installation.once().exit_status == 1
     assert installation.run("--repair").exit_status == EXIT_WHOLE
     assert installation.once().done.figures("accepted") == {"accepted": 0}
@@ -117,3 +124,60 @@ def test_killed_as_a_process(
     assert json.loads(installation.output(STATE))["running"] is False
     assert STREAM
     assert LOG_GROUP
+
+
+def test_a_first_start_into_a_stream_that_holds_events_names_the_way_on(
+    installation: Installation,
+) -> None:
+    """All that the output bucket knew is gone: to ship from the beginning would double it."""
+    due = fill(installation)
+    for key in installation.output_keys():
+        if key.startswith(("integration-state/", "integration-logs/latest-")):
+            installation.s3.delete_object(Bucket=OUTPUT_BUCKET, Key=key)
+    outcome = installation.once()
+    assert outcome.exit_status == 1
+    (error,) = outcome.errors
+    assert "holds events (not found). Run --repair" in error.text
+    assert Counter(installation.messages()) == due
+    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert installation.once().done.figures("accepted") == {"accepted": 0}
+    assert Counter(installation.messages()) == due
+
+
+def test_sources_that_share_a_stream_each_have_a_first_start(installation: Installation) -> None:
+    """What one of them has shipped says nothing of the other."""
+    installation.configuration |= {"log_type": ["S3", "IAM"], "log_stream": "all"}
+    put(installation, a=lines(3, "a"))
+    installation.put("May-2024/IAM-a.gz", gzip_lines([b'{"date": "2026-01-01T00:00:00Z"}']))
+    outcome = installation.once()
+    assert outcome.exit_status == 0, outcome
+
+
+@pytest.mark.parametrize("after", [None, "1/1", "1/2"])
+def test_partitions_become_one_and_are_shared_again(
+    installation: Installation, standin: CloudWatchStandin, after: str | None
+) -> None:
+    installation.environment["SHARD"] = "1/1"
+    for number in range(6):
+        put(installation, **{f"a{number}": lines(40, f"a{number}")})
+    assert installation.once().exit_status == 0
+    streams = [f"{STREAM}/p{number:02}" for number in range(24)]
+    held = [one for one in streams if _stored(standin, one)]
+    assert len(held) > 1
+    standin.rewrite(LOG_GROUP, held[0], [])
+    due = Counter(line.decode() for number in range(6) for line in lines(40, f"a{number}"))
+    del installation.environment["SHARD"]
+    assert installation.once().exit_status == 1
+    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    if after:
+        installation.environment["SHARD"] = after
+    assert installation.once().exit_status == 0
+    assert Counter(m for one in [STREAM, *streams] for m in _stored(standin, one)) == due
+    assert installation.run("--verify").exit_status == EXIT_WHOLE
+
+
+def _stored(standin: CloudWatchStandin, stream: str) -> list[str]:
+    try:
+        return [event.message for event in standin.events(LOG_GROUP, stream)]
+    except ValueError:
+        return []

@@ -59,6 +59,7 @@ class Source:
         every_minutes: an iteration begins at each multiple of it in the hour; it divides 60.
         metrics_namespace: where CloudWatch counts its iterations; None for nowhere.
         exclude: what is read and not sent.
+        shares_stream: whether another source is shipped into the same log stream.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Source:
     every_minutes: int = 60
     metrics_namespace: str | None = None
     exclude: tuple[Exclusion, ...] = ()
+    shares_stream: bool = False
 
     @property
     def until(self) -> datetime | None:

@@ -1,6 +1,7 @@
 """The document config.json and the environment to sources, or to all that is wrong with them."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
@@ -72,7 +73,16 @@ def parse_sources(
     problems += _long_streams(entries, shard)
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
-    return tuple(replace(source, shard=shard) for source in _sources(entries, accesses))
+    sources = list(_sources(entries, accesses))
+    streams = Counter(map(_stream_of, sources))
+    return tuple(
+        replace(source, shard=shard, shares_stream=streams[_stream_of(source)] > 1)
+        for source in sources
+    )
+
+
+def _stream_of(source: Source) -> tuple[str, str, str]:
+    return source.aws.region, source.log_group, source.log_stream
 
 
 def _buckets(entries: Iterable[Entry]) -> set[str]:
