@@ -12,6 +12,8 @@ from tests.standin.stored_event import StoredEvent
 from utils.json_extractor import event_time_ms
 
 HOUR_MS = 3_600_000
+# What an empty cell says.
+NOTHING = "(none)"
 Row = tuple[Any, ...]
 # The order in which an access log's line has its fields.
 ACCESS = (
@@ -47,13 +49,13 @@ class Event(NamedTuple):
     @property
     def account(self) -> str:
         """The service account of an S3 event."""
-        return str(self.document["serviceAccountName"])
+        return str(self.document.get("serviceAccountName") or NOTHING)
 
     @property
-    def address(self) -> str | None:
+    def address(self) -> str:
         """The client's address of an S3 event."""
         forwarded: str | None = self.entry["requestHeader"].get("X-Forwarded-For")
-        return forwarded.split(",")[0] if forwarded else None
+        return forwarded.split(",")[0] if forwarded else NOTHING
 
     @property
     def time_ms(self) -> int | None:
@@ -165,9 +167,14 @@ def percentiles(values: Sequence[float]) -> Row:
 
 def listed(events: Iterable[Event], cells: Callable[[Event], Row]) -> list[Row]:
     """Returns the rows of a list: the latest hundred requests, each once."""
-    latest = sorted(events, key=lambda one: -one.stored.timestamp_ms)
+    latest = sorted(events, key=_moment, reverse=True)
     by_request = {one.access.get("request") or one.entry["requestID"]: one for one in latest}
     return [cells(one) for one in by_request.values()][:100]
+
+
+def _moment(one: Event) -> tuple[int, str]:
+    """Returns what orders events: the own time as it is written, where a query can sort by it."""
+    return (one.stored.timestamp_ms, "") if one.access else (0, one.entry["time"])
 
 
 def response_ms(one: Event) -> float:

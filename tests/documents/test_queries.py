@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.counted import (
+    NOTHING,
     Event,
     Row,
     action,
@@ -40,7 +41,7 @@ def requests(events: Iterable[Event], *names: str) -> list[Row]:
 
     def cells(one: Event) -> Row:
         cells = {**one.api, "account": one.account, "request": one.entry["requestID"]}
-        return one.entry["time"], *(cells.get(name) for name in names)
+        return one.entry["time"], *(cells.get(name, NOTHING) for name in names)
 
     return listed(events, cells)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tests.bench.counted import (
+    NOTHING,
     Event,
     Row,
     action,
@@ -31,7 +32,7 @@ def latest_failed(events: Sequence[Event]) -> list[Row]:
             one.entry["time"],
             one.api["status"],
             *(one.api[name] for name in ("name", "bucket")),
-            one.api.get("object"),
+            one.api.get("object") or NOTHING,
             one.account,
             one.address,
             one.entry["requestID"],
@@ -45,7 +46,7 @@ def changes(events: Sequence[Event]) -> list[Row]:
         lambda one: (
             one.entry["time"],
             *(one.api[name] for name in ("name", "status", "bucket")),
-            one.api.get("object"),
+            one.api.get("object") or NOTHING,
             one.account,
             one.address,
             one.entry["requestID"],
@@ -85,7 +86,7 @@ def first_seen(events: Sequence[Event]) -> list[Row]:
 def failed_console_logins(events: Sequence[Event]) -> list[Row]:
     logins = [one for one in of_console(events) if action(one)["Eventname"] == "login"]
     refused = [one for one in logins if action(one)["StatusCode"] > 0]
-    latest = sorted(refused, key=lambda one: -one.stored.timestamp_ms)
+    latest = sorted(refused, key=lambda one: str(action(one)["EventTime"]), reverse=True)
     return [
         (
             action(one)["EventTime"],
