@@ -13,6 +13,7 @@ from tests.standin.cloudwatch_requests import CreateLogStream, PutRetentionPolic
 from tests.standin.cloudwatch_store import StoredEvent
 from tests.world.audit_objects import DAY_MS, everything, fill, packed, quarantine_of
 from tests.world.audit_objects import event as audit_event
+from tests.world.faults import Killed
 from tests.world.in_memory import World, source_of
 from tests.world.in_memory_logs import LOG_GROUP, LOG_STREAM
 from tests.world.in_memory_time import HOUR_MS, NOON_MS, moment
@@ -189,3 +190,25 @@ def test_requests_are_kept_apart() -> None:
     before_ms = world.time.now_ms
     world.verify(source_of(), rate=2)
     assert world.time.now_ms - before_ms >= 1000
+
+
+def test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing() -> None:
+    """It can run beside the daemon, also while that catches up with what is old."""
+    world, bucket = shipped_world(8, 3)
+    late = [[audit_event(20 * n + m, NOON_MS - 3 * HOUR_MS) for m in range(10)] for n in range(4)]
+    for number, lines in enumerate(late):
+        key = f"May-2024/S3-late-{number}.gz"
+        bucket[key] = lines
+        world.put(key, packed(lines), NOON_MS - 2 * HOUR_MS + number)
+    audit = world.verify(source_of())
+    assert (audit.missing, audit.left_out) == (40, 0)
+
+    def begin() -> None:
+        assert world.run(source_of(), {"put 6 done": Killed()}).is_killed
+
+    audit = world.verify(source_of(), faults={"look back 1": begin})
+    stored = world.messages()
+    assert (audit.missing, audit.is_whole) == (0, True), audit
+    assert audit.left_out == 40 - sum(stored[line] for lines in late for line in lines) > 0
+    assert world.run(source_of()).is_good
+    check(world.verify(source_of()), bucket, world.messages())

@@ -107,7 +107,13 @@ class World:
         self._attempt(life, lambda: self._iteration(source).open(start))
         life.end()
 
-    def verify(self, source: Source, days: Days | None = None, rate: float = 1e6) -> Audit:
+    def verify(
+        self,
+        source: Source,
+        days: Days | None = None,
+        rate: float = 1e6,
+        faults: Mapping[str, Fault] | None = None,
+    ) -> Audit:
         """Compares the bucket with the log streams, as a process of its own."""
         clock = Clock(self.time.machine_now, self.time.seconds)
         found: list[Audit] = []
@@ -117,7 +123,7 @@ class World:
             found.append(auditor.audit(source))
             return found[0].is_whole
 
-        life = Life({})
+        life = Life(faults or {})
         self._attempt(life, work)
         life.end()
         return found[0]

@@ -126,7 +126,7 @@ class Sums:
     """What the bucket and the log streams hold, reduced to a cell for each interval of time.
 
     Args:
-        most_cells: how many intervals are told apart, at most.
+        most_cells: how many intervals are told apart, at most; two are the least.
     """
 
     def __init__(self, most_cells: int = MOST_CELLS) -> None:
@@ -145,11 +145,10 @@ class Sums:
         if own_ms is None:
             return self._untimed.setdefault(digest % _UNTIMED_CELLS, Cell())
         found = self._timed.get(own_ms // self.step_ms)
-        if found is not None:
-            return found
-        while len(self._timed) >= self._most_cells:
+        while found is None and len(self._timed) >= self._most_cells:
             self._widen()
-        return self._timed.setdefault(own_ms // self.step_ms, Cell())
+            found = self._timed.get(own_ms // self.step_ms)
+        return found or self._timed.setdefault(own_ms // self.step_ms, Cell())
 
     def known_cell(self, own_ms: int | None, digest: int) -> Cell | None:
         """Returns the cell of an event, None where there is none."""

@@ -1,0 +1,128 @@
+"""The parts of a comparison, each by itself: sums, rate, retention, iterations, memory."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import json
+
+from tests.bench.audit_range import Taken
+from tests.servers.installation import REPOSITORY
+from utils.audit.iterations import Bursts
+from utils.audit.judgement import Retention
+from utils.audit.rate import Rate
+from utils.audit.sums import Digests, Sums
+
+DAY_MS = 24 * 60 * 60 * 1000
+NOW_MS = 1_709_208_000_000
+MOST_BYTES = 150 * 1024 * 1024
+TIMES = st.integers(0, 10**13) | st.none()
+ENTRIES = st.lists(st.tuples(TIMES, st.binary(max_size=3)), max_size=60)
+
+
+@given(ENTRIES, ENTRIES, st.integers(2, 8), st.integers(1, 5))
+def test_sums_differ_where_the_sides_do_and_nowhere_else(
+    lines: list[tuple[int | None, bytes]],
+    events: list[tuple[int | None, bytes]],
+    cells: int,
+    most: int,
+) -> None:
+    """However few intervals are told apart, and however few lines are compared at once."""
+    sums, digests = Sums(cells), Digests(b"any")
+
+    def digest(entry: tuple[int | None, bytes]) -> int:
+        # A message's own time is a part of it.
+        return digests.of(b"%r %b" % entry)
+
+    for one in lines:
+        sums.cell(one[0], digest(one)).add_line(digest(one))
+    for one in events:
+        sums.cell(one[0], digest(one)).add_event(digest(one))
+    groups = list(sums.groups(most))
+    before, after = Counter(lines), Counter(events)
+    for one in {*lines, *events}:
+        held = [group for group in groups if group.holds(one[0], digest(one))]
+        assert len(held) <= 1
+        assert held or before[one] == after[one]
+        if held and one[0] is not None:
+            assert any(first <= one[0] <= last for first, last in held[0].spans)
+    assert (before == after) == (not groups)
+
+
+def test_without_an_event_nothing_is_known_of_an_iteration() -> None:
+    assert Bursts(0).began_ms is None
+
+
+def test_requests_are_kept_apart_and_not_saved_up() -> None:
+    rate = Rate(10)
+    assert [rate.wait_seconds(5.0) for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
+    assert rate.wait_seconds(60.0) == 0
+    assert rate.wait_seconds(60.0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("own_days", "stored_days", "ingested_days", "timing"),
+    [
+        (1, 1, 0, "own"),
+        (20, 0, 0, "restamped"),
+        (13, 0, 0, "wrong"),
+        (-0.2, 0, 0, "restamped"),
+        (-0.05, 0, 0, "wrong"),
+    ],
+)
+def test_another_time_is_needed_or_wrong(
+    own_days: float, stored_days: float, ingested_days: float, timing: str
+) -> None:
+    """By CloudWatch's rule: 14 days back, and two hours ahead."""
+    own, stored, ingested = (
+        NOW_MS - round(days * DAY_MS) for days in (own_days, stored_days, ingested_days)
+    )
+    assert Retention(None, NOW_MS).timing(own, stored, ingested) == timing
+
+
+@pytest.mark.parametrize(
+    ("own_days", "modified_days", "has_expired"),
+    [(1, 1, False), (5, 5, True), (5, 1, False), (2, 5, False), (4, 2, True)],
+)
+def test_what_may_have_expired(own_days: int, modified_days: int, has_expired: bool) -> None:
+    """An old line of a young object was stored at its upload, and is still to be there."""
+    retention = Retention(3, NOW_MS)
+    own_ms, modified_ms = NOW_MS - own_days * DAY_MS, NOW_MS - modified_days * DAY_MS
+    assert retention.has_expired(own_ms, modified_ms) is has_expired
+    assert not Retention(None, NOW_MS).has_expired(own_ms, modified_ms)
+
+
+@given(st.permutations([0, 400, 800, 5000, 5300, 9000, 9499, 9998]))
+def test_the_last_iteration_began_behind_a_gap(times: list[int]) -> None:
+    bursts = Bursts(0)
+    for time_ms in times:
+        bursts.note(NOW_MS + time_ms)
+    assert bursts.began_ms == NOW_MS + 9000
+    bursts.note(0)
+    assert bursts.newest_ms == NOW_MS + 9998
+
+
+def taken(events: int) -> Taken:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.audit_range", str(events)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    return json.decode(done.stdout, type=Taken)
+
+
+def test_memory_does_not_grow_with_the_range() -> None:
+    few, many = taken(20_000), taken(200_000)
+    assert (few.found, many.found) == (20_000, 200_000)
+    assert many.peak_bytes - few.peak_bytes < 20 * 1024 * 1024
+
+
+@pytest.mark.soak
+def test_ten_million_events_are_compared_in_little_memory() -> None:
+    result = taken(10_000_000)
+    assert result.found == result.lines == 10_000_000
+    assert result.peak_bytes <= MOST_BYTES
