@@ -261,7 +261,9 @@ const page = JSON.parse(document.getElementById("results").textContent);
 for (const dashboard of page) {
   const grid = element("div", { class: "grid" });
   grid.append(...dashboard.widgets.map(drawWidget));
-  const section = element("section", { id: dashboard.name }, element("h2", {}, dashboard.name), grid);
+  const whose = "Drawn by this project's preview, on made-up audit logs: CloudWatch draws it its own way.";
+  const section = element("section", { id: dashboard.name },
+    element("h2", {}, dashboard.name), element("p", { class: "whose" }, whose), grid);
   document.querySelector("main").append(section);
   document.querySelector("nav").append(element("a", { href: `#${dashboard.name}` }, dashboard.name));
 }

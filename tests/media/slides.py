@@ -66,7 +66,7 @@ def write_slides(path: Path, images: Path) -> None:
     _bullets(_titled(slides, "The guarantee: each event, once"), GUARANTEE)
     _table(_titled(slides, "What happens when"), CASES, (4.2, 7.7))
     _speed(_titled(slides, "How fast it is"))
-    _dashboards(_titled(slides, "Five dashboards come with it"), images / "usage.png")
+    _dashboards(_titled(slides, "Nine dashboards come with it"), images / "usage.png")
     _picture(_titled(slides, "Security, at a glance"), images / "security.png", CONTENT)
     _table(_titled(slides, "The steps"), STEPS, (3.2, 8.7))
     _bullets(_titled(slides, "What it costs, and where it ends"), LIMITS)

@@ -80,15 +80,16 @@ DASHBOARDS = (
     "failed_requests: what failed, where, whose",
     "security: denials, deletions, changed protections, logins",
     "usage: requests, bytes, time to response",
-    "integration: what arrives, and how late",
+    "integration: what arrives, how late, and the daemon's metrics",
+    "access_requests, _failed, _security, _usage: the same for the newer platform",
     "",
     "One command stores them in CloudWatch. Their queries are run in the tests, and each result is"
     " counted in another way.",
 )
 STEPS = (
     ("1. Lyve Cloud", "Create a service account for the two buckets, and note its keys."),
-    ("2. AWS", "Create a user with the policy of the README: four permissions."),
-    ("3. Log group", "Create it in CloudWatch, in the class Standard."),
+    ("2. AWS", "Run the template, or create a user with the five permissions of the README."),
+    ("3. Log group", "The template makes it; by hand: in CloudWatch, in the class Standard."),
     ("4. Start", "Fill in five keys, build the image, try it with --check, start it."),
     ("5. Dashboards", "Store them with --install-dashboards: one permission more."),
 )
@@ -98,7 +99,10 @@ LIMITS = (
         f"CloudWatch takes about ${PRICE_PER_GB:.2f} for each GB, in us-east-1. --plan tells what"
         " the first run would take.",
     ),
-    ("Once an hour.", "Events arrive after the next round hour, not at once."),
+    (
+        "Not at once.",
+        "Events arrive after the next round hour, or every few minutes if you set that.",
+    ),
     (
         "Old events.",
         "CloudWatch takes events older than 14 days at the time of their upload only.",

@@ -17,7 +17,7 @@ SIZE = (1280, 720)
 FRAMES_A_SECOND = 10
 ROWS = 24
 LINE_SECONDS = 0.06
-READING_SECONDS = 5.0
+READING_SECONDS = 4.2
 TYPING_SECONDS = 1.5
 DEMO = "tests/run demo"
 PREVIEW = "tests/run preview"
@@ -34,17 +34,19 @@ CAPTIONS = (
         "Written against arrived: nothing is missing, nothing is there twice.",
     ),
     ("The next hour", "The next iteration finds nothing new, and sends nothing."),
+    ("The proof", "Both sides are read again, without the checkpoint: all is there once."),
 )
 # What the viewer is told of each dashboard, and how long it is shown.
 DASHBOARDS = (
     (
         "requests_count",
-        "Five dashboards come with it. requests_count: S3 requests by operation.",
+        "Nine dashboards come with it. requests_count: S3 requests by operation.",
         4.5,
     ),
     ("failed_requests", "failed_requests: what failed, where, and whose.", 4.5),
     ("security", "security: denials, deletions, changed protections, addresses, logins.", 9.0),
     ("usage", "usage: bytes by bucket and account, and how long requests took.", 4.5),
+    ("access_security", "access_security: the same watch over the newer platform's logs.", 4.5),
     ("integration", "integration: what arrives, and how late.", 4.5),
 )
 PREVIEW_CAPTION = "The preview runs the dashboards' own queries on what arrived."
