@@ -61,7 +61,7 @@ OPERATION: dict[str, Callable[[str], str]] = {
 }
 WIDTH = 90
 SHOWN_OPERATIONS = 2
-SHOWN_CHARACTERS = 150
+SHOWN_CHARACTERS = 130
 
 
 class AuditObject(NamedTuple):
@@ -167,7 +167,13 @@ class Demo:
         started = time.monotonic()
         status = run_engine(self._directory, self._environment)
         print(f"  Exit status {status}, after {time.monotonic() - started:.1f} s. It says:")
+        told: set[str] = set()
         for line in self._new_status_lines():
+            # What several sources say alike is shown once; what each has sent, for each.
+            words = line.partition(" ")[2].partition(" source=")[0]
+            if words in told and "Done sending" not in words:
+                continue
+            told.add(words)
             print(f"    {line}" if len(line) <= WIDTH else f"    {line[:WIDTH]} ...")
         if status:
             raise DemoError(f"engine.py ended with status {status}" + self._last_words())
