@@ -213,7 +213,9 @@ def test_events_are_sent_in_groups_of_100(
     puts = calls.operations.pop("PutLogEvents")
     assert puts == 3
     del calls.operations["CreateLogGroup"]  # this test's own
-    assert calls.operations == {"CreateLogStream": 1, "DescribeLogGroups": 1}
+    # A first start looks besides if the log stream is empty.
+    assert 1 <= calls.operations.pop("GetLogEvents") <= 2
+    assert calls.operations == {"CreateLogStream": 2, "DescribeLogGroups": 2}
     assert len(s3_proxy.asked("S3-a.gz")) == 1
 
 
