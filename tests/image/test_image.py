@@ -215,7 +215,8 @@ def test_the_configuration_that_is_built_in_is_used_where_none_is_mounted(
     assert outcome.exit_status == 0
     sources = [line.pairs["source"] for line in outcome.lines]
     assert sorted(sources) == [f"{BUCKET}-Console", f"{BUCKET}-IAM", f"{BUCKET}-S3"]
-    assert standin.calls().operations["CreateLogStream"] == 3
+    # For each its stream at the first start's look and for the iteration, and that of its metrics.
+    assert standin.calls().operations["CreateLogStream"] == 9
 
 
 def test_the_check_passes_in_a_container(
