@@ -32,12 +32,8 @@ if TYPE_CHECKING:
 
 # botocore itself does not try again what it does not know as passing, such as OperationAborted.
 _TRIES = 5
-# There is no such stream or group, it may not be read, or its class has no reading back.
-_NOTHING_TO_READ = {
-    "AccessDeniedException",
-    "InvalidOperationException",
-    "ResourceNotFoundException",
-}
+# It may not be read, or its class has no reading back.
+_NOTHING_TO_READ = {"AccessDeniedException", "InvalidOperationException"}
 
 Result = TypeVar("Result")
 
@@ -64,9 +60,7 @@ class LogStream:
         self._is_closed = False
         self._last_unknown = ""
         self.read_back = ReadBack(self._client, source, gauge, stop)
-        missing = f"Create the log group {source.log_group} in {source.aws.region}"
-        missing += ", or correct log_group in config.json or AWS_REGION"
-        self._hints = {"ResourceNotFoundException": missing}
+        self._hints = missing_group_hints(source)
 
     def prepare(self) -> int | None:
         """Makes the stream where it is missing; returns the group's retention in days, if any.
@@ -223,6 +217,14 @@ class LogStream:
 
     def _errors(self, doing: str, permission: str) -> AbstractContextManager[None]:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
+
+
+def missing_group_hints(source: Source) -> dict[str, str]:
+    """Returns what to do where the log group of a source is missing, by CloudWatch's code."""
+    missing = f"Create the log group {source.log_group} in {source.aws.region}"
+    return {
+        "ResourceNotFoundException": f"{missing}, or correct log_group in config.json or AWS_REGION"
+    }
 
 
 def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None:

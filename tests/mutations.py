@@ -88,8 +88,8 @@ MUTATIONS = (
     Mutation(
         "Nothing is read back",
         "_read",
-        "                uncertain.observe(timestamp_ms, message)",
-        "                pass",
+        "            uncertain.observe(timestamp_ms, message)",
+        "            pass",
         f"{FAULTS}::test_only_batches_that_are_missing_are_sent_again",
     ),
     Mutation(

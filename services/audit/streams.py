@@ -11,7 +11,7 @@ from services.aws.errors import aws_errors
 from services.aws.outcomes import request_ids
 from services.shipping.read_back import ReadBack
 from services.threads.read_ahead import read_ahead
-from services.upload_cloudwatch_logs_service import retention_days
+from services.upload_cloudwatch_logs_service import missing_group_hints, retention_days
 from utils.audit.rate import Rate
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
@@ -76,9 +76,7 @@ class LogStreams:
         self._pace = pace
         self._gauge = gauge
         self._request_ids = request_ids(client.meta.endpoint_url)
-        missing = f"Create the log group {source.log_group} in {source.aws.region}"
-        missing += ", or correct log_group in config.json or AWS_REGION"
-        self._hints = {"ResourceNotFoundException": missing}
+        self._hints = missing_group_hints(source)
         self.streams: list[Stream] = []
 
     def find(self) -> list[Stream]:
@@ -153,11 +151,7 @@ class LogStreams:
             source = replace(self._source, log_stream=stream.name)
             read_back = ReadBack(self._client, source, self._gauge, self._pace.stop)
             for from_ms, until_ms in spans:
-                try:
-                    yield from self._paced(read_back.pages(from_ms, until_ms))
-                except ServiceError as exc:
-                    if exc.detail != "ResourceNotFoundException":
-                        raise
+                yield from self._paced(read_back.pages(from_ms, until_ms))
 
     def _paced(
         self, pages: "Iterator[Sequence[OutputLogEventTypeDef]]"

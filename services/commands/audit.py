@@ -19,7 +19,6 @@ from utils.audit.rate import Rate
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
-from utils.report.latest import Outcome
 from utils.report.status import Pairs, Seconds
 from utils.state.memory_share import MemoryShare
 from utils.version import VERSION
@@ -124,13 +123,7 @@ class Auditing:
     def _keep_status(self, source: Source, report: Report, repaired: Repaired) -> None:
         """Writes the last status, as an iteration does."""
         latest = LatestStatus(s3_client(source.lyve), source.output_bucket, source.status_name)
-        outcome = Outcome(
-            level=report.status.level,
-            message=report.status.text,
-            began=self._began,
-            ended=self._clock.now(),
-            counts=report.counts,
-        )
+        outcome = report.status.outcome(self._began, report.counts)
         latest.save(outcome, latest.trail().shipped(repaired.newest_ms))
 
     def _print(self, source: Source, audit: Audit, key: str) -> None:

@@ -24,6 +24,7 @@ from services.commands.connection_check import (
     reached,
     unanswered,
 )
+from services.upload_cloudwatch_logs_service import missing_group_hints
 from utils.config.settings import Source
 from utils.errors import ServiceError
 from utils.model import LogEvent
@@ -62,8 +63,7 @@ class CloudWatchCheck:
         self._group: LogGroupTypeDef | None = None
         self._longer_name = ""
         self._has_stream = False
-        create = f"Create the log group {source.log_group} in {source.aws.region}"
-        self._create = f"{create}, or correct log_group in config.json or AWS_REGION"
+        self._create = missing_group_hints(source)[_MISSING]
 
     def tries(self) -> list[Try]:
         """Returns what to try, in order."""

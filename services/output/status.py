@@ -16,7 +16,8 @@ import msgspec
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.output.objects import put_object
 from utils.config.log_format import is_json
-from utils.model import LogObject, QuarantinedLine
+from utils.model import Counts, LogObject, QuarantinedLine
+from utils.report.latest import Outcome
 from utils.report.status import Pairs, json_line, quarantine_key, status_key, status_line
 
 if TYPE_CHECKING:
@@ -119,6 +120,15 @@ class StatusLog:
             self._left_out += 1
             return
         self._keep(level, text, pairs)
+
+    def outcome(self, began: datetime, counts: Counts) -> Outcome:
+        """Returns what it came to by now: its last line and its figures.
+
+        Args:
+            began: when the iteration began.
+            counts: what became of its lines.
+        """
+        return Outcome(self.level, self.text, began, self._clock.now(), counts)
 
     def upload(self, client: "S3Client", bucket: str) -> None:
         """Puts the lines into the output bucket, under a key of their own.

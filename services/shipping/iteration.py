@@ -14,7 +14,7 @@ from services.shipping.tools import Shared
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
-from utils.report.latest import Outcome, Trail
+from utils.report.latest import Trail
 from utils.report.status import Seconds, count_pairs, stamp
 from utils.version import VERSION
 
@@ -150,13 +150,7 @@ written from then on is left out."
 
     def _keep(self, latest: LatestStatus, newest_shipped_ms: int) -> None:
         trail = self._trail or latest.trail()
-        outcome = Outcome(
-            level=self._status.level,
-            message=self._status.text,
-            began=self.began,
-            ended=self._clock.now(),
-            counts=self.counts,
-        )
+        outcome = self._status.outcome(self.began, self.counts)
         latest.save(outcome, trail.shipped(newest_shipped_ms))
 
     def _latest(self, forwarder: Forwarder) -> LatestStatus:

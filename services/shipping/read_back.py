@@ -63,6 +63,8 @@ class ReadBack:
     def pages(self, from_ms: int, until_ms: int) -> "Iterator[Sequence[OutputLogEventTypeDef]]":
         """Yields the same events page by page, each page when it is asked for.
 
+        A stream that is not there holds nothing.
+
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
 
         Args:
@@ -83,6 +85,8 @@ class ReadBack:
         empty = 0
         while True:
             page = self._page(request, seen)
+            if page is None:
+                return
             yield page["events"]
             if page["nextForwardToken"] == request.get("nextToken"):
                 return
@@ -94,8 +98,8 @@ class ReadBack:
 
     def _page(
         self, request: "GetLogEventsRequestTypeDef", seen: Collection[str]
-    ) -> Mapping[str, Any]:
-        """Returns the next page.
+    ) -> Mapping[str, Any] | None:
+        """Returns the next page, None if the log stream is not there.
 
         Args:
             request: for it.
@@ -119,6 +123,10 @@ class ReadBack:
                 self._gauge.trouble = wrong
             except TransientError as exc:
                 self._gauge.trouble = exc.detail
+            except ServiceError as exc:
+                if exc.detail == "ResourceNotFoundException":
+                    return None
+                raise
             if self._stop.wait(pause_seconds):
                 break
         raise StoppedError("Stopped before a batch in doubt was settled")

@@ -191,11 +191,7 @@ def _with(positions: list[Position], place: int, other: Position) -> list[Positi
 
 
 def _read(stream: ReadBack, uncertain: Uncertain) -> None:
-    """Observes what a log stream holds; nothing, if it was never made."""
-    try:
-        for from_ms, until_ms in uncertain.ranges():
-            for timestamp_ms, message in stream.stored(from_ms, until_ms):
-                uncertain.observe(timestamp_ms, message)
-    except ServiceError as exc:
-        if exc.detail != "ResourceNotFoundException":
-            raise
+    """Observes what a log stream holds."""
+    for from_ms, until_ms in uncertain.ranges():
+        for timestamp_ms, message in stream.stored(from_ms, until_ms):
+            uncertain.observe(timestamp_ms, message)
