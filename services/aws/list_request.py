@@ -224,8 +224,9 @@ def _read_page(body: bytes, date: str) -> Page:
         WrongAnswerError: it is no listing, or not all of one.
     """
     first = _FIRST_ELEMENT.search(body)
-    # No listing has a document type, whose entities can make gigabytes of a page.
-    if first is None or first[1] != _ROOT or b"<!DOCTYPE" in body[: first.start()]:
+    # No listing has a document type, whose entities can make gigabytes of a page; in a key its
+    # bracket would be escaped.
+    if first is None or first[1] != _ROOT or b"<!DOCTYPE" in body:
         raise WrongAnswerError("it is no listing" if body else "it is empty")
     parser = XMLParser()  # noqa: S314 - see above
     try:

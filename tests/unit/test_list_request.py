@@ -42,6 +42,11 @@ WRONG = {
     "a document type": Reply(
         200, b"<!DOCTYPE ListBucketResult [<!ENTITY e 'x'>]>" + RIGHT.body[21:]
     ),
+    "a document type behind a comment": Reply(
+        200,
+        b"<!-- <ListBucketResult --><!DOCTYPE ListBucketResult [<!ENTITY e 'x'>]>"
+        + RIGHT.body[21:],
+    ),
     "a number that is none": page(NAME, PREFIX, "<KeyCount>many</KeyCount>"),
     "a time that is none": page(entry(KEYS[0]).replace("T12", "T99")),
     "neither true nor false": page(NAME, PREFIX, truncated="perhaps"),
