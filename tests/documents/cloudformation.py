@@ -1,17 +1,21 @@
-"""What the template for CloudFormation takes from the policy and the dashboards."""
+"""What the templates for CloudFormation take from the policy and the dashboards."""
 
 import json
 import textwrap
+from collections.abc import Iterable
+from pathlib import Path
 
 from tests.documents.rooms import ROOT
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_TEMPLATE_BYTES = 51_200
 SOURCES = 8
-# With those of the newer platform's access logs it would not be deployed without a bucket.
-DASHBOARDS = sorted(
-    path for path in ROOT.glob("dashboards/*.json") if not path.stem.startswith("access_")
-)
+# One template with all of them would not be deployed without a bucket: those of the newer
+# platform's access logs have their own.
+ACCESS_DASHBOARDS = sorted(ROOT.glob("dashboards/access_*.json"))
+DASHBOARDS = sorted({*ROOT.glob("dashboards/*.json")} - {*ACCESS_DASHBOARDS})
+# As in utils.report.dashboards.
+OF_ALL_TYPES = "integration"
 DOCUMENTATION = ROOT / "documentation"
 POLICY = DOCUMENTATION / "iam-policy.json"
 PLACEHOLDERS = {
@@ -32,13 +36,8 @@ Heartbeat{number}:
     Namespace: !Ref MetricsNamespace
     MetricName: iterations
     Dimensions:
-      - Name: source
-        Value: !Select [0, !Split [":", {entry}]]
-      - !If
-        - HasReplica{number}
-        - Name: replica
-          Value: {replica}
-        - !Ref AWS::NoValue
+      - {{Name: source, Value: !Select [0, !Split [":", {entry}]]}}
+      - !If [HasReplica{number}, {{Name: replica, Value: {replica}}}, !Ref AWS::NoValue]
     Statistic: Sum
     Period: 3600
     EvaluationPeriods: 2
@@ -51,7 +50,7 @@ Heartbeat{number}:
 DASHBOARD = """\
 {title}Dashboard:
   Type: AWS::CloudWatch::Dashboard
-  Properties:
+{condition}  Properties:
     DashboardName: !Sub
       - ${{Group}}-${{AWS::Region}}-{name}
       - Group: {group}
@@ -95,9 +94,26 @@ def policy() -> str:
 
 
 def dashboards() -> str:
-    """Returns each dashboard, a widget a line."""
+    """Returns each dashboard but those of access logs, made for the types that it shows."""
+    return _dashboards(DASHBOARDS)
+
+
+def access_dashboards() -> str:
+    """Returns each dashboard of access logs."""
+    return _dashboards(ACCESS_DASHBOARDS)
+
+
+def filled(text: str) -> str:
+    """Returns a text with CloudFormation's own variables in the place of its placeholders."""
+    for placeholder, variable in PLACEHOLDERS.items():
+        text = text.replace(placeholder, variable)
+    return text
+
+
+def _dashboards(paths: Iterable[Path]) -> str:
+    """Returns dashboards, a widget a line."""
     made = []
-    for path in DASHBOARDS:
+    for path in paths:
         document = json.loads(path.read_text())
         widgets = ",\n".join(_compact(widget) for widget in document.pop("widgets"))
         body = filled(f'{_compact(document)[:-1]},"widgets":[\n{widgets}\n]}}')
@@ -106,15 +122,14 @@ def dashboards() -> str:
         for other in "#./":  # as in utils.report.dashboards.stored_name
             group = f'!Join ["-", !Split ["{other}", {group}]]'
         body = _indented(3, body)
-        made.append(DASHBOARD.format(title=title, name=path.stem, group=group, body=body))
+        needs_a_type = path in DASHBOARDS and path.stem != OF_ALL_TYPES
+        condition = "  Condition: HasOtherTypes\n" if needs_a_type else ""
+        made.append(
+            DASHBOARD.format(
+                title=title, condition=condition, name=path.stem, group=group, body=body
+            )
+        )
     return _indented(1, "\n".join(made))
-
-
-def filled(text: str) -> str:
-    """Returns a text with CloudFormation's own variables in the place of its placeholders."""
-    for placeholder, variable in PLACEHOLDERS.items():
-        text = text.replace(placeholder, variable)
-    return text
 
 
 def _entry(number: int) -> str:

@@ -23,6 +23,9 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "heartbeats": cloudformation.heartbeats,
         "dashboards": cloudformation.dashboards,
     },
+    "documentation/deploy/cloudformation-access.yaml": {
+        "dashboards": cloudformation.access_dashboards,
+    },
 }
 
 

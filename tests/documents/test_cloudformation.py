@@ -1,4 +1,4 @@
-"""The template for CloudFormation: linted, deployed, and the daemon runs with what it made."""
+"""The templates for CloudFormation: linted, deployed, and the daemon runs with what it made."""
 
 import json
 import re
@@ -12,21 +12,27 @@ import boto3
 import pytest
 
 from tests.conftest import MotoLogs
-from tests.documents.cloudformation import DASHBOARDS, MOST_TEMPLATE_BYTES, PLACEHOLDERS, POLICY
+from tests.documents.cloudformation import (
+    ACCESS_DASHBOARDS,
+    DASHBOARDS,
+    MOST_TEMPLATE_BYTES,
+    PLACEHOLDERS,
+    POLICY,
+)
 from tests.process.test_sources import numbered
 from tests.servers.installation import AWS_REGION, BUCKET, REPOSITORY, Installation
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.metrics import points
 from tests.standin.moto_process import MotoServer
-from tests.standin.template import PATH, read, resources
+from tests.standin.template import ACCESS_PATH, PATH, read, resources
 from tests.world.audit_events import gzip_lines
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
-from utils.report.dashboards import Target, filled, stored_name
+from utils.report.dashboards import Target, filled, shows, stored_name
 
 GROUP = "/lyve/audit.logs"
-NAMES = [path.stem for path in DASHBOARDS]
+PATHS = pytest.mark.parametrize("path", [PATH, ACCESS_PATH], ids=["one", "access"])
 ACCOUNT = "123456789012"
 VARIABLES = dict.fromkeys(
     ("LYVE_ACCESS", "LYVE_SECRET", "LYVE_REGION", "AWS_ACCESS", "AWS_SECRET", "AWS_REGION"),
@@ -45,12 +51,12 @@ def client(service: str, moto: MotoServer) -> Any:
     )
 
 
-def deployed(moto: MotoServer, name: str, **parameters: str) -> dict[str, str]:
+def deployed(moto: MotoServer, name: str, path: Path = PATH, **parameters: str) -> dict[str, str]:
     """Deploys a stack; returns its outputs."""
     service = client("cloudformation", moto)
     service.create_stack(
         StackName=name,
-        TemplateBody=PATH.read_text(),
+        TemplateBody=path.read_text(),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
@@ -58,20 +64,33 @@ def deployed(moto: MotoServer, name: str, **parameters: str) -> dict[str, str]:
     )
     (stack,) = service.describe_stacks(StackName=name)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
-    return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
 
 
 # By itself.
 
 
-def test_cfn_lint_finds_nothing() -> None:
+@PATHS
+def test_cfn_lint_finds_nothing(path: Path) -> None:
     linter = Path(sys.executable).with_name("cfn-lint")
-    done = subprocess.run([linter, PATH], capture_output=True, text=True, check=False)
+    done = subprocess.run([linter, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_it_can_be_deployed_without_a_bucket() -> None:
-    assert len(PATH.read_bytes()) < MOST_TEMPLATE_BYTES
+@PATHS
+def test_it_can_be_deployed_without_a_bucket(path: Path) -> None:
+    assert len(path.read_bytes()) < MOST_TEMPLATE_BYTES
+
+
+@pytest.mark.parametrize("types", ["S3", "S3,IAM,Console", "Access", "S3,Access"])
+def test_the_dashboards_are_those_of_the_types(types: str) -> None:
+    """Those of access logs have a template of their own."""
+    made = resources("AWS::CloudWatch::Dashboard", LogTypes=types)
+    wanted = {path.stem for path in DASHBOARDS if shows(path.stem, types.split(","))}
+    target = Target(AwsAccess(None, None, AWS_REGION), "lyve-cloud-audit-logs")
+    names = {str(one["DashboardName"]) for one in made.values()}
+    assert names == {stored_name(name, target) for name in wanted}
+    assert "integration" in wanted
 
 
 def test_the_defaults_are_those_of_the_configuration() -> None:
@@ -131,8 +150,9 @@ def test_each_alarm_is_one_that_cloudwatch_takes(moto: MotoServer) -> None:
     ]
 
 
-def test_every_placeholder_is_filled_in() -> None:
-    text = PATH.read_text()
+@PATHS
+def test_every_placeholder_is_filled_in(path: Path) -> None:
+    text = path.read_text()
     assert not [placeholder for placeholder in PLACEHOLDERS if placeholder in text]
 
 
@@ -182,12 +202,13 @@ def test_the_daemon_runs_with_what_a_stack_with_a_user_made(
     assert len(run_with(stack_installation, outputs)) == 10
     (group,) = client("logs", moto).describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
     assert group["retentionInDays"] == 365
+    deployed(moto, "access", ACCESS_PATH, LogGroupName=GROUP)
     service = client("cloudwatch", moto)
     target = Target(AwsAccess(None, None, AWS_REGION), GROUP, "Ours")
-    for name in NAMES:
-        kept = service.get_dashboard(DashboardName=stored_name(name, target))["DashboardBody"]
-        template = (REPOSITORY / "dashboards" / f"{name}.json").read_text()
-        assert json.loads(kept) == json.loads(filled(template, target))
+    for path in [*DASHBOARDS, *ACCESS_DASHBOARDS]:
+        stored = stored_name(path.stem, target)
+        kept = service.get_dashboard(DashboardName=stored)["DashboardBody"]
+        assert json.loads(kept) == json.loads(filled(path.read_text(), target))
     subscriptions = client("sns", moto).list_subscriptions()["Subscriptions"]
     assert [one["Endpoint"] for one in subscriptions if one["TopicArn"] == outputs["Topic"]] == [
         "a@b.example"

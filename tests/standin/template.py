@@ -9,6 +9,7 @@ import yaml
 from tests.servers.installation import AWS_REGION, REPOSITORY
 
 PATH = REPOSITORY / "documentation" / "deploy" / "cloudformation.yaml"
+ACCESS_PATH = PATH.with_name("cloudformation-access.yaml")
 NOTHING = object()
 PSEUDO = {
     "AWS::Region": AWS_REGION,
