@@ -60,7 +60,7 @@ MUTATIONS = (
         "Shipper._finish_oldest",
         "        pending = self._in_flight.settle_oldest()\n",
         "        chunk = self._in_flight._pending[0].chunk\n"
-        "        self._tools.progress.acknowledge(chunk.position, 0, [])\n"
+        "        self._tools.progress.acknowledge(chunk.position, 0)\n"
         "        pending = self._in_flight.settle_oldest()\n",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),

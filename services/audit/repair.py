@@ -263,7 +263,7 @@ class Repair:
             elif known and known.is_damaged:
                 coverage.owe(known.end)
             elif known and (one.key in owed or coverage.is_due(one)):
-                coverage.ship(known.end, known.event_times)
+                coverage.ship(known.end)
         if len(coverage.owed) > MAX_OWED_OBJECTS:
             raise CheckpointError(
                 f"More objects can't be read to their end than the checkpoint "

@@ -11,7 +11,6 @@ from services.shipping.tools import Rules, Tools
 from services.threads.read_ahead import read_ahead
 from utils.errors import ForwarderError, StoppedError
 from utils.lines.chunking import Chunk, ContentChangedError, chunks
-from utils.lines.delivery import Delivery
 from utils.model import Position
 from utils.state.progress import Mark
 from utils.state.uncertain import Recovered, Uncertain
@@ -115,13 +114,13 @@ class Shipper:
         chunk.counts.restamped = sum(event.restamped for event in delivery.accepted)
         _check_balance(chunk)
         self._in_flight.remove_oldest()
-        self._acknowledge(chunk, delivery)
+        self._acknowledge(chunk)
 
-    def _acknowledge(self, chunk: Chunk, delivery: Delivery) -> None:
+    def _acknowledge(self, chunk: Chunk) -> None:
         progress = self._tools.progress
         if chunk.trouble and self._in_flight.recovered.reaches_behind(chunk.position):
             chunk.position = replace(chunk.position, in_doubt=True)
-        progress.acknowledge(chunk.position, chunk.counts.read, delivery.accepted)
+        progress.acknowledge(chunk.position, chunk.counts.read)
         self._quarantined += chunk.counts.quarantined
         if chunk.is_last:
             if chunk.trouble and not chunk.is_gone:

@@ -640,7 +640,7 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
             case "begun":
                 begun.append(position)
             case _:
-                coverage.ship(position, (1, 2))
+                coverage.ship(position)
     return Checkpoint(source_of().identity, "owner", coverage.state, saves=3, open=begun)
 
 

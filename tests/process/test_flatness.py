@@ -31,7 +31,7 @@ from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, object_key
-from utils.model import LogEvent, LogObject, Position, SourceIdentity
+from utils.model import LogObject, Position, SourceIdentity
 from utils.state.checkpoint import Checkpoint
 from utils.state.coverage import Coverage
 from utils.state.coverage_state import ENTRY_BYTES, CoverageState
@@ -310,8 +310,7 @@ def checkpoint_sizes(plans: Plans, state: CoverageState) -> Iterator[int]:
         progress.plan_from(survey, plan[-1].last_modified_ms)
         progress.plan(Position(due) for due in plan)
         for number, due in enumerate(plan):
-            event = LogEvent(due.last_modified_ms, "{}", 2, 1)
-            progress.acknowledge(Position(due, 1), 1, [event])
+            progress.acknowledge(Position(due, 1), 1)
             progress.complete(Position(due, 1))
             if number % 500 == 0:
                 yield len(progress.snapshot().document)
@@ -383,7 +382,7 @@ def test_single_objects_are_forgotten_wherever_coverage_begins(
     for number in range(100):
         shipped = audit_object(number, BEGIN_MS + MINUTE_MS // 2 + number * MINUTE_MS // 10)
         survey.note(shipped)
-        coverage.ship(Position(shipped, 1), None)
+        coverage.ship(Position(shipped, 1))
     closing = Thread(target=coverage.close, args=(survey, survey.newest_ms), daemon=True)
     closing.start()
     closing.join(10)

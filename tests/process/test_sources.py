@@ -271,7 +271,7 @@ def backlog(memory: MemoryShare) -> tuple[list[Position], Coverage]:
     plan = [Position(one) for one in oldest(due_objects(), memory.plan_objects())]
     coverage = Coverage(CoverageState(0))
     for one in due_objects():
-        coverage.ship(Position(one, 100, 5), (one.last_modified_ms, one.last_modified_ms + 9))
+        coverage.ship(Position(one, 100, 5))
     return plan, coverage
 
 

@@ -58,12 +58,7 @@ STATES = st.builds(
     covered=st.lists(st.tuples(MS, MS), max_size=3),
     recent=st.dictionaries(
         MS,
-        st.builds(
-            RecentMinute,
-            objects=st.binary(min_size=20, max_size=20),
-            events_from_ms=st.none() | MS,
-            events_until_ms=st.none() | MS,
-        ),
+        st.builds(RecentMinute, objects=st.binary(min_size=20, max_size=20)),
         max_size=3,
     ),
     dormant=st.dictionaries(TEXTS, MS, max_size=3),
@@ -85,7 +80,7 @@ def small() -> Checkpoint:
     """Returns a checkpoint with something of everything."""
     coverage = Coverage(CoverageState(NOW_MS, covered=[(1, 2)], dormant={"May-2022/": 3}))
     for number in range(3):
-        coverage.ship(position(number), (NOW_MS, NOW_MS + 1))
+        coverage.ship(position(number))
     return Checkpoint(IDENTITY, "owner", coverage.state, running=True, open=[position(9)])
 
 
@@ -210,7 +205,7 @@ def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     assert len(coverage.state.dormant) > MAX_DORMANT_BYTES // 1_000
     number = 0
     while not coverage.is_full():
-        coverage.ship(position(number), (0, 2**62))
+        coverage.ship(position(number))
         number += 20
     longest = SourceIdentity(63 * "b", "Console", 63 * "r", 512 * "g", 512 * "s")
     first = Checkpoint(longest, 32 * "f", coverage.state, saves=10**9, upload_ms=NOW_MS)

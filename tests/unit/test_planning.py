@@ -164,7 +164,7 @@ class Daemon:
         self._left_to_ship -= 1
         assert one.last_modified_ms >= self.since_ms, f"before the beginning: {one}"
         assert (one.key, one.etag) not in self._shipped, f"shipped twice: {one}"
-        self.coverage.ship(self.coverage.position(one), None)
+        self.coverage.ship(self.coverage.position(one))
         self._shipped.add((one.key, one.etag))
 
     def _check_none_is_missed(self, seen: list[LogObject]) -> None:
@@ -390,7 +390,7 @@ def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> Non
     between = listed("S3-between", NOON_MS + 20_000)
     frontier_ms = NOON_MS + 10_000 + LATE_WINDOW_MS
     survey = surveyed([between], coverage, end_ms + HOUR_MS)
-    coverage.ship(Position(between, 1), None)
+    coverage.ship(Position(between, 1))
     coverage.close(survey, frontier_ms)
     assert not coverage.is_due(between)
 
@@ -408,7 +408,7 @@ def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> Non
     coverage = Coverage(CoverageState(since_ms=0))
     for version in (listed("S3-a", NOON_MS + HOUR_MS, "2"), listed("S3-a", NOON_MS, "1")):
         assert coverage.is_due(version)
-        coverage.ship(Position(version, 1), None)
+        coverage.ship(Position(version, 1))
     assert not coverage.is_due(listed("S3-a", NOON_MS, "1"))
     assert not reloaded(coverage).is_due(listed("S3-a", NOON_MS, "1"))
 
@@ -416,7 +416,7 @@ def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> Non
 def test_a_replaced_object_is_due_behind_what_was_shipped_of_it() -> None:
     coverage = Coverage(CoverageState(since_ms=0))
     damaged = listed("S3-a", NOON_MS + 54_321, "damaged")
-    coverage.ship(Position(damaged, 7, 42), None)
+    coverage.ship(Position(damaged, 7, 42))
     whole = listed("S3-a", NOON_MS + HOUR_MS, "whole")
     for known in (coverage, reloaded(coverage)):
         assert not known.is_due(damaged)
@@ -450,7 +450,7 @@ def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch
         ]
         survey = surveyed(new, coverage, new[-1].last_modified_ms)
         for one in new:
-            coverage.ship(Position(one, 1), (one.last_modified_ms, one.last_modified_ms))
+            coverage.ship(Position(one, 1))
         is_crowded = coverage.close(survey, new[-1].last_modified_ms)
         remembered = sum(len(minute.objects) for minute in coverage.state.recent.values())
         assert remembered // ENTRY_BYTES <= 50
@@ -476,42 +476,6 @@ def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back(
     assert folders(NOON_MS + SWEEP_EVERY_MS) == ["a/", "b/"]
     assert folders(NOON_MS + SWEEP_EVERY_MS + 1) == ["b/"]
     assert folders(NOON_MS) == ["a/", "b/"]
-
-
-def test_shipped_lines_are_told_where_one_may_lie_in_the_range() -> None:
-    coverage = Coverage(CoverageState(since_ms=0))
-    one, other = listed("S3-a", NOON_MS), listed("S3-b", NOON_MS + HOUR_MS)
-    coverage.ship(Position(one, 7), (100, 200))
-    coverage.ship(Position(other, 9), None)
-    for known in (coverage, reloaded(coverage)):
-        ranges = [(0, 99), (0, 100), (150, 160), (200, 300), (201, 300)]
-        found = [known.shipped_lines(one, from_ms, until_ms) for from_ms, until_ms in ranges]
-        assert found == [0, 7, 7, 7, 0]
-        assert known.shipped_lines(other, 0, NOON_MS) == 0
-        assert known.shipped_lines(listed("S3-a", NOON_MS, "another"), 0, NOON_MS) == 0
-        assert known.shipped_lines(listed("S3-c", NOON_MS), 0, NOON_MS) == 0
-
-
-@PROPERTY
-@given(
-    ranges=st.lists(
-        st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted).map(tuple),
-        min_size=1,
-        max_size=5,
-    ),
-    looked_for=st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted),
-)
-def test_no_object_with_an_event_in_the_range_is_overlooked(
-    ranges: list[tuple[int, int] | None], looked_for: list[int]
-) -> None:
-    """An identical event that was shipped before would be taken for the one in doubt."""
-    from_ms, until_ms = looked_for
-    coverage = Coverage(CoverageState(since_ms=0))
-    for number, times in enumerate(ranges):
-        coverage.ship(Position(listed(f"S3-{number}", NOON_MS), 5), times)
-    for number, times in enumerate(ranges):
-        if times and times[0] <= until_ms and from_ms <= times[1]:
-            assert coverage.shipped_lines(listed(f"S3-{number}", NOON_MS), from_ms, until_ms) == 5
 
 
 @PROPERTY

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from utils.model import LogEvent, LogObject, Position, SourceIdentity
+from utils.model import LogObject, Position, SourceIdentity
 from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
 from utils.state.coverage import LATE_WINDOW_MS, MAX_RECENT_BYTES, Coverage
 from utils.state.coverage_state import CoverageState
@@ -18,7 +18,6 @@ from utils.state.planning import Survey
 from utils.state.progress import Mark, Progress
 
 NOW_MS = 1_709_208_000_000
-EVENT_MS = NOW_MS - 5_000
 UPLOAD_MS = NOW_MS + 1_000
 IDENTITY = SourceIdentity("audit", "S3", "eu-central-1", "/lyve/audit", "lyve-cloud/audit/S3")
 
@@ -37,10 +36,6 @@ def at(number: int, lines: int) -> Position:
     return Position(listed(number), lines, line_hash=lines)
 
 
-def event(timestamp_ms: int, *, restamped: bool = False) -> LogEvent:
-    return LogEvent(timestamp_ms, "a line", 6, 1, restamped)
-
-
 def begun(coverage: Coverage | None = None) -> Progress:
     coverage = coverage or Coverage(CoverageState(0))
     checkpoint = Checkpoint(IDENTITY, "owner", coverage.state, upload_ms=UPLOAD_MS)
@@ -56,8 +51,8 @@ def named(progress: Progress) -> list[Position]:
     return [replace(one, uploads_ms=()) for one in saved(progress).open]
 
 
-def ship(progress: Progress, number: int, events: Iterable[LogEvent]) -> None:
-    progress.acknowledge(at(number, 3), 3, events)
+def ship(progress: Progress, number: int) -> None:
+    progress.acknowledge(at(number, 3), 3)
     progress.complete(at(number, 3))
 
 
@@ -72,7 +67,7 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
     left = [(number, chunk) for number, count in enumerate(chunk_counts) for chunk in range(count)]
     for step in range(min(steps, len(left))):
         number, chunk = left[step]
-        progress.acknowledge(at(number, chunk + 1), 1, [event(EVENT_MS)])
+        progress.acknowledge(at(number, chunk + 1), 1)
         if chunk + 1 == chunk_counts[number]:
             progress.complete(at(number, chunk + 1))
         snapshot = progress.snapshot()
@@ -92,7 +87,7 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
 def test_an_object_within_the_window_is_named_with_its_position() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 7), 7, [])
+    progress.acknowledge(at(0, 7), 7)
     assert named(progress) == [at(0, 7), *positions([1])]
     assert progress.coverage.is_due(listed(0))
 
@@ -101,14 +96,14 @@ def test_what_lies_beyond_the_window_is_named_as_objects_are_completed() -> None
     progress = begun()
     progress.plan(positions(range(WINDOW_OBJECTS + 1)))
     assert progress.snapshot().objects_named == WINDOW_OBJECTS
-    ship(progress, 0, [])
+    ship(progress, 0)
     assert progress.snapshot().objects_named == WINDOW_OBJECTS + 1
 
 
 def test_a_completed_object_is_covered_and_no_longer_open() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    ship(progress, 0, [event(EVENT_MS)])
+    ship(progress, 0)
     checkpoint = saved(progress)
     assert named(progress) == positions([1])
     restarted = Coverage(checkpoint.coverage)
@@ -121,7 +116,7 @@ def test_a_checkpoint_without_open_objects_has_nothing_to_take_over() -> None:
     assert not saved(progress).running
     progress.plan(positions([0]))
     assert saved(progress).running
-    ship(progress, 0, [])
+    ship(progress, 0)
     assert not saved(progress).running
 
 
@@ -129,7 +124,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
     doubted = Position(listed(1), in_doubt=True)
     progress = begun()
     progress.plan([Position(listed(0)), doubted, *positions([2])])
-    progress.acknowledge(at(0, 5), 5, [])
+    progress.acknowledge(at(0, 5), 5)
     progress.end()
     checkpoint = saved(progress)
     assert not checkpoint.running
@@ -139,7 +134,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
 def test_an_iteration_that_did_not_end_is_to_be_taken_over() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 5), 5, [])
+    progress.acknowledge(at(0, 5), 5)
     assert saved(progress).running
     assert named(progress) == [at(0, 5), *positions([1])]
 
@@ -174,49 +169,8 @@ def test_what_was_named_stays_named_however_much_it_takes(monkeypatch: pytest.Mo
     resumed.plan(before)
     resumed.plan(positions([7, 8]))
     assert saved(resumed).open == before
-    ship(resumed, 0, [])
+    ship(resumed, 0)
     assert saved(resumed).open == before[1:]
-
-
-def holds(progress: Progress, number: int, time_ms: int) -> bool:
-    return bool(progress.coverage.shipped_lines(listed(number), time_ms, time_ms))
-
-
-def test_the_times_of_an_objects_events_are_known_over_all_its_chunks() -> None:
-    progress = begun()
-    progress.plan(positions([0]))
-    progress.acknowledge(at(0, 1), 1, [event(EVENT_MS), event(EVENT_MS + 3)])
-    progress.acknowledge(at(0, 2), 1, [event(EVENT_MS - 9)])
-    progress.complete(at(0, 2))
-    found = [holds(progress, 0, EVENT_MS + shift) for shift in (-10, -9, 0, 3, 4)]
-    assert found == [False, True, True, True, False]
-
-
-def test_an_upload_time_is_no_time_of_an_event() -> None:
-    """A range widened to the upload time would have every object read again at each doubt."""
-    progress = begun()
-    progress.plan(positions([0]))
-    ship(progress, 0, [event(EVENT_MS), event(NOW_MS, restamped=True)])
-    assert holds(progress, 0, EVENT_MS)
-    assert not holds(progress, 0, NOW_MS)
-
-
-def test_the_times_of_one_object_are_not_those_of_the_next() -> None:
-    later = 61_000
-    progress = begun()
-    progress.plan(positions([0, later]))
-    ship(progress, 0, [event(EVENT_MS)])
-    ship(progress, later, [event(NOW_MS)])
-    assert not holds(progress, later, EVENT_MS)
-    assert not holds(progress, 0, NOW_MS)
-
-
-def test_what_an_earlier_process_shipped_of_an_object_may_be_of_any_time() -> None:
-    progress = begun()
-    progress.plan([at(0, 2)])
-    ship(progress, 0, [event(EVENT_MS)])
-    assert holds(progress, 0, 1)
-    assert holds(progress, 0, 2 * NOW_MS)
 
 
 def test_a_closed_plan_is_saved() -> None:
@@ -226,7 +180,7 @@ def test_a_closed_plan_is_saved() -> None:
     list(progress.coverage.folders_to_list([], NOW_MS))
     progress.plan_from(survey, NOW_MS)
     progress.plan(positions([0]))
-    ship(progress, 0, [])
+    ship(progress, 0)
     assert progress.close_plan(NOW_MS) is False
     assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
     assert not Coverage(saved(progress).coverage).is_due(listed(0))
@@ -256,7 +210,7 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         progress.plan_from(survey, now_ms)
         progress.plan(Position(one) for one in plan)
         for place, shipped in enumerate(plan, 1):
-            progress.acknowledge(Position(shipped, 1), 1, [])
+            progress.acknowledge(Position(shipped, 1), 1)
             progress.complete(Position(shipped, 1))
             restarted = Coverage(saved(progress).coverage)
             assert [restarted.is_due(one) for one in plan] == [

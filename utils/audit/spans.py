@@ -8,7 +8,6 @@ import msgspec
 from utils.audit.sums import Group
 from utils.model import LogObject, Position
 from utils.state.coverage_state import key_hash
-from utils.state.intervals import Interval
 
 
 class Tally(msgspec.Struct):
@@ -49,10 +48,9 @@ class OwnTimes:
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Where an object ends, its events' first and last time in ms, and whether it is damaged."""
+    """Where an object ends, and whether it is damaged."""
 
     end: Position
-    event_times: Interval | None
     is_damaged: bool
 
 
@@ -135,15 +133,8 @@ class Spans:
         place = self._place(one.key)
         if place is None or self._modified_ms[place] != one.last_modified_ms:
             return None
-        first_ms, last_ms = self._first_ms[place], self._last_ms[place]
-        if self._untimed[place]:
-            times = [one.last_modified_ms, *([first_ms, last_ms] if first_ms <= last_ms else [])]
-            first_ms, last_ms = min(times), max(times)
-        return Known(
-            Position(one, self._lines[place], self._line_hashes[place]),
-            (first_ms, last_ms) if first_ms <= last_ms else None,
-            bool(self._damaged[place]),
-        )
+        end = Position(one, self._lines[place], self._line_hashes[place])
+        return Known(end, bool(self._damaged[place]))
 
     def _place(self, key: str) -> int | None:
         try:

@@ -6,7 +6,7 @@ import msgspec
 
 from utils.model import LogObject, Position
 from utils.state.coverage_state import CoverageState, Owed, content_hash
-from utils.state.intervals import Interval, union
+from utils.state.intervals import union
 from utils.state.planning import Survey
 from utils.state.recent import Recent
 
@@ -130,16 +130,15 @@ class Coverage:
             return Position(due)
         return Position(due, shipped.lines, shipped.line_hash, earlier_ms=shipped.last_modified_ms)
 
-    def ship(self, position: Position, event_times: Interval | None) -> None:
+    def ship(self, position: Position) -> None:
         """Records an object as shipped up to the position.
 
         Args:
             position: behind its last line.
-            event_times: the first and the last time of its events in ms, None if it has none.
         """
         self._owed.pop(position.object.key, None)
         self._note_owed()
-        self._recent.add(position.as_left(), event_times)
+        self._recent.add(position.as_left())
 
     def owe(self, position: Position) -> None:
         """Records an object that can't be shipped beyond the position now.
@@ -170,7 +169,7 @@ class Coverage:
         self._note_owed()
         if owed.lines:
             gone = LogObject(owed.last_modified_ms, key, "", 0)
-            self._recent.add(Position(gone, owed.lines, owed.line_hash), None)
+            self._recent.add(Position(gone, owed.lines, owed.line_hash))
         return owed.lines
 
     def _fits(self, key: str, owed: Owed) -> bool:
@@ -202,19 +201,6 @@ class Coverage:
         is_crowded = self._forget_surplus(frontier_ms)
         self._full_bytes = max(MAX_RECENT_BYTES, self._recent.size_bytes) + CLOSE_EVERY_BYTES
         return is_crowded
-
-    def shipped_lines(self, listed: LogObject, from_ms: int, until_ms: int) -> int:
-        """Returns how many lines of the object are shipped, if one may lie in the range.
-
-        Args:
-            listed: an object of the bucket.
-            from_ms: the first event time of interest, in ms since 1970.
-            until_ms: the last one.
-        """
-        shipped = self._recent.find(listed)
-        if shipped is None or shipped.content != content_hash(listed):
-            return 0
-        return shipped.lines if self._recent.may_hold(shipped, from_ms, until_ms) else 0
 
     def _is_covered(self, listed: LogObject) -> bool:
         dormant_ms = self.state.dormant.get(listed.folder(self._prefix))

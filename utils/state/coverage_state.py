@@ -15,30 +15,26 @@ from utils.state.intervals import Interval
 _ENTRY = Struct(">QIIIH")
 MINUTE_MS = 60_000
 ENTRY_BYTES = _ENTRY.size
-# The most that a minute takes in the checkpoint beside its objects: names, times of 64 bits, and
-# what base64 fills up.
-_MINUTE_DOCUMENT_BYTES = 120
+# The most that a minute takes in the checkpoint beside its objects: its time of 64 bits, the name
+# of its field, and what base64 fills up.
+_MINUTE_DOCUMENT_BYTES = 40
 
 
-class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
-    """The shipped objects last modified in one minute, and the range of their events' times."""
+class RecentMinute(msgspec.Struct):
+    """The shipped objects last modified in one minute.
+
+    What older checkpoints say besides, the range of their events' times, is not read any more.
+    """
 
     objects: bytes = b""
-    events_from_ms: int | None = None
-    events_until_ms: int | None = None
 
-    def add(self, entry: bytes, event_times: Interval | None) -> None:
+    def add(self, entry: bytes) -> None:
         """Adds a shipped object.
 
         Args:
             entry: the packed object.
-            event_times: the first and the last time of its events in ms, None if it has none.
         """
         self.objects += entry
-        if event_times:
-            known = [self.events_from_ms, self.events_until_ms, *event_times]
-            times = [time for time in known if time is not None]
-            self.events_from_ms, self.events_until_ms = min(times), max(times)
 
     def remove(self, key: int) -> None:
         """Takes a shipped object out.
@@ -62,12 +58,6 @@ class RecentMinute(msgspec.Struct, forbid_unknown_fields=True):
             for entry in _split(self.objects)
             if not is_covered(minute_ms + _ENTRY.unpack(entry)[-1])
         )
-
-    def may_hold(self, from_ms: int, until_ms: int) -> bool:
-        """Tells if an event of these objects may lie in the range, both ends included, in ms."""
-        if self.events_from_ms is None or self.events_until_ms is None:
-            return False
-        return self.events_from_ms <= until_ms and from_ms <= self.events_until_ms
 
 
 class Owed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

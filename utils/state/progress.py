@@ -9,7 +9,7 @@ from threading import Lock
 import msgspec
 from msgspec.structs import replace
 
-from utils.model import LogEvent, Position
+from utils.model import Position
 from utils.state.checkpoint import (
     VERSION,
     WINDOW_BYTES,
@@ -21,7 +21,6 @@ from utils.state.coverage import Coverage
 from utils.state.coverage_state import newest_shipped_ms
 from utils.state.planning import Survey
 
-ANY_TIME = (0, 2**62)
 # A log group may keep events for a day only, and none is taken at a time before that.
 _UPLOAD_TIME_LASTS_MS = 12 * 60 * 60 * 1000
 
@@ -60,7 +59,6 @@ class Progress:
         self._open: deque[Position] = deque()
         # Of what the checkpoint names, lines may have been sent: it is planned first.
         self._objects_named = len(checkpoint.open)
-        self._times: tuple[int, int] | None = None
         self._is_running = True
         self._survey: Survey | None = None
         self._now_ms = 0
@@ -85,24 +83,16 @@ class Progress:
         with self._lock:
             self._survey, self._now_ms = survey, now_ms
 
-    def acknowledge(self, position: Position, lines: int, events: Iterable[LogEvent]) -> None:
+    def acknowledge(self, position: Position, lines: int) -> None:
         """Notes that the first planned object is acknowledged up to a position.
 
         Args:
             position: behind the last acknowledged line.
             lines: how many were acknowledged since the last call.
-            events: the acknowledged events.
         """
-        times = [event.timestamp_ms for event in events if not event.restamped]
         with self._lock:
-            if self._times is None and self._open[0].lines:
-                # What an earlier process shipped of it may be of any time.
-                times += ANY_TIME
             self._open[0] = position
             self.mark = Mark(self.mark.lines + lines, self.mark.objects)
-            if times:
-                times += self._times or ()
-                self._times = min(times), max(times)
 
     def complete(self, position: Position) -> None:
         """Notes that the first planned object is shipped.
@@ -112,8 +102,7 @@ class Progress:
         """
         with self._lock:
             self._open.popleft()
-            self.coverage.ship(position, self._times)
-            self._times = None
+            self.coverage.ship(position)
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
             newest_ms = position.object.last_modified_ms
             self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
@@ -129,7 +118,6 @@ class Progress:
         with self._lock:
             self._open.popleft()
             self.coverage.owe(position)
-            self._times = None
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
 
     def let_go(self, key: str) -> int:

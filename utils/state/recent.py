@@ -19,7 +19,6 @@ from utils.state.coverage_state import (
     pack,
     recent_bytes,
 )
-from utils.state.intervals import Interval
 
 # Key, last modified, content, lines, hash of the last line; in the order of the keys.
 _ROW = Struct(">QqIII")
@@ -71,12 +70,11 @@ class Recent:
         end = self._end_of(key)
         return self._shipped_before(end) if end else None
 
-    def add(self, position: Position, event_times: Interval | None) -> None:
+    def add(self, position: Position) -> None:
         """Remembers an object as shipped up to the position.
 
         Args:
             position: behind its last line.
-            event_times: the first and the last time of its events in ms, None if it has none.
         """
         listed = position.object
         key = key_hash(listed.key)
@@ -87,12 +85,7 @@ class Recent:
         self._keys.insert(place, key)
         self._rows[place * _ROW.size : place * _ROW.size] = _row(key, shipped)
         minute = self._minutes.setdefault(minute_of(shipped.last_modified_ms), RecentMinute())
-        minute.add(pack(key, shipped), event_times)
-
-    def may_hold(self, shipped: Shipped, from_ms: int, until_ms: int) -> bool:
-        """Tells if an event of a remembered object may lie in the range, both ends included."""
-        minute = self._minutes[minute_of(shipped.last_modified_ms)]
-        return minute.may_hold(from_ms, until_ms)
+        minute.add(pack(key, shipped))
 
     def forget(
         self, touches: Callable[[int, int], bool], is_forgotten: Callable[[int], bool]
