@@ -12,6 +12,7 @@ from services.audit.verification import Scope, Verification, Witnesses
 from services.aws.clients import logs_client, s3_client
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
+from services.output.metrics import put_soon
 from services.output.objects import put_object
 from services.output.quarantined import QuarantinedLines
 from services.output.status import Clock
@@ -128,7 +129,7 @@ class Auditor:
         return Proof(audit, verification, witnesses.objects)
 
     def keep(self, source: Source, audit: Audit) -> str:
-        """Puts the report into the output bucket, and returns its key.
+        """Puts the report into the output bucket, and returns its key; its figures into metrics.
 
         Raises:
             ServiceError: it can't be written.
@@ -142,6 +143,7 @@ class Auditor:
                 encoded(audit),
                 "application/json",
             )
+        put_soon(source, audit.metrics, audit.ended)
         return key
 
     def _range(self, source: Source, made_ms: int, since_ms: int | None) -> tuple[Range, str]:

@@ -1,23 +1,17 @@
 """Puts an event with metrics into the log group after each iteration, and delays none by it."""
 
-from dataclasses import replace
-from datetime import datetime
 from threading import Condition
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from services.aws.clients import logs_client
-from services.aws.errors import error_code
-from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
+from services.output.metrics import MOST_WAIT_SECONDS, is_put
 from services.output.status import Clock
 from services.shipping.iteration import Iteration
 from services.threads.start import started
 from utils.config.settings import Source
-from utils.model import LogEvent
-from utils.report.metrics import Figures, encode_metrics, figures_of, metrics_stream
+from utils.report.metrics import Figures, figures_of
 
-# At the end of the process; Docker kills ten seconds after its signal.
-_MOST_WAIT_SECONDS = 2.0
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Heartbeats:
@@ -64,7 +58,7 @@ class Heartbeats:
     def wait(self) -> None:
         """Waits until nothing is under way, but not for what hangs."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._putting, _MOST_WAIT_SECONDS)
+            self._changed.wait_for(lambda: not self._putting, MOST_WAIT_SECONDS)
 
     def _lag_seconds(self, iteration: Iteration) -> float:
         """Returns for how long what is written may be missing in CloudWatch.
@@ -92,33 +86,4 @@ class Heartbeats:
                     self._putting.remove(source.name)
                     self._changed.notify_all()
                     return
-            now = self._clock.now()
-            try:
-                is_put = _is_put(source, encode_metrics(source, figures, now), now)
-            except Exception:  # noqa: BLE001 - whatever it is, no iteration depends on it
-                is_put = False
-            missed = None if is_put else figures
-
-
-def _is_put(source: Source, message: str, now: datetime) -> bool:
-    """Puts an event into the stream for metrics, which is made where it is missing."""
-    to_metrics = replace(source, log_stream=metrics_stream(source))
-    client = logs_client(source.aws)
-    put_client = PutClient(client.meta.endpoint_url, to_metrics)
-    event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
-    try:
-        info = put_client.put([event], _always)
-    except StreamMissingError:
-        try:
-            client.create_log_stream(
-                logGroupName=to_metrics.log_group, logStreamName=to_metrics.log_stream
-            )
-        except ClientError as exc:  # another replica may have made it
-            if error_code(exc) != "ResourceAlreadyExistsException":
-                raise
-        info = put_client.put([event], _always)
-    return info == RejectedInfo()
-
-
-def _always() -> bool:
-    return True
+            missed = None if is_put(source, figures, self._clock.now()) else figures

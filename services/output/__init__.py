@@ -1,1 +1,1 @@
-"""What is kept in the output bucket: checkpoints, status lines, quarantine."""
+"""What is kept in the output bucket: checkpoints, status lines, quarantine; and the metrics."""

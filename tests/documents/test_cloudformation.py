@@ -136,7 +136,7 @@ def test_the_policy_is_the_one_of_the_steps_by_hand() -> None:
 def test_each_alarm_is_one_that_cloudwatch_takes(moto: MotoServer) -> None:
     service = client("cloudwatch", moto)
     alarms = resources("AWS::CloudWatch::Alarm", Sources="a,b,c,d,e,f,g,h:2/3")
-    assert len(alarms) == 12
+    assert len(alarms) == 13
     for name, alarm in alarms.items():
         numbers = {
             key: int(str(alarm[key])) for key in ("Period", "EvaluationPeriods", "Threshold")

@@ -14,7 +14,7 @@ from tests.insights.insights_fields import fields_of_types, known_kinds
 from tests.insights.insights_parser import parse_query
 from tests.insights.insights_syntax import Call, InsightsError, Sort, Stats
 from tests.insights.sample_group import ODD_MESSAGE, sample_group
-from utils.report.metrics import STREAM, Figures
+from utils.report.metrics import STREAM, Figures, Verified
 
 GROUP = "<AWS_CLOUDWATCH_LOG_GROUP_NAME>"
 ACCESS = {"access_requests", "access_failed", "access_security", "access_usage"}
@@ -150,10 +150,11 @@ def test_the_metrics_of_an_iteration_are_charted_by_source_and_no_other() -> Non
             assert parts, search
             assert search["id"] == parts[1]
             found[parts[1]] = parts[2]
-    now = {"owed", "lag", "duration"}
-    assert found == {
-        name: "Maximum" if name in now else "Sum" for name in Figures.__struct_fields__
-    }
+    # The figures of a verification are of its whole range; their sum is for the alarm.
+    verified = {*Verified.__struct_fields__} - {"differences"}
+    now = {"owed", "lag", "duration", *verified}
+    shown = {*Figures.__struct_fields__, *verified}
+    assert found == {name: "Maximum" if name in now else "Sum" for name in shown}
 
 
 @pytest.mark.parametrize("widget", widgets(), ids=str)

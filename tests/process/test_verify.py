@@ -9,6 +9,8 @@ import pytest
 from tests.servers.installation import BUCKET, LOG_GROUP, Installation, Outcome
 from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
+from tests.standin.metrics import points, rings
+from tests.standin.template import resources
 from tests.world.audit_events import gzip_lines
 
 STREAM = f"lyve-cloud/{BUCKET}/S3"
@@ -125,6 +127,63 @@ def test_foreign_and_wrongly_timed_events_are_counted(
     outcome, document = verify(installation)
     assert outcome.exit_status == EXIT_WHOLE
     assert figures(document, "found", "foreign", "restamped", "wrong_time") == (24, 1, 4, 1)
+
+
+def verified(installation: Installation) -> dict[str, float]:
+    """Returns the last figures in the metrics of the source, and what is there of the group."""
+    events = installation.cloudwatch.events(LOG_GROUP, f"{STREAM}/integration")
+    *_, last = (event.message for event in events if '"verified"' in event.message)
+    held = points([last])
+    assert {one.dimensions for one in held if one.name != "differences"} == {
+        frozenset({("source", f"{BUCKET}-S3")})
+    }
+    return {one.name: one.value for one in held}
+
+
+def test_the_figures_are_in_the_metrics_and_ring_an_alarm(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    """And they are left out of what is compared, and doubt of them changes no result."""
+    installation.configuration["metrics"] = True
+    put(installation, a=lines(20, "a"))
+    assert installation.once().exit_status == 0
+    tamper(standin, lambda all_: [*all_[2:], all_[5]])
+    assert installation.run("--verify").exit_status == EXIT_NOT
+    (alarm,) = (
+        one
+        for one in resources("AWS::CloudWatch::Alarm").values()
+        if one["MetricName"] == "differences"
+    )
+
+    def ringing() -> bool:
+        events = installation.cloudwatch.events(LOG_GROUP, f"{STREAM}/integration")
+        hour_ms = 3_600_000
+        held = [one._replace(time_ms=0) for one in points(event.message for event in events)]
+        return rings(alarm, held, hour_ms)
+
+    found = {"verified": 18, "missing": 2, "doubled": 1, "differences": 3}
+    assert verified(installation) == found | {"foreign": 0, "expired": 0, "unreadable": 0}
+    assert ringing()
+    assert installation.run("--repair").exit_status == EXIT_NOT
+    assert verified(installation)["missing"] == 0
+    outcome, document = verify(installation)
+    assert figures(document, "found", "missing", "doubled", "foreign") == (20, 0, 1, 0)
+    assert outcome.errors == []
+
+
+@pytest.mark.parametrize("trouble", ["hung_before", "unavailable_before", "denied"])
+def test_metrics_that_cannot_be_put_change_nothing(
+    installation: Installation, standin: CloudWatchStandin, trouble: str
+) -> None:
+    put(installation, a=lines(3, "a"))
+    assert installation.once().exit_status == 0
+    installation.configuration["metrics"] = True
+    if trouble == "denied":
+        standin.control(denied=["PutLogEvents", "CreateLogStream"])
+    else:
+        standin.control(probabilities={trouble: 1.0})
+    outcome, _ = verify(installation)
+    assert (outcome.exit_status, outcome.errors) == (EXIT_WHOLE, [])
 
 
 def test_no_state_object_is_read(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from utils.audit.findings import Difference
+from utils.report.metrics import Verified
 from utils.report.status import Pairs
 from utils.version import VERSION
 from utils.wording import printable
@@ -66,6 +67,19 @@ class Audit(msgspec.Struct):
     def is_whole(self) -> bool:
         """Tells if all is there once."""
         return not (self.missing or self.doubled or self.unreadable)
+
+    @property
+    def metrics(self) -> Verified:
+        """The figures that are watched."""
+        return Verified(
+            verified=self.found,
+            missing=self.missing,
+            doubled=self.doubled,
+            foreign=self.foreign,
+            expired=self.expired,
+            unreadable=self.unreadable,
+            differences=self.missing + self.doubled,
+        )
 
 
 def key_of(audit: Audit) -> str:

@@ -1,4 +1,4 @@
-"""What an iteration came to as an event from which CloudWatch makes metrics.
+"""What an iteration or a verification came to as an event from which CloudWatch makes metrics.
 
 The embedded metric format:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -16,9 +17,6 @@ STREAM = "integration"
 """Behind the name of a source's log stream: the one that takes these events."""
 
 _UNITS = {"lag": "Seconds", "duration": "Seconds", "bytes": "Bytes"}
-# What an alarm for all sources of a log group looks at. Each metric is billed, so no more of them
-# are made of the whole group.
-OF_THE_GROUP = ("failures", "lag", "quarantined", "owed")
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -27,6 +25,10 @@ class Figures(msgspec.Struct, frozen=True):
     `owed` and `lag`, in seconds, say how it is now, and `duration`, in seconds, is the last
     iteration's. `bytes` were read, as they are stored.
     """
+
+    # What an alarm for all sources of a log group looks at. Each metric is billed, so no more of
+    # them are made of the whole group.
+    of_the_group: ClassVar = ("failures", "lag", "quarantined", "owed")
 
     iterations: int = 0
     failures: int = 0
@@ -55,6 +57,23 @@ class Figures(msgspec.Struct, frozen=True):
             duration=later.duration,
             bytes=self.bytes + later.bytes,
         )
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What comparing a source with its log streams has shown, all but `unreadable` in lines.
+
+    `differences` are those that are missing or doubled.
+    """
+
+    of_the_group: ClassVar = ("differences",)
+
+    verified: int
+    missing: int
+    doubled: int
+    foreign: int
+    expired: int
+    unreadable: int
+    differences: int
 
 
 def figures_of(
@@ -89,7 +108,7 @@ def metrics_stream(source: Source) -> str:
     return f"{source.of_part('').log_stream}/{STREAM}"
 
 
-def encode_metrics(source: Source, figures: Figures, now: datetime) -> str:
+def encode_metrics(source: Source, figures: Figures | Verified, now: datetime) -> str:
     """Returns the event as JSON.
 
     Args:
@@ -103,8 +122,8 @@ def encode_metrics(source: Source, figures: Figures, now: datetime) -> str:
         "_aws": {
             "Timestamp": int(now.timestamp() * 1000),
             "CloudWatchMetrics": [
-                _directive(source, sets, Figures.__struct_fields__),
-                _directive(source, [["log_group"]], OF_THE_GROUP),
+                _directive(source, sets, figures.__struct_fields__),
+                _directive(source, [["log_group"]], figures.of_the_group),
             ],
         },
         "source": source.name,

@@ -1,0 +1,74 @@
+"""Puts events with metrics into the log group; nothing depends on it."""
+
+from dataclasses import replace
+from datetime import datetime
+from threading import Event
+
+from botocore.exceptions import ClientError
+
+from services.aws.clients import logs_client
+from services.aws.errors import error_code
+from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
+from services.threads.start import started
+from utils.config.settings import Source
+from utils.model import LogEvent
+from utils.report.metrics import Figures, Verified, encode_metrics, metrics_stream
+
+MOST_WAIT_SECONDS = 2.0
+"""For what hangs: Docker kills ten seconds after its signal."""
+
+
+def is_put(source: Source, figures: Figures | Verified, now: datetime) -> bool:
+    """Puts figures into the stream for metrics, which is made where it is missing.
+
+    Whatever fails, it only tells that they may not be stored.
+
+    Args:
+        source: with a namespace for its metrics.
+        figures: what it came to.
+        now: the time.
+    """
+    try:
+        return _put(source, encode_metrics(source, figures, now), now) == RejectedInfo()
+    except Exception:  # noqa: BLE001 - whatever it is, nothing depends on it
+        return False
+
+
+def put_soon(source: Source, figures: Verified, now: datetime) -> None:
+    """Puts figures if the source has metrics, and does not wait for what hangs.
+
+    Args:
+        source: what is shipped where.
+        figures: what it came to.
+        now: the time.
+    """
+    done = Event()
+
+    def put() -> None:
+        is_put(source, figures, now)
+        done.set()
+
+    if source.metrics_namespace is not None and started(put):
+        done.wait(MOST_WAIT_SECONDS)
+
+
+def _put(source: Source, message: str, now: datetime) -> RejectedInfo:
+    to_metrics = replace(source, log_stream=metrics_stream(source))
+    client = logs_client(source.aws)
+    put_client = PutClient(client.meta.endpoint_url, to_metrics)
+    event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
+    try:
+        return put_client.put([event], _always)
+    except StreamMissingError:
+        try:
+            client.create_log_stream(
+                logGroupName=to_metrics.log_group, logStreamName=to_metrics.log_stream
+            )
+        except ClientError as exc:  # another process may have made it
+            if error_code(exc) != "ResourceAlreadyExistsException":
+                raise
+        return put_client.put([event], _always)
+
+
+def _always() -> bool:
+    return True
