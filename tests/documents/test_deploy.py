@@ -1,4 +1,4 @@
-"""The files for Docker Swarm, Kubernetes and Amazon ECS, by their schemas and by the program."""
+"""The files for Compose, Swarm, Kubernetes and ECS, by their schemas and by the program."""
 
 import json
 import re
@@ -28,7 +28,9 @@ KUBERNETES = DIRECTORY / "kubernetes.yaml"
 KUBERNETES_VERIFY = DIRECTORY / "kubernetes-verify.yaml"
 ECS = DIRECTORY / "ecs-task-definition.json"
 FILES = (SWARM, KUBERNETES, KUBERNETES_VERIFY, ECS)
+COMPOSE = REPOSITORY / "documentation" / "compose.yaml"
 DEPLOY = REPOSITORY / "documentation" / "deploy.md"
+IMAGE = REPOSITORY / "documentation" / "image.md"
 # The oldest one of which the file says that it suits, and the newest one that there is a schema of.
 KUBERNETES_VERSIONS = ("1.28", kubernetes_validate.latest_version())
 KNOWN = {*VARIABLES, "SHARD", LOG_FORMAT}
@@ -70,6 +72,10 @@ def environment_of_pod(pod: object) -> dict[str, str]:
 
 def swarm_service() -> Mapping[str, object]:
     return cast("Document", at(yaml.safe_load(SWARM.read_text()), "services", "logscollector"))
+
+
+def compose_service() -> Mapping[str, object]:
+    return cast("Document", at(yaml.safe_load(COMPOSE.read_text()), "services", "logscollector"))
 
 
 def task_definition() -> Document:
@@ -238,9 +244,10 @@ def test_the_files_of_secrets_are_mounted_where_the_variables_say() -> None:
 def test_the_image_has_the_version_of_the_program() -> None:
     images = [str(at(pod, "containers", 0, "image")) for pod in pods().values()]
     images.append(str(ecs_container()["image"]))
-    tags = [*re.findall(r"/logscollector:(\S+)", DEPLOY.read_text())]
+    tags = [*re.findall(r"/logscollector:([\d.]+)", DEPLOY.read_text())]
     assert {image.rpartition("/logscollector:")[2] for image in images} | {*tags} == {VERSION}
     assert swarm_service()["image"] == "logscollector"
+    assert compose_service()["image"] == f"logscollector:${{LOGSCOLLECTOR_VERSION:-{VERSION}}}"
 
 
 def test_no_file_holds_a_secret() -> None:
@@ -299,6 +306,7 @@ def test_the_pods_of_both_kinds_differ_in_nothing_else() -> None:
     one, other = (cast("list[Document]", pod.pop("containers")) for pod in (stateful, cron))
     assert stateful == cron
     assert other[0].pop("args") == ["--once"]
+    assert one[0].pop("readinessProbe") == one[0]["livenessProbe"]
     variables = [cast("list[Document]", containers[0].pop("env")) for containers in (one, other)]
     assert one == other
     assert [entry for entry in variables[0] if entry["name"] not in {"POD_INDEX", "SHARD"}] == (
@@ -319,8 +327,53 @@ def test_a_service_of_swarm_may_do_no_more_than_it_needs() -> None:
     service = swarm_service()
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert at(service, "deploy", "resources", "limits") == {"cpus": "1", "memory": "256M"}
-    for phase in ("update_config", "rollback_config"):
-        assert at(service, "deploy", phase) == {"order": "stop-first", "parallelism": 0}
+
+
+def test_an_update_on_swarm_goes_back_once_a_replica_fails() -> None:
+    together = {"order": "stop-first", "parallelism": 0}
+    deploy = cast("Document", swarm_service()["deploy"])
+    assert deploy["rollback_config"] == together
+    assert deploy["update_config"] == {**together, "failure_action": "rollback", "monitor": "2m"}
+    # The image's health check takes up to 90 seconds to say so.
+    check = re.findall(r"HEALTHCHECK (.*) \\", (REPOSITORY / "Dockerfile").read_text())
+    assert check == ["--interval=30s --timeout=10s --start-period=30s --retries=2"]
+    assert [*updates(DEPLOY, "docker service")] == [
+        "docker service update --with-registry-auth --image <registry>/logscollector:<version>"
+        " logscollector_logscollector",
+        "docker service rollback logscollector_logscollector",
+    ]
+
+
+def test_an_update_on_kubernetes_waits_for_each_pod_and_can_be_undone() -> None:
+    stateful = kubernetes()["StatefulSet"]
+    name = f"statefulset/{at(stateful, 'metadata', 'name')}"
+    container = at(stateful, "spec", "template", "spec", "containers", 0, "name")
+    assert at(stateful, "spec", "updateStrategy") == {"type": "RollingUpdate"}
+    # A pod that does not start would otherwise have to be deleted before an undo:
+    # https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+    assert at(stateful, "spec", "podManagementPolicy") == "Parallel"
+    assert at(stateful, "spec", "minReadySeconds") == 60
+    update, back = updates(DEPLOY, f"kubectl (?:set image|rollout undo) {name}")
+    assert f"set image {name} {container}=<registry>/logscollector:<version> &&" in update
+    assert back == f"kubectl rollout undo {name}"
+    assert back in update
+
+
+def test_an_update_with_compose_keeps_the_image_to_go_back_to() -> None:
+    assert "healthcheck" not in compose_service(), "the image has its own"
+    up = "docker compose -f documentation/compose.yaml up -d"
+    assert [*updates(IMAGE, rf"(?:LOGSCOLLECTOR_VERSION=\S+ )?{up} ")] == [
+        f"{up} --build --wait",
+        f"LOGSCOLLECTOR_VERSION=<version> {up} --no-build --wait",
+    ]
+    assert f"# {up} --build --wait\n" in COMPOSE.read_text()
+
+
+def updates(document: Path, beginning: str) -> Iterator[str]:
+    """Yields the commands of a document that begin so and update, or go back."""
+    for line in re.findall(rf"^{beginning}.*$", document.read_text(), re.MULTILINE):
+        if re.search("update|rollback|set image|undo|wait", line):
+            yield line
 
 
 def test_a_task_of_ecs_may_do_no_more_than_it_needs() -> None:
@@ -385,6 +438,7 @@ def test_each_replica_on_ecs_is_a_service_with_one_task(tmp_path: Path) -> None:
         assert parse_shard(named(container["environment"])["SHARD"]) == Shard(number, 5)
         assert "<account>" not in json.dumps(definition)
     calls = (tmp_path / "calls").read_text()
+    assert calls.count("deploymentCircuitBreaker={enable=true,rollback=true}") == len(families)
     pattern = r"--service-name (\S+) --task-definition (\S+) --desired-count 1"
     assert re.findall(pattern, calls) == [(family, family) for family in families]
     assert calls.count("maximumPercent=100,minimumHealthyPercent=0") == len(families)

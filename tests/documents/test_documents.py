@@ -471,8 +471,9 @@ def test_the_last_status_in_the_documents_is_as_the_program_writes_it() -> None:
 
 def test_every_ailment_of_the_health_check_is_documented_and_no_other() -> None:
     sick = Sign(10**6, 0.0, {"audit-logs-S3": 3})
+    new = Sign(10**6, None, {"audit-logs-S3": 1}, unproven=["audit-logs-S3"])
     still = Sign(10**6, None, {}, {"audit-logs-S3": Work(0.0, 0.0)})
-    said = [*ailments([sick], 10**6), *ailments([still], 10**6), *ailments([], 0.0)]
+    said = [*ailments([sick, new, still], 10**6), *ailments([], 0.0)]
     written = [row[0].strip("`") for row in rows(section(IMAGE, "Is it well?"))]
     patterns = [re.sub("<[^>]*>", ".+", line) for line in written]
     assert written[0] == "healthy"

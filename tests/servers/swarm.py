@@ -132,7 +132,15 @@ class Stack:
             "command": ["--once"],
             "environment": {name: environment[name] for name in PASSED_ON},
             "networks": ["host"],
-            "deploy": {"restart_policy": {"condition": "on-failure"}},
+            "deploy": {
+                "restart_policy": {"condition": "on-failure"},
+                # Swarm takes an iteration that has come to its end for a replica that failed.
+                "update_config": {
+                    "order": "stop-first",
+                    "parallelism": 0,
+                    "failure_action": "continue",
+                },
+            },
         }
         return {
             "version": "3.8",
