@@ -334,6 +334,27 @@ def test_the_image_and_the_changelog_have_the_version_of_the_program() -> None:
     assert newest == VERSION
 
 
+def test_whoever_asks_where_something_is_finds_it_there() -> None:
+    """The names of each answer are defined in the files that it names."""
+    answers = list(rows(section(CONTRIBUTING, "Where things are")))
+    for word in ("SIGTERM", "503", "type of audit log"):
+        assert any(word in question for question, _ in answers)
+    for question, answer in answers:
+        named = spans(answer)
+        files = [modules()[one] for one in named if one in modules()]
+        assert files, question
+        for one in named:
+            is_name = re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z_]+)*", one) and one not in modules()
+            assert not is_name or one.rpartition(".")[2] in defined_in(files), one
+
+
+def defined_in(files: list[ast.Module]) -> set[str]:
+    nodes = [node for tree in files for node in ast.walk(tree)]
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    targets = [node.targets[0] for node in nodes if isinstance(node, ast.Assign)]
+    return names | {getattr(one, "id", getattr(one, "attr", "")) for one in targets}
+
+
 # --- Configuration -------------------------------------------------------------------------------
 
 
