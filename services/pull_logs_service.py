@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.aws.get_request import GetClient
 from services.aws.integrity import are_alike, bare_etag
@@ -127,7 +128,7 @@ class AuditBucket:
                 with lyve_errors(doing, AUDIT_BUCKET_HINTS):
                     head = self._client.head_object(Bucket=self.name, Key=key)
             except ServiceError as exc:
-                if exc.detail in MISSING_OBJECT:
+                if exc.code in MISSING_OBJECT:
                     return None
                 raise
             # S3 dates every object: without it, something else answered.
@@ -141,7 +142,7 @@ class AuditBucket:
         raise ServiceError(
             f"Can't {doing}",
             "the answer to HEAD has no date",
-            "Check LYVE_ENDPOINT, and what stands between it and this machine",
+            S3_ELSEWHERE,
         )
 
     def current(self, known: LogObject) -> LogObject:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import ClientError
 
 from services.aws.clients import logs_client
-from services.aws.errors import aws_errors, error_code
+from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE, group_hints
+from services.aws.errors import aws_errors
+from services.aws.outcomes import error_code
 from services.aws.put_request import (
     NotStoredError,
     PutClient,
@@ -60,7 +62,7 @@ class LogStream:
         self._is_closed = False
         self._last_unknown = ""
         self.read_back = ReadBack(self._client, source, gauge, stop)
-        self._hints = missing_group_hints(source)
+        self._hints = group_hints(source.log_group, source.aws.region)
 
     def prepare(self) -> int | None:
         """Makes the stream where it is missing; returns the group's retention in days, if any.
@@ -73,7 +75,7 @@ class LogStream:
             return self._tried(self._retention_days)
         except ServiceError as exc:
             # Without this permission the answers to the puts tell what is too old.
-            if exc.detail == "AccessDeniedException":
+            if exc.code == "AccessDeniedException":
                 return None
             raise
 
@@ -90,7 +92,7 @@ class LogStream:
             stored = self.read_back.stored(0, now_ms + MAX_AHEAD_MS)
             return next(stored, None) is not None
         except ServiceError as exc:
-            if exc.detail in _NOTHING_TO_READ:
+            if exc.code in _NOTHING_TO_READ:
                 return False
             raise
 
@@ -139,7 +141,7 @@ class LogStream:
         return ServiceError(
             f"Can't put events into the log group {self.log_group}",
             self._last_unknown,
-            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+            CLOUDWATCH_ELSEWHERE,
         )
 
     def _put_until_answered(self, batch: Batch) -> Generator[float, None, RejectedInfo]:
@@ -219,14 +221,6 @@ class LogStream:
         return aws_errors(f"{doing} the log group {self.log_group}", permission, self._hints)
 
 
-def missing_group_hints(source: Source) -> dict[str, str]:
-    """Returns what to do where the log group of a source is missing, by CloudWatch's code."""
-    missing = f"Create the log group {source.log_group} in {source.aws.region}"
-    return {
-        "ResourceNotFoundException": f"{missing}, or correct log_group in config.json or AWS_REGION"
-    }
-
-
 def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None:
     """Returns the retention of a log group in days, None if its events never expire.
 
@@ -239,7 +233,8 @@ def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None
         # An answer without them says nothing: the puts tell then what is too old.
         for group in page.get("logGroups", []):
             if group.get("logGroupName") == log_group:
-                return group.get("retentionInDays")
+                days = group.get("retentionInDays")
+                return days if isinstance(days, int) else None
     return None
 
 

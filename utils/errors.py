@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 class ForwarderError(Exception):
-    """A failure that a person can mend: message, detail and hint.
+    """A failure that a person can do something about: message, detail and hint.
 
     Args:
         message: what failed, as a sentence without its full stop.
@@ -41,7 +41,18 @@ class ConfigurationError(ForwarderError):
 
 
 class ServiceError(ForwarderError):
-    """A request to Lyve Cloud or AWS failed in a way that trying again now does not mend."""
+    """A request to Lyve Cloud or AWS failed in a way that trying again now does not help.
+
+    Args:
+        message: what failed, as a sentence without its full stop.
+        detail: the cause, by the service's own code or in words, without secrets.
+        hint: what to do, naming the key, the variable or the permission.
+        code: the service's own, or the HTTP status; empty if there was no answer.
+    """
+
+    def __init__(self, message: str, detail: str = "", hint: str = "", code: str = "") -> None:
+        super().__init__(message, detail, hint)
+        self.code = code
 
 
 class TransientError(ServiceError):

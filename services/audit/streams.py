@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE, group_hints
 from services.aws.errors import aws_errors
 from services.aws.outcomes import request_ids
 from services.shipping.read_back import ReadBack
 from services.threads.read_ahead import read_ahead
-from services.upload_cloudwatch_logs_service import missing_group_hints, retention_days
+from services.upload_cloudwatch_logs_service import retention_days
 from utils.audit.rate import Rate
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
@@ -76,7 +77,7 @@ class LogStreams:
         self._pace = pace
         self._gauge = gauge
         self._request_ids = request_ids(client.meta.endpoint_url)
-        self._hints = missing_group_hints(source)
+        self._hints = group_hints(source.log_group, source.aws.region)
         self.streams: list[Stream] = []
 
     def find(self) -> list[Stream]:
@@ -120,7 +121,7 @@ class LogStreams:
         raise ServiceError(
             f"Can't {doing}",
             f"not an answer of CloudWatch to this request, {_TRIES} times in a row",
-            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+            CLOUDWATCH_ELSEWHERE,
         )
 
     def retention_days(self) -> int | None:

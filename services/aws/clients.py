@@ -14,15 +14,9 @@ from botocore.credentials import (
 )
 from botocore.exceptions import NoCredentialsError
 
-from services.aws.errors import (
-    ROLE_HINTS,
-    RedirectError,
-    aws_errors,
-    endpoint_errors,
-    lyve_errors,
-)
+from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
-from services.aws.outcomes import redirect_target
+from services.aws.outcomes import RedirectError, redirect_target
 from services.aws.session import botocore_session
 from services.threads.made_once import MadeOnce
 from utils.config.settings import AwsAccess, LyveAccess
@@ -190,7 +184,8 @@ def share_connections(client: "BaseClient") -> None:
         if answer.status_code in _REDIRECTS:
             code = _CODE.search(answer.content)
             target = redirect_target(answer.headers)
-            raise RedirectError(answer.status_code, target, code[1].decode() if code else "")
+            named = code[1].decode() if code else ""
+            raise RedirectError(answer.status_code, target, named, request.url)
         return answer
 
     client.meta.events.register("before-send", send)  # type: ignore[arg-type] # its result counts

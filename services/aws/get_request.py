@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from botocore.awsrequest import AWSResponse
@@ -13,9 +13,9 @@ from botocore.response import StreamingBody
 from services.aws.http_session import http_session
 from services.aws.integrity import bare_etag, differ
 from services.aws.list_request import WrongAnswerError
+from services.aws.outcomes import RedirectError, redirect_target
 from services.aws.signature import Signer
 from utils.config.settings import LyveAccess
-from utils.errors import ServiceError
 from utils.model import LogObject
 
 _CODE = re.compile(rb"<Code>([^<]+)</Code>")
@@ -59,9 +59,8 @@ class GetClient:
             offset: of the first byte.
 
         Raises:
-            BotoCoreError: the connection failed.
+            BotoCoreError: the connection failed, or the answer is a redirect.
             ClientError: the service refuses it.
-            ServiceError: it redirects to somewhere else.
             WrongAnswerError: the answer is not the part that was asked for.
         """
         url = self._bucket_url + quote(log_object.key, safe="/~")
@@ -70,7 +69,7 @@ class GetClient:
             headers.pop("If-Match", None)
         answer = self._http.send(self._signer.request("GET", url, headers))
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            raise _refusal(answer, log_object.key)
+            raise _refusal(answer, url)
         try:
             _check_part(answer, log_object, offset)
         except WrongAnswerError:
@@ -107,23 +106,18 @@ def _body(answer: AWSResponse) -> StreamingBody:
     return StreamingBody(answer.raw, size)  # type: ignore[arg-type] # or text, or None
 
 
-def _refusal(answer: AWSResponse, key: str) -> ClientError | ServiceError:
+def _refusal(answer: AWSResponse, url: str) -> ClientError | RedirectError:
     """Returns what botocore's client raises: with the status as the code where none is named."""
-    target = urlsplit(answer.headers.get("Location", "")).hostname
-    if target:
-        return ServiceError(
-            f"Can't read {key} in the audit bucket",
-            f"{answer.status_code}, a redirect to {target}",
-            "Check LYVE_ENDPOINT and LYVE_REGION: a redirect is not followed",
-        )
     try:
         named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
     except (HTTPClientError, IncompleteReadError, OSError):
         named = None
-    code = named[1].decode(errors="replace") if named else str(answer.status_code)
+    code = named[1].decode(errors="replace") if named else ""
+    if "Location" in answer.headers:
+        return RedirectError(answer.status_code, redirect_target(answer.headers), code, url)
     return ClientError(
         {
-            "Error": {"Code": code, "Message": ""},
+            "Error": {"Code": code or str(answer.status_code), "Message": ""},
             "ResponseMetadata": {"HTTPStatusCode": answer.status_code},  # type: ignore[typeddict-item] # in part
         },
         "GetObject",

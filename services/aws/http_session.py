@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from socket import IPPROTO_TCP, TCP_NODELAY, gaierror
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -28,6 +29,13 @@ from botocore.utils import get_environ_proxies
 from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
 from urllib3.util.retry import Retry
 
+from services.aws.connection import (
+    CONNECT_TIMEOUT_SECONDS,
+    PLAIN_HTTP,
+    READ_TIMEOUT_SECONDS,
+    PlainHttpError,
+    proxy_of,
+)
 from services.aws.session import botocore_session
 from services.threads.made_once import MadeOnce
 
@@ -35,8 +43,6 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
     from urllib3 import BaseHTTPResponse
 
-CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 20
 # As many puts as may be under way.
 _MOST_KEPT_OPEN = 64
 _counting = Lock()
@@ -102,9 +108,10 @@ class HttpSession:
                     enforce_content_length=False,
                 ),
             )
-            if not request.stream_output:
-                answer.content  # noqa: B018 - reads it
-            return answer
+            content = b"" if request.stream_output else answer.content
+        if answer.status_code == HTTPStatus.BAD_REQUEST and PLAIN_HTTP.search(content):
+            raise PlainHttpError(error="TLS is spoken there", endpoint_url=url)
+        return answer
 
 
 def _target(url: str) -> str:
@@ -123,7 +130,7 @@ def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[Non
     except (exceptions.NewConnectionError, gaierror) as exc:
         raise EndpointConnectionError(endpoint_url=url, error=exc) from exc
     except exceptions.ProxyError as exc:
-        raise ProxyConnectionError(proxy_url=proxy, error=exc) from exc
+        raise ProxyConnectionError(proxy_url=proxy, error=exc, endpoint_url=url) from exc
     except exceptions.ConnectTimeoutError as exc:
         raise ConnectTimeoutError(endpoint_url=url, error=exc) from exc
     except exceptions.ReadTimeoutError as exc:
@@ -131,7 +138,7 @@ def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[Non
     except exceptions.ProtocolError as exc:
         raise ConnectionClosedError(error=exc, request=request, endpoint_url=url) from exc
     except Exception as exc:
-        raise HTTPClientError(error=exc) from exc
+        raise HTTPClientError(error=exc, endpoint_url=url) from exc
 
 
 class _Answer(AWSResponse):
@@ -150,7 +157,13 @@ def http_session(endpoint_url: str) -> HttpSession:
 
     Args:
         endpoint_url: of the service.
+
+    Raises:
+        HTTPClientError: what the environment names as the proxy can't be one.
     """
+    proxy = proxy_of(endpoint_url)
+    if proxy and not proxy.is_well_formed:
+        raise HTTPClientError(error=f"{proxy.variable} is malformed", endpoint_url=endpoint_url)
     return HttpSession(endpoint_url, _authorities())
 
 

@@ -12,9 +12,9 @@ import msgspec
 from botocore import handlers
 from botocore.exceptions import ClientError
 
-from services.aws.errors import error_code
+from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.integrity import bare_etag
-from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES
+from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES, error_code
 from services.aws.session import moment, since_1970_ms
 from utils.errors import ServiceError, StoppedError
 from utils.model import LogObject
@@ -284,5 +284,5 @@ def _wrong(listing: Listing, reason: str) -> ServiceError:
     return ServiceError(
         f"Can't {listing.doing}",
         f"the answer is not a whole listing: {reason}",
-        "Check LYVE_ENDPOINT, and what stands between it and this machine",
+        S3_ELSEWHERE,
     )

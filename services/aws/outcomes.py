@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from threading import Lock
 from urllib.parse import urlsplit
 
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from services.threads.made_once import MadeOnce
@@ -64,6 +65,25 @@ _IDS_KEPT = 4_096
 _MOST_TARGET_LETTERS = 200
 
 
+class RedirectError(BotoCoreError):
+    """A service answers that it is elsewhere, which is not followed.
+
+    Args:
+        status: of HTTP.
+        target: where it redirects to.
+        code: the service's own, if it gives one.
+        url: that was asked for.
+    """
+
+    fmt = "{reason} to {target}"
+
+    def __init__(self, status: int, target: str, code: str, url: str) -> None:
+        super().__init__(reason=code or f"HTTP {status}", target=target)
+        self.code = code or str(status)
+        self.target = target
+        self.url = url
+
+
 class RequestIds:
     """The ids of a service's last answers: one that comes again is no answer to a new request."""
 
@@ -93,6 +113,20 @@ def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoin
         endpoint_url: of the service.
     """
     return RequestIds()
+
+
+def error_code(error: ClientError) -> str:
+    """Returns the service's own code of an error, such as `NoSuchBucket`.
+
+    It may stand in a header alone, which botocore does not read for CloudWatch Logs.
+    """
+    metadata = error.response.get("ResponseMetadata", {})
+    # A page of a gateway has an empty one.
+    status = str(metadata.get("HTTPStatusCode", "unknown"))
+    code = error.response.get("Error", {}).get("Code", "") or status
+    headers = metadata.get("HTTPHeaders", {})
+    in_header = bare_code(headers.get("x-amzn-errortype", ""))
+    return in_header if in_header and not code.isalpha() else code
 
 
 def bare_code(code: str) -> str:

@@ -23,6 +23,7 @@ from urllib3.exceptions import ConnectTimeoutError as NoConnectionInTimeError
 from urllib3.exceptions import NewConnectionError
 
 from services.aws.clients import aws_credentials
+from services.aws.diagnosis import AWS, diagnosis
 from services.aws.http_session import http_session
 from services.aws.outcomes import (
     PASSING_CODES,
@@ -135,9 +136,10 @@ class PutClient:
         try:
             answer = self._http.send(request)
         except BotoCoreError as exc:
+            cause = diagnosis(exc, AWS, "", {}).detail
             if _is_unconnected(exc):
-                raise NotStoredError(type(exc).__name__) from exc
-            raise UnknownOutcomeError(type(exc).__name__) from exc
+                raise NotStoredError(cause) from exc
+            raise UnknownOutcomeError(cause) from exc
         return _outcome(answer, len(batch), self._request_ids)
 
     def _body(self, batch: Batch) -> bytes:

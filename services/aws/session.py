@@ -2,26 +2,35 @@
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from botocore.credentials import CredentialResolver, Credentials
 from botocore.exceptions import ProfileNotFound
 from botocore.loaders import JSONFileLoader, Loader
+from botocore.model import Shape
+from botocore.parsers import ResponseParser, ResponseParserError, ResponseParserFactory
 from botocore.session import Session
 from botocore.utils import parse_timestamp
 
 from services.threads.made_once import MadeOnce
 
+# Made once, before any thread: msgspec can crash where several are the first to use a type.
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # Of what describes a service, a hundredth is used: only that is read. By HeadBucket botocore itself
 # looks for the region of a bucket when it is redirected.
 USED_OPERATIONS = {
-    "s3": {"GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"},
+    "s3": {
+        *("GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
+        *("GetBucketLogging", "GetBucketVersioning", "HeadBucket"),
+    },
     "logs": {"CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "GetLogEvents"},
     "cloudwatch": {"PutDashboard"},
 }
@@ -38,6 +47,27 @@ class _Given(CredentialResolver):
         return self._credentials
 
 
+class _Parsers(ResponseParserFactory):
+    """Makes parsers that tell an answer of another shape as such: botocore's fail like a bug."""
+
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        """Returns a parser for the answers of a protocol."""
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def parse_or_tell(response: Mapping[str, Any], shape: Shape | None) -> Any:
+            try:
+                is_unread = shape is None and response["status_code"] == HTTPStatus.OK
+                if is_unread and response["body"]:
+                    _decode_object(response["body"])
+                return dict(parse(response, shape))  # type: ignore[arg-type] # or None
+            except (AttributeError, LookupError, TypeError, ValueError) as exc:
+                raise ResponseParserError("an answer of another shape") from exc
+
+        parser.parse = parse_or_tell  # type: ignore[method-assign] # of whichever class it is
+        return parser
+
+
 @MadeOnce
 def botocore_session(region: str | None = None, credentials: Credentials | None = None) -> Session:
     """Returns a session, with botocore's own credential chain unless credentials are given.
@@ -51,8 +81,9 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     if credentials:
         session.register_component("credential_provider", _Given(credentials))
-    parsers = session.get_component("response_parser_factory")
+    parsers = _Parsers()
     parsers.set_parser_defaults(timestamp_parser=moment)
+    session.register_component("response_parser_factory", parsers)
     return session
 
 

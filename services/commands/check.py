@@ -1,8 +1,9 @@
-"""Tries every access that the daemon needs for a source, each apart from the others."""
+"""Tries every access that the daemon needs, each apart from the others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from threading import Event
+from typing import NamedTuple
 
 from services.commands.cloudwatch_check import CloudWatchCheck
 from services.commands.lyve_check import LyveCheck
@@ -10,18 +11,34 @@ from services.output.status import Clock
 from services.threads.worker_pool import WorkerPool
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
-from utils.report.findings import Finding, failed, lacking
+from utils.report.findings import Finding, Try, failed, lacking
 
 # Longer than the clients wait for one answer; what else may hang ends with this.
 MOST_SECONDS = 25.0
 _LOOK_SECONDS = 0.1
 
+Names = tuple[str, ...]
+Found = Iterator[tuple[str, Finding]]
 
-def check(source: Source, line: str, clock: Clock, stop: Event) -> Iterator[tuple[str, Finding]]:
-    """Yields what was tried and what it showed; one that fails ends only what needs it.
+
+class _Keyed(NamedTuple):
+    """A try, by which key it is known, and the key of the one that it needs."""
+
+    one: Try
+    key: object
+    need: object
+
+
+def check(
+    sources: Sequence[Source], line: str, clock: Clock, stop: Event
+) -> Iterator[tuple[Names, Found]]:
+    """Yields, for sources that share accesses, what was tried and what it showed.
+
+    What several sources share is tried once, before what each has of its own. One that fails ends
+    only what needs it.
 
     Args:
-        source: what to ship where.
+        sources: what to ship where.
         line: a status line, which is written to try the output bucket.
         clock: how the time is read.
         stop: set when the process is to end.
@@ -29,22 +46,38 @@ def check(source: Source, line: str, clock: Clock, stop: Event) -> Iterator[tupl
     Raises:
         StoppedError: the process is to end.
     """
-    causes: dict[str, str] = {}
-    tries = [
-        *LyveCheck(source, line, clock, stop).tries(),
-        *CloudWatchCheck(source.of_part(source.parts()[0])).tries(),
-    ]
-    for one in tries:
-        cause = causes.get(one.needs, "")
+    tries: dict[object, _Keyed] = {}
+    sharing: dict[object, Names] = {}
+    for source in sources:
+        own = [
+            *LyveCheck(source, line, clock, stop).tries(),
+            *CloudWatchCheck(source.of_part(source.parts()[0])).tries(),
+        ]
+        keys = {one.what: (one.what, one.subject) for one in own}
+        for one in own:
+            key = keys[one.what]
+            tries.setdefault(key, _Keyed(one, key, keys.get(one.needs)))
+            sharing[key] = (*sharing.get(key, ()), source.name)
+    causes: dict[object, str] = {}
+    # What a try needs is shared by at least those that share the try.
+    for names in sorted(dict.fromkeys(sharing.values()), key=len, reverse=True):
+        shared = [keyed for key, keyed in tries.items() if sharing[key] == names]
+        yield names, _found(shared, causes, clock, stop)
+
+
+def _found(tries: Iterable[_Keyed], causes: dict[object, str], clock: Clock, stop: Event) -> Found:
+    for one, key, need in tries:
+        cause = causes.get(need, "")
         finding = lacking(cause) if cause else _in_time(one.run, clock, stop)
-        if finding.outcome in {"failed", "not tried"}:
-            causes[one.what] = cause or one.what
-        yield one.what, finding
+        if finding and finding.outcome in {"failed", "not tried"}:
+            causes[key] = cause or one.what
+        if finding and not (cause and one.is_hint):
+            yield one.what, finding
 
 
-def _in_time(run: Callable[[], Finding], clock: Clock, stop: Event) -> Finding:
+def _in_time(run: Callable[[], Finding | None], clock: Clock, stop: Event) -> Finding | None:
     """Returns what the try shows, without waiting for it longer than a person would."""
-    pool: WorkerPool[None, Finding] = WorkerPool(lambda _: _told(run), 1)
+    pool: WorkerPool[None, Finding | None] = WorkerPool(lambda _: _told(run), 1)
     future = pool.submit(None)
     pool.close()
     ends_seconds = clock.elapsed_seconds() + MOST_SECONDS
@@ -56,7 +89,7 @@ def _in_time(run: Callable[[], Finding], clock: Clock, stop: Event) -> Finding:
     return failed(f"no answer within {MOST_SECONDS:.0f} s", "Try again; check the network")
 
 
-def _told(run: Callable[[], Finding]) -> Finding:
+def _told(run: Callable[[], Finding | None]) -> Finding | None:
     try:
         return run()
     except ForwarderError as exc:

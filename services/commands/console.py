@@ -10,7 +10,8 @@ from services.output.status import Clock, tell
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Start
-from utils.report.findings import Outcome, lines, summary
+from utils.report.failures import Failure, by_cause
+from utils.report.findings import Outcome, lines, summary, title
 from utils.report.preview import Preview, rows
 
 
@@ -25,10 +26,10 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
         clock: how the time is read.
         stop: set when the process is to end.
     """
-    failures: dict[str, list[str]] = {}
-    told = [_print_plan(source, start, stop, failures) for source in sources]
-    for text, names in failures.items():
-        tell(clock.now(), "ERROR", text, {"source": ", ".join(names)})
+    failures: list[Failure] = []
+    told = [_print_plan(source, start, clock, stop, failures) for source in sources]
+    for time, text, pairs in by_cause(failures):
+        tell(time, "ERROR", text, pairs)
     previews = [one for one in told if one]
     failed = len(sources) - len(previews)
     if len(sources) > 1:
@@ -41,17 +42,26 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
 def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
     """Tries every access that the daemon needs, and prints each; returns if none failed.
 
-    Behind the last of several sources stands the total of all.
+    What several sources share is printed once, below all their names. Behind the last of several
+    sources stands the total of all.
 
     Args:
         sources: what to ship where.
         clock: how the time is read.
         stop: set when the process is to end.
     """
+    text = "Trying every access that the daemon needs."
+    names = ", ".join(source.name for source in sources)
+    line = tell(clock.now(), "INFO", text, {"source": names})
     outcomes: list[Outcome] = []
     try:
-        for source in sources:
-            outcomes += _print_check(source, clock, stop)
+        for sharing, found in check(sources, line, clock, stop):
+            show(*title(sharing))
+            start = len(outcomes)
+            for what, finding in found:
+                outcomes.append(finding.outcome)
+                show(*lines(what, finding))
+            show(f"  {summary(outcomes[start:])}", "")
     except StoppedError as exc:
         tell(clock.now(), "WARN", str(exc), {})
         return False
@@ -61,31 +71,17 @@ def print_checks(sources: Sequence[Source], clock: Clock, stop: Event) -> bool:
 
 
 def _print_plan(
-    source: Source, start: Start, stop: Event, failures: dict[str, list[str]]
+    source: Source, start: Start, clock: Clock, stop: Event, failures: list[Failure]
 ) -> Preview | None:
-    """Prints the plan of a source, or adds its name to `failures`, under what went wrong."""
+    """Prints the plan of a source, or adds to `failures` what went wrong."""
     try:
         found = preview(source, start, stop)
-    except ForwarderError as exc:
-        failures.setdefault(str(exc), []).append(source.name)
-        return None
     except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
-        failures.setdefault(str(unexpected(exc)), []).append(source.name)
+        error = exc if isinstance(exc, ForwarderError) else unexpected(exc)
+        failures.append(Failure(source.name, error, clock.now()))
         return None
     _print_table(source.name, rows([found]))
     return found
-
-
-def _print_check(source: Source, clock: Clock, stop: Event) -> list[Outcome]:
-    text = "Trying every access that the daemon needs."
-    line = tell(clock.now(), "INFO", text, {"source": source.name})
-    show(source.name)
-    outcomes = []
-    for what, finding in check(source, line, clock, stop):
-        outcomes.append(finding.outcome)
-        show(*lines(what, finding))
-    show(f"  {summary(outcomes)}", "")
-    return outcomes
 
 
 def _print_table(title: str, table: list[tuple[str, str]]) -> None:

@@ -8,7 +8,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from services.aws.clients import aws_client
-from services.aws.errors import aws_errors, endpoint_errors, error_code
+from services.aws.errors import aws_errors, endpoint_errors
+from services.aws.outcomes import error_code
 from services.commands.terminal import show
 from services.output.status import Clock, tell
 from utils.config.settings import AwsAccess, Source

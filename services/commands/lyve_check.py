@@ -1,26 +1,31 @@
 """Tries what the daemon does with Lyve Cloud."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from itertools import chain, islice
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
 from services.aws.clients import s3_client
+from services.aws.diagnosis import LYVE_CLOUD, S3_ELSEWHERE
 from services.aws.errors import AUDIT_BUCKET_HINTS, OUTPUT_BUCKET_HINTS, lyve_errors
-from services.commands.connection_check import (
-    NO_ANSWER,
-    Endpoint,
-    FirstAnswer,
-    first_answer,
-    reached,
-    unanswered,
-)
+from services.aws.get_request import GetClient
+from services.aws.integrity import bare_etag, differ
+from services.aws.list_request import Listing, Page, WrongAnswerError, listed_pages
+from services.commands.first_answer import FirstAnswer
 from services.output.checkpoints import CheckpointStore, parts_with_state
+from services.output.objects import put_object
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
-from utils.config.settings import Source
+from utils.config.settings import LyveAccess, Source
 from utils.errors import ServiceError
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject
@@ -30,23 +35,27 @@ from utils.state.checkpoint import check_identity
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 _CONNECT = "connect to Lyve Cloud"
 _SIGN_IN = "sign in to Lyve Cloud"
 _LIST = "list the audit bucket"
+_READ = "read an audit object"
 _WRITE = "write to the output bucket"
+_READ_BACK = "read the output bucket"
+_LIST_OUTPUT = "list the checkpoints"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 MOST_SKEW_SECONDS = 5 * 60
 # An object of the type is looked for among so many, and then in so many folders.
 FIRST_OBJECTS = 1000
 FIRST_FOLDERS = 40
+# The forms of Lyve Cloud's hosts that a region leads to. The newer platform has another one for
+# each site and account, s3.<site>.<account>.lyve.seagate.com.
+_HOSTS = ("s3.{region}.lyvecloud.seagate.com", "s3.{region}.global.lyve.seagate.com")
+_BUCKET_NAME = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class LyveCheck:
     """Tries what the daemon does with the buckets of one source.
-
-    Each request is sent once: a person waits for what it shows.
 
     Args:
         source: what to ship where.
@@ -57,26 +66,33 @@ class LyveCheck:
 
     def __init__(self, source: Source, line: str, clock: Clock, stop: Event) -> None:
         self._source = source
-        self._line = line
+        # The second content overwrites the first, and has another length.
+        self._contents = (f"{line}\n{line}\n".encode(), f"{line}\n".encode())
         self._clock = clock
         self._stop = stop
-        self._answer = FirstAnswer(None)
-        self._folders: list[str] = []
         self._now_seconds = 0.0
-        self._status_key = ""
+        self._first_line: bytes | None = None
+        self._status_key = status_key(clock.now(), source.name, uuid4().hex[:8])
+        self._etag = ""
 
     def tries(self) -> list[Try]:
         """Returns what to try, in order."""
+        server = self._source.lyve
+        audit = (server, self._source.bucket_name, self._source.prefix)
+        objects, output = (*audit, self._source.log_type), (server, self._source.output_bucket)
         return [
-            Try(_CONNECT, self._connect),
-            Try("compare the clocks", self._compare_clocks, _CONNECT),
-            Try(_SIGN_IN, self._sign_in, _CONNECT),
-            Try(_LIST, self._list, _SIGN_IN),
-            Try("read an audit object", self._read, _LIST),
-            Try(_WRITE, self._write, _SIGN_IN),
-            Try("read the output bucket", self._read_back, _WRITE),
-            Try("list the checkpoints", self._list_checkpoints, _SIGN_IN),
-            Try("read the checkpoint", self._read_checkpoint, _SIGN_IN),
+            Try(_CONNECT, self._connect, server),
+            Try("compare the clocks", self._compare_clocks, server, _CONNECT),
+            Try(_SIGN_IN, self._sign_in, server, _CONNECT),
+            Try(_LIST, self._list, audit, _SIGN_IN),
+            Try(_READ, self._read, objects, _LIST),
+            Try("know if logging is on", self._know_logging, objects, _LIST, is_hint=True),
+            Try(_WRITE, self._write, output, _SIGN_IN),
+            Try(_READ_BACK, self._read_back, output, _WRITE),
+            Try("know if it keeps versions", self._know_versioning, output, _WRITE, is_hint=True),
+            Try(_LIST_OUTPUT, self._list_checkpoints, self._source.name, _SIGN_IN),
+            Try("find what was written", self._find, output, _READ_BACK),
+            Try("read the checkpoint", self._read_checkpoint, self._source.state_name, _SIGN_IN),
         ]
 
     @cached_property
@@ -87,28 +103,43 @@ class LyveCheck:
     def _bucket(self) -> AuditBucket:
         return AuditBucket(self._client, self._source, self._stop)
 
-    def _connect(self) -> Finding:
-        url = self._source.lyve.endpoint_url
-        try:
-            self._answer = first_answer(self._first_page)
-        except NO_ANSWER as exc:
-            return unanswered(exc, Endpoint(url, "LYVE_REGION and LYVE_ENDPOINT"))
+    @cached_property
+    def _answer(self) -> FirstAnswer[Page]:
+        answer = FirstAnswer(lambda: self._first_page(self._source.lyve))
         self._now_seconds = self._clock.now().timestamp()
-        return reached(Endpoint(url, "LYVE_ENDPOINT"))
+        return answer
 
-    def _first_page(self) -> "ListObjectsV2OutputTypeDef":
-        name = self._source.bucket_name
-        client = self._client
-        with lyve_errors(f"list the audit bucket {name}", AUDIT_BUCKET_HINTS):
-            page = client.list_objects_v2(Bucket=name, Prefix=self._source.prefix, Delimiter="/")
-        self._folders = [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
-        return page
+    def _first_page(self, access: LyveAccess) -> Page:
+        name, prefix = self._source.bucket_name, self._source.prefix
+        doing = f"list the audit bucket {name}"
+        client = s3_client(access, attempts=1)
+        with lyve_errors(doing, AUDIT_BUCKET_HINTS):
+            return next(listed_pages(client, Listing(doing, name, prefix, "/"), self._stop))
+
+    def _connect(self) -> Finding:
+        found = self._answer.reached(self._source.lyve.endpoint_url, LYVE_CLOUD)
+        other = self._other_host() if found.outcome == "failed" else ""
+        if other:
+            return failed(found.detail, f"Set LYVE_ENDPOINT to {other}, which answers")
+        return found
+
+    def _other_host(self) -> str:
+        """Returns another known form of Lyve Cloud's host that answers in this one's place."""
+        access = self._source.lyve
+        hosts = [form.format(region=access.region.lower()) for form in _HOSTS]
+        tried = urlsplit(access.endpoint_url).hostname
+        for url in (f"https://{host}" for host in hosts if tried in hosts and host != tried):
+            other = replace(access, endpoint_url=url)
+            if FirstAnswer(lambda other=other: self._first_page(other)).is_reached:  # type: ignore[misc]
+                return url
+        return ""
 
     def _compare_clocks(self) -> Finding:
-        if self._answer.seconds is None:
-            mend = "Check LYVE_ENDPOINT: every S3 server dates its answers"
-            return warning("Lyve Cloud's answer has no Date", mend)
-        ahead_seconds = round(self._now_seconds - self._answer.seconds)
+        dated_seconds = _seconds(self._answer)
+        if dated_seconds is None:
+            fix = "Check LYVE_ENDPOINT: every S3 server dates its answers"
+            return warning("Lyve Cloud's answer has no Date", fix)
+        ahead_seconds = round(self._now_seconds - dated_seconds)
         apart_seconds = abs(ahead_seconds)
         if apart_seconds <= MOST_SKEW_SECONDS:
             return passed(f"{apart_seconds} s apart")
@@ -117,8 +148,7 @@ class LyveCheck:
         return failed(detail, "Set this machine's clock: signatures of another time are refused")
 
     def _sign_in(self) -> Finding:
-        detail = f"with LYVE_ACCESS, in {self._source.lyve.region}"
-        return self._answer.sign_in(detail, "LYVE_REGION")
+        return self._answer.signed_in(f"with LYVE_ACCESS, in {self._source.lyve.region}")
 
     def _list(self) -> Finding:
         if self._answer.refusal:
@@ -130,44 +160,107 @@ class LyveCheck:
         of_type = (one for one in self._first_objects() if self._bucket.is_of_type(one))
         found = next(of_type, None)
         if found is None:
-            mend = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
-            return warning(f"no object of the type {log_type} was found", mend)
+            fix = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
+            return warning(f"no object of the type {log_type} was found", fix)
+        self._first_line = b""
         try:
-            next(self._bucket.lines(found), b"")
+            self._first_line = next(self._bucket.lines(found), b"")
         except DamagedError as exc:
             return warning(f"{found.key} ends early: {exc}", "Put the object back whole")
+        try:
+            with lyve_errors(f"read {found.key} in the audit bucket", AUDIT_BUCKET_HINTS):
+                GetClient(self._source.lyve, self._source.bucket_name).get(found, 1).body.close()
+        except WrongAnswerError as exc:
+            detail = f"a part of {found.key} can't be read by Range: {exc}"
+            return warning(detail, f"{S3_ELSEWHERE}. An object that breaks off is not resumed")
         return passed(found.key)
 
     def _first_objects(self) -> Iterator[LogObject]:
         """Yields objects that may be of the type: some of all, then those with its prefixes."""
         log_type = self._source.log_type
+        tops = self._answer.content.folders if self._answer.content else []
         names = sorted({f"{log_type}-", f"{log_type.lower()}-"})
-        folders = [self._source.prefix, *self._folders[:FIRST_FOLDERS]]
+        folders = [self._source.prefix, *tops[:FIRST_FOLDERS]]
         parts = (self._bucket.objects(f"{one}{name}") for one in folders for name in names)
         some = islice(self._bucket.objects(self._source.prefix), FIRST_OBJECTS)
         return chain(some, chain.from_iterable(parts))
 
+    def _know_logging(self) -> Finding | None:
+        """Tells it where the service does: many say that it is off, and know no logging."""
+        target, line = self._source.bucket_name, self._first_line
+        is_of_buckets = self._source.log_type == "Access"
+        if line is not None and not is_of_buckets:
+            return None
+        # The line names the bucket that was asked, behind its owner.
+        named = b" ".join((line or b"").split(None, 2)[1:2]).decode(errors="replace")
+        bucket = named if _BUCKET_NAME.fullmatch(named) else target
+        try:
+            told: Mapping[str, Any] = self._client.get_bucket_logging(Bucket=bucket)
+        except (BotoCoreError, ClientError, ResponseParserError):
+            return None
+        enabled = told.get("LoggingEnabled")
+        if not enabled:
+            fix = f"Switch it on in Lyve Cloud, with {target} as the bucket that it is written to"
+            return warning(f"logging is off for {bucket}", fix)
+        into = enabled.get("TargetBucket", "")
+        if into != target:
+            return warning(f"{bucket} is logged into {into}", f"Check bucket_name: it is {target}")
+        return passed(f"{bucket} is logged into {into}/{enabled.get('TargetPrefix', '')}")
+
     def _write(self) -> Finding:
-        bucket = self._source.output_bucket
-        self._status_key = status_key(self._clock.now(), self._source.name, uuid4().hex[:8])
+        bucket, key = self._source.output_bucket, self._status_key
         with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
-            self._client.put_object(
-                Bucket=bucket,
-                Key=self._status_key,
-                Body=f"{self._line}\n".encode(),
-                ContentType="text/plain; charset=utf-8",
-            )
-        return passed(f"a status object in {self._status_key.rpartition('/')[0]}")
+            for content in self._contents:
+                media_type = "text/plain; charset=utf-8"
+                self._etag = bare_etag(put_object(self._client, bucket, key, content, media_type))
+        return passed(f"a status object in {key.rpartition('/')[0]}, overwritten once")
 
     def _read_back(self) -> Finding:
         bucket = self._source.output_bucket
         with lyve_errors(f"read {self._status_key} in {bucket}", {}):
             answer = self._client.get_object(Bucket=bucket, Key=self._status_key)
             content = answer["Body"].read()
-        if content != f"{self._line}\n".encode():
-            mend = "Check LYVE_ENDPOINT, and what stands between it and this machine"
-            return failed("the status object came back changed", mend)
+        if content != self._contents[-1]:
+            return failed("the status object came back changed", S3_ELSEWHERE)
         return passed("the status object came back as it was written")
+
+    def _know_versioning(self) -> Finding | None:
+        try:
+            answer = self._client.get_bucket_versioning(Bucket=self._source.output_bucket)
+        except (BotoCoreError, ClientError, ResponseParserError):
+            return None
+        if answer.get("Status") != "Enabled":
+            return None
+        detail = "it keeps versions, and state objects are overwritten at least once an hour"
+        fix = "Set a lifecycle rule that deletes the noncurrent versions of integration-state/ and "
+        return warning(detail, f"{fix}integration-logs/latest- after some days")
+
+    def _find(self) -> Finding:
+        """Tells if HEAD and the listing show what PUT said."""
+        bucket, key = self._source.output_bucket, self._status_key
+        try:
+            with lyve_errors(f"read {key} in {bucket}", {}):
+                head = self._client.head_object(Bucket=bucket, Key=key)
+                asked = Listing(f"list {bucket}", bucket, key)
+                pages = listed_pages(self._client, asked, self._stop)
+                objects = [one for page in pages for one in page.objects]
+        except ServiceError as exc:
+            if exc.code != "AccessDenied":
+                raise
+            return lacking(_LIST_OUTPUT)
+        listed = next((one for one in objects if one.key == key), LogObject(0, key, "", 0))
+        shown = {
+            "HEAD": (head.get("ContentLength"), head.get("ETag")),
+            "the listing": (listed.size_bytes, listed.etag),
+        }
+        for name, (size, etag) in shown.items():
+            if size != len(self._contents[-1]):
+                detail = f"{name} does not show the status object as it was written last"
+                return failed(detail, S3_ELSEWHERE)
+            if differ(bare_etag(etag), self._etag):
+                detail = f"{name} shows another ETag than PUT, so the checkpoint is read each time"
+                return warning(detail, S3_ELSEWHERE)
+        return passed("HEAD and the listing show the status object")
 
     def _list_checkpoints(self) -> Finding:
         try:
@@ -190,11 +283,21 @@ class LyveCheck:
         return passed("for this source")
 
 
+def _seconds(answer: FirstAnswer[Page]) -> float | None:
+    """Returns the service's own time of an answer, in seconds since 1970."""
+    refused: Any = getattr(answer.refusal.__cause__, "response", {}) if answer.refusal else {}
+    headers = refused.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    date = answer.content.date if answer.content else headers.get("date", "")
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+
+
 def _checkpoint_fault(error: ServiceError) -> Finding:
-    if error.detail == "NoSuchBucket":
+    if error.code == "NoSuchBucket":
         return lacking(_WRITE)
-    if error.detail != "AccessDenied":
+    if error.code != "AccessDenied":
         raise error
     # A store may answer so for an object that does not exist, where listing is not permitted.
-    mend = f"{error.hint}, and to list the bucket"
-    return failed(f"{error.message} ({error.detail})", mend)
+    return failed(f"{error.message} ({error.detail})", f"{error.hint}, and to list the bucket")

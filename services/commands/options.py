@@ -1,5 +1,6 @@
 """The options of the command line."""
 
+import textwrap
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ exit status:
 example:
   docker run --rm --env-file .env -v "$PWD/config.json:/app/config.json:ro" logscollector --check
 """
+_COLUMNS = 90
 # Less than half of CloudWatch's quota for GetLogEvents, 25 a second in an account and region:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 _RATE = 10.0
@@ -164,4 +166,7 @@ def _reader(config_path: Path) -> ArgumentParser:
         metavar="PATH",
         help="another configuration than the config.json beside engine.py",
     )
+    # argparse breaks no line within options of which one alone is given.
+    usage = reader.format_usage().removeprefix("usage: ")
+    reader.usage = textwrap.fill(" ".join(usage.split()), _COLUMNS, break_on_hyphens=False)
     return reader

@@ -4,6 +4,7 @@ import os
 from datetime import date
 from pathlib import Path
 
+from services.aws.diagnosis import Configuration
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError, ForwarderError
@@ -19,6 +20,7 @@ def read_sources(config_path: Path, today: date) -> tuple[Source, ...]:
     Raises:
         ConfigurationError: all that is wrong with it and with the environment.
     """
+    Configuration.file_name = config_path.name
     try:
         document = config_path.read_bytes()
     except OSError as exc:

@@ -7,6 +7,7 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.display import Display
+from services.daemon.failure_lines import FailureLines
 from services.daemon.heartbeat import Heartbeats
 from services.daemon.start_line import tell_start
 from services.output.status import Clock, tell
@@ -47,6 +48,9 @@ class Rounds:
         self._owed: dict[str, int] = {}
         self._display = Display([], clock)
         self._heartbeats = Heartbeats(clock)
+        # How many threads are at work on sources, and may yet fail as others did.
+        self._at_work = 0
+        self._failure_lines = FailureLines(clock)
 
     def expect(self, sources: Sequence[Source]) -> None:
         """Takes all sources that are configured, whether an iteration of them begins or not."""
@@ -57,6 +61,8 @@ class Rounds:
 
     def open(self, sources: Sequence[Source], start: Starting) -> None:
         """Begins to mark where coverage begins; a source's first iteration waits for that."""
+        with self._changed:
+            self._at_work += len(sources)
         for source in sources:
             arguments = (Iteration(source, self._shared), start)
             self._opening[source.name] = Thread(target=self._open, args=arguments, daemon=True)
@@ -101,7 +107,9 @@ class Rounds:
             return not any(self._failures.values()) and not any(self._owed.values())
 
     def refresh(self) -> None:
-        """Shows a person how far it is."""
+        """Shows a person how far it is, and what has failed."""
+        with self._changed:
+            self._failure_lines.tell_if_late()
         if self._under_way:
             self._display.refresh()
 
@@ -125,6 +133,7 @@ class Rounds:
         opening = self._opening.pop(iteration.source.name, None)
         Thread(target=self._run, args=(iteration, start, opening), daemon=True).start()
         self._under_way[iteration.source.name] = iteration
+        self._at_work += 1
 
     def _run(self, iteration: Iteration, start: Starting, opening: Thread | None) -> None:
         is_good = is_run = False
@@ -142,6 +151,7 @@ class Rounds:
                 self._count(name, is_good=is_good)
                 self._owed[name] = iteration.owed
                 self._changed.notify_all()
+                self._end(iteration)
 
     def _open(self, iteration: Iteration, start: Starting) -> None:
         is_good = False
@@ -149,15 +159,22 @@ class Rounds:
         try:
             is_good = iteration.open(began)
         finally:
-            if not self._stop.is_set():
-                with self._changed:
+            with self._changed:
+                if not self._stop.is_set():
                     self._count(iteration.source.name, is_good=is_good)
+                self._end(iteration)
         if is_good:
             # The first iteration does not wait for what is only told.
             arguments = (iteration.source, began, self._clock, self._stop)
             look = Thread(target=tell_start, args=arguments, daemon=True)
             self._looks.append(look)
             look.start()
+
+    def _end(self, iteration: Iteration) -> None:
+        self._at_work -= 1
+        self._failure_lines.hold(iteration.failures)
+        if not self._at_work or self._stop.is_set():
+            self._failure_lines.tell()
 
     def _count(self, name: str, *, is_good: bool) -> None:
         self._failures[name] = 0 if is_good else self._failures[name] + 1

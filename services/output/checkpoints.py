@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
+from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.integrity import bare_etag, content_md5
 from services.aws.list_request import Listing, listed_pages
+from services.aws.outcomes import error_code
 from services.output.latest import LatestStatus
 from services.output.objects import put_object
 from utils.config.partitions import parse_partition, parse_shard

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, error_code, lyve_errors
+from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.outcomes import error_code
 from services.output.objects import put_object
 from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 

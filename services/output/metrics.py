@@ -7,7 +7,7 @@ from threading import Event
 from botocore.exceptions import ClientError
 
 from services.aws.clients import logs_client
-from services.aws.errors import error_code
+from services.aws.outcomes import error_code
 from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
 from services.threads.start import started
 from utils.config.settings import Source

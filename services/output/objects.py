@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws.errors import MISSING_OBJECT, error_code
+from services.aws.diagnosis import S3_ELSEWHERE
+from services.aws.errors import MISSING_OBJECT
 from services.aws.integrity import bare_etag, content_md5
 from services.aws.list_request import is_left_to_retry
+from services.aws.outcomes import error_code
 from utils.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def put_object(
     raise ServiceError(
         f"Can't write {key} into {bucket}",
         f"no answer shows that it is stored, {_TRIES} times in a row",
-        "Check LYVE_ENDPOINT, and what stands between it and this machine",
+        S3_ELSEWHERE,
     )
 
 

@@ -130,6 +130,20 @@ class StatusLog:
         """
         return Outcome(self.level, self.text, began, self._clock.now(), counts)
 
+    def keep(self, time: datetime, level: str, text: str, pairs: Pairs) -> None:
+        """Keeps a line for the output bucket that is told with those of other sources.
+
+        Args:
+            time: of what happened.
+            level: INFO, WARN or ERROR.
+            text: what happened, and for a failure what to do.
+            pairs: figures and names, behind the source's.
+        """
+        self._tell_left_out()
+        self.level, self.text = level, text
+        named = {"source": self._source, **pairs}
+        self._lines.append(status_line(time, level, text, named))
+
     def upload(self, client: "S3Client", bucket: str) -> None:
         """Puts the lines into the output bucket, under a key of their own.
 

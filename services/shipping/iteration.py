@@ -14,6 +14,7 @@ from services.shipping.tools import Shared
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
+from utils.report.failures import Failure
 from utils.report.latest import Trail
 from utils.report.status import Seconds, count_pairs, stamp
 from utils.version import VERSION
@@ -24,9 +25,14 @@ class Iteration:
 
     `is_complete` says whether everything that the bucket listed is shipped or owed.
 
+    Why it failed is told by the caller, together with the other sources that the same befell.
+
     Args:
         source: what to ship where.
         shared: with the other sources.
+
+    Attributes:
+        failures: what failed of it.
     """
 
     def __init__(self, source: Source, shared: Shared) -> None:
@@ -41,6 +47,7 @@ class Iteration:
         self._trail: Trail | None = None
         self.gauge = Gauge()
         self.is_complete = False
+        self.failures: list[Failure] = []
 
     @property
     def owed(self) -> int:
@@ -144,7 +151,7 @@ written from then on is left out."
             self._status.upload(self._forwarder.client, self.source.output_bucket)
             self._keep(self._latest(self._forwarder), self._forwarder.newest_shipped_ms)
         except ForwarderError as exc:
-            self._status.write("ERROR", str(exc), {})
+            self.failures.append(Failure(self.source.name, exc, self._clock.now()))
             return False
         return is_good
 
@@ -159,7 +166,9 @@ written from then on is left out."
     def _tell_failure(self, error: ForwarderError) -> None:
         """Says why it failed, without a row of zeros behind it."""
         pairs = {name: value for name, value in self._pairs().items() if value != 0}
-        self._status.write("ERROR", str(error), pairs)
+        now = self._clock.now()
+        self._status.keep(now, "ERROR", str(error), pairs)
+        self.failures.append(Failure(self.source.name, error, now, pairs))
 
     def _pairs(self) -> dict[str, object]:
         self.counts.owed = self.owed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from msgspec.structs import replace
 
+from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
 from services.aws.get_request import GetClient, OtherContentError, Part
 from services.aws.integrity import are_alike, differ, is_md5
@@ -54,7 +55,6 @@ _OF_THE_BUCKET = {
     "TemporaryRedirect",
 }
 _PASSES = (HTTPClientError, IncompleteReadError, OSError, WrongAnswerError, TransientError)
-_HINT = "Check LYVE_ENDPOINT, and what stands between it and this machine"
 
 
 class Looks(Protocol):
@@ -362,7 +362,7 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
         known: the object.
         reason: what is wrong.
     """
-    return UnreadableError(f"Can't read {known.key} in the audit bucket", reason, _HINT)
+    return UnreadableError(f"Can't read {known.key} in the audit bucket", reason, S3_ELSEWHERE)
 
 
 def _bytes_of(part: Part, size_bytes: int) -> Iterator[bytes]:
@@ -379,7 +379,7 @@ def _bytes_of(part: Part, size_bytes: int) -> Iterator[bytes]:
 
 
 def _code(error: Exception) -> str:
-    return error.detail if isinstance(error, ServiceError) else ""
+    return error.code if isinstance(error, ServiceError) else ""
 
 
 def _refusal(error: Exception) -> Exception:

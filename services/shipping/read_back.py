@@ -4,6 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from botocore.parsers import ResponseParserError
+
+from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE
 from services.aws.errors import aws_errors
 from services.aws.outcomes import request_ids
 from services.threads.backoff import pauses
@@ -124,7 +127,7 @@ class ReadBack:
             except TransientError as exc:
                 self._gauge.trouble = exc.detail
             except ServiceError as exc:
-                if exc.detail == "ResourceNotFoundException":
+                if exc.code == "ResourceNotFoundException":
                     return None
                 raise
             if self._stop.wait(pause_seconds):
@@ -134,8 +137,7 @@ class ReadBack:
     def _answer(self, request: "GetLogEventsRequestTypeDef") -> Mapping[str, Any]:
         try:
             return self._client.get_log_events(**request)
-        except (AttributeError, TypeError, ValueError):
-            # So botocore's parser fails at JSON of another shape.
+        except ResponseParserError:
             return {}
 
     def _wrong(
@@ -162,7 +164,7 @@ class ReadBack:
         return ServiceError(
             f"Can't read back from the log group {self._source.log_group}",
             detail,
-            "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint",
+            CLOUDWATCH_ELSEWHERE,
         )
 
 

@@ -76,9 +76,9 @@ class Reconciler:
             for stream in [self._read_back, *before]:
                 _read(stream, uncertain)
         except ServiceError as exc:
-            if exc.detail not in _NO_READING_BACK:
+            if exc.code not in _NO_READING_BACK:
                 raise
-            text = f"{_NO_READING_BACK[exc.detail]} {exc.hint}."
+            text = f"{_NO_READING_BACK[exc.code]} {exc.hint}."
             self._status.write("WARN", text, {"possibly_duplicated": uncertain.size})
             self._counts.possibly_duplicated += uncertain.size
         if uncertain.found:

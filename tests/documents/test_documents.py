@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from services.aws.diagnosis import CONNECTION
 from utils.config.keys import ALLOWED, REQUIRED, value_faults
 from utils.config.log_format import JSON, LOG_FORMAT, TEXT
 from utils.config.lookalikes import SECRETS, VARIABLES
@@ -69,6 +70,7 @@ BUCKET_OPERATIONS = {
 NUMBER_KEYS = ("batch_size", "concurrency", "settle_seconds", "every_minutes")
 # boto3's own: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/configuration.html
 BOTO3_VARIABLES = {
+    "AWS_CA_BUNDLE",
     "AWS_ENDPOINT_URL_CLOUDWATCH",
     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
     "AWS_ENDPOINT_URL_STS",
@@ -457,6 +459,13 @@ def test_every_code_with_a_hint_is_documented_and_no_other() -> None:
     assert codes_with_hints()
     assert codes_with_hints() - written == set()
     assert written - {*literals().splitlines()} - imported_names() == set()
+
+
+def test_every_cause_in_words_is_documented() -> None:
+    causes = [re.sub("<[^>]*>", "<>", one) for one in column(OPERATIONS, "Causes in words")]
+    for row in CONNECTION:
+        detail = re.sub("{[^}]*}", "<>", row.detail)
+        assert detail == "<>" or any(detail.startswith(one) for one in causes), row.detail
 
 
 def imported_names() -> set[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from services.commands.connection_check import Endpoint, reached
+from services.aws.diagnosis import LYVE_CLOUD
+from services.commands.first_answer import FirstAnswer
 from services.commands.settings import read_sources
 from tests.process.test_daemon import Daemon
 from tests.servers.installation import (
@@ -159,10 +160,10 @@ def test_a_profile_that_is_missing_stops_nothing_where_keys_are_given(
     ],
 )
 def test_the_check_warns_where_keys_and_logs_travel_readable(url: str, outcome: str) -> None:
-    finding = reached(Endpoint(url, "LYVE_ENDPOINT"))
+    finding = FirstAnswer(dict).reached(url, LYVE_CLOUD)
     assert finding.outcome == outcome
     assert ("travel readable" in finding.detail) == (outcome == "warning")
-    assert finding.mend in {"", "Use https:// in LYVE_ENDPOINT"}
+    assert finding.fix in {"", "Use https:// in LYVE_ENDPOINT"}
 
 
 # The help.

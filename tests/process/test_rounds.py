@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -16,6 +16,9 @@ from tests.world.in_memory import source_of
 from tests.world.in_memory_time import VirtualTime
 from utils.config.settings import Source
 from utils.model import Gauge, Start
+
+if TYPE_CHECKING:
+    from utils.report.failures import Failure
 
 START = Start("owner", 0, 0)
 
@@ -31,6 +34,7 @@ class Doing:
         self.began_seconds = 0.0
         self.progress = (0,)
         self.owed = 0
+        self.failures: list[Failure] = []
         self.what = ""
         self._is_good = False
         self._ended = Event()

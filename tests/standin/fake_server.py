@@ -122,7 +122,9 @@ class Authority:
     def context(self, host: str = "127.0.0.1", days_left: int = 1) -> ssl.SSLContext:
         """Returns a server's context with a certificate for the host."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
+        is_address = host[0].isdigit()
+        name = x509.IPAddress(ip_address(host)) if is_address else x509.DNSName(host)
+        names = x509.SubjectAlternativeName([name])
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         draft = self._draft(subject, key, timedelta(days_left)).add_extension(names, False)
         return self._write("server", draft.sign(self._key, hashes.SHA256()), key)

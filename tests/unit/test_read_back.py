@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from botocore.parsers import ResponseParserError
 
 from services.shipping.read_back import ReadBack
 from tests.world.in_memory import source_of
@@ -67,7 +68,7 @@ NO_PAGES = {
     "an event before the time": page("f/1", "a", at_ms=0),
     "an event behind the time": page("f/1", "a", at_ms=10),
     "a time that is none": page("f/1", "a", at_ms="x"),
-    "JSON of another shape": AttributeError("'list' object has no attribute 'get'"),
+    "JSON of another shape": ResponseParserError("an answer of another shape"),
 }
 
 

@@ -1,8 +1,9 @@
 """What trying an access showed, and its lines on a terminal."""
 
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
@@ -16,22 +17,29 @@ COLUMNS = 100
 _INDENT = "  "
 _WHAT_WIDTH = 26
 _OUTCOME_WIDTH = 9
+_COMMAND = re.compile(r"`(aws [^`]+)`")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one try showed, and how to mend it."""
+    """What one try showed, and what to do about it."""
 
     outcome: Outcome
     detail: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 class Try(NamedTuple):
-    """One access to try: `needs` is the one before it without which it can't succeed."""
+    """One access to try.
+
+    Sources with the same `subject` share it. `needs` is the one before it without which it can't
+    succeed. A hint has a line only where there is something to say: else it finds None.
+    """
 
     what: str
-    run: Callable[[], Finding]
+    run: Callable[[], Finding | None]
+    subject: Hashable
     needs: str = ""
+    is_hint: bool = False
 
 
 def passed(detail: str) -> Finding:
@@ -39,14 +47,14 @@ def passed(detail: str) -> Finding:
     return Finding("passed", detail)
 
 
-def warning(detail: str, mend: str) -> Finding:
+def warning(detail: str, fix: str) -> Finding:
     """Returns that the daemon works with less, or perhaps not as meant."""
-    return Finding("warning", detail, mend)
+    return Finding("warning", detail, fix)
 
 
-def failed(detail: str, mend: str) -> Finding:
+def failed(detail: str, fix: str) -> Finding:
     """Returns that the daemon can't work."""
-    return Finding("failed", detail, mend)
+    return Finding("failed", detail, fix)
 
 
 def lacking(what: str) -> Finding:
@@ -54,8 +62,19 @@ def lacking(what: str) -> Finding:
     return Finding("not tried", f"it needs: {what}")
 
 
+def title(names: Iterable[str]) -> list[str]:
+    """Returns the lines that say whose accesses follow.
+
+    Args:
+        names: of the sources.
+    """
+    return _wrapped(printable(", ".join(names)), COLUMNS)
+
+
 def lines(what: str, finding: Finding) -> Iterator[str]:
-    """Yields a try's line of the table, broken where it is too long, and how to mend it below.
+    """Yields a try's line of the table, broken where it is too long, and what to do about it below.
+
+    A command is not broken: it has a line of its own, to be copied.
 
     Args:
         what: was tried.
@@ -63,8 +82,11 @@ def lines(what: str, finding: Finding) -> Iterator[str]:
     """
     start = f"{_INDENT}{what:<{_WHAT_WIDTH}}{_INDENT}{finding.outcome:<{_OUTCOME_WIDTH}}{_INDENT}"
     blank = " " * len(start)
-    texts = [finding.detail, f"fix: {finding.mend.rstrip('.')}." if finding.mend else ""]
-    parts = [part for text in texts for part in _wrapped(printable(text), COLUMNS - len(start))]
+    parts = _wrapped(printable(finding.detail), COLUMNS - len(start))
+    fix = f"fix: {finding.fix.rstrip('.')}." if finding.fix else ""
+    for number, text in enumerate(_COMMAND.split(printable(fix))):
+        is_command = number % 2 == 1
+        parts += [text] if is_command else _wrapped(text.strip(), COLUMNS - len(start))
     for number, part in enumerate(parts or [""]):
         yield f"{blank if number else start}{part}".rstrip()
 

@@ -1,0 +1,57 @@
+"""What is known of the way to a service: how long to wait, and which proxy stands on it."""
+
+import os
+import re
+from urllib.parse import urlsplit
+
+import msgspec
+from botocore.exceptions import HTTPClientError
+from botocore.utils import get_environ_proxies
+
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 20
+# Of Go, nginx and Apache, where TLS is spoken and was not.
+PLAIN_HTTP = re.compile(
+    rb"HTTP( request)?( was sent)? to an? (HTTPS|SSL)|HTTP request .*HTTPS port"
+)
+
+
+class PlainHttpError(HTTPClientError):
+    """A server that speaks TLS was asked without it, and says so."""
+
+    fmt = "{error}"
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """A proxy on the way to a service: who names it, where it is, and if it can be one at all."""
+
+    variable: str
+    place: str
+    is_well_formed: bool
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """Returns the proxy through which a URL is asked for, None if there is none.
+
+    Args:
+        url: of the service.
+    """
+    scheme = urlsplit(url).scheme
+    address = get_environ_proxies(url).get(scheme)
+    if not address:
+        return None
+    # As urllib.request.getproxies_environment chooses among the forms of the name.
+    name = f"{scheme}_proxy"
+    forms = [form for form in os.environ if form.lower() == name and os.environ[form]]
+    variable = name if name in forms else (forms or [name.upper()])[-1]
+    place = address.rpartition("@")[2].partition("://")
+    return Proxy(variable, (place[2] or place[0]).strip("/"), _is_address(address))
+
+
+def _is_address(address: str) -> bool:
+    """Tells if it can be a proxy's; without a scheme botocore puts http:// before it."""
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
