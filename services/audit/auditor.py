@@ -8,7 +8,7 @@ import msgspec
 
 from services.audit.objects import AuditObjects, Range
 from services.audit.streams import LogStreams, Pace
-from services.audit.verification import Scope, Verification, Witnesses
+from services.audit.verification import NOTHING_MORE, Need, Verification, Witnesses
 from services.aws.clients import logs_client, s3_client
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
@@ -18,9 +18,7 @@ from services.output.quarantined import QuarantinedLines
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from utils.audit.audit import Audit, encoded, key_of
-from utils.audit.findings import TOLD, Limits
 from utils.audit.progress import Progress
-from utils.audit.rate import Rate
 from utils.config.settings import Source
 from utils.report.preview import span
 
@@ -39,59 +37,25 @@ class Days(msgspec.Struct, frozen=True):
     last: date | None = None
 
 
-class Need(msgspec.Struct, frozen=True):
-    """What a repair needs besides, all times in ms since 1970.
-
-    `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
-    written may not have been listed by the last iteration; None where that is to be found out.
-    """
-
-    limits: Limits = TOLD
-    since_ms: int | None = None
-    young_ms: int | None = None
-
-
-NOTHING_MORE = Need()
-
-
-class Proof(msgspec.Struct, frozen=True):
-    """What a comparison was found to be, and what it was made of."""
-
-    audit: Audit
-    verification: Verification
-    objects: AuditObjects
-
-
 class Auditor:
     """Compares sources with their witnesses, one after the other.
 
     Args:
         days: which are asked for.
-        rate: of the requests to CloudWatch.
+        per_second: how many requests to CloudWatch are to be sent in a second, at most.
         clock: how the time is read.
         stop: set when the process is to end.
     """
 
-    def __init__(self, days: Days, rate: Rate, clock: Clock, stop: Event) -> None:
+    def __init__(self, days: Days, per_second: float, clock: Clock, stop: Event) -> None:
         self._days = days
-        self._rate = rate
+        # The quota is the account's, however many sources there are.
+        self._pace = Pace(per_second, clock.elapsed_seconds, stop)
         self._clock = clock
         self._stop = stop
         self.progress = Progress()
 
-    def audit(self, source: Source) -> Audit:
-        """Compares a source with its witnesses, and returns what was found.
-
-        Args:
-            source: what is shipped where.
-
-        Raises:
-            ForwarderError: a witness can't be read.
-            StoppedError: the process is to end.
-        """
-        return self.proof(source).audit
-
-    def proof(self, source: Source, need: Need = NOTHING_MORE) -> Proof:
+    def compare(self, source: Source, need: Need = NOTHING_MORE) -> Verification:
         """Compares a source with its witnesses, and returns all that this has shown.
 
         Args:
@@ -106,8 +70,7 @@ class Auditor:
         began = self._clock.now()
         s3, logs = s3_client(source.lyve), logs_client(source.aws)
         sent = self._counted(source, logs)
-        pace = Pace(self._rate, self._clock.elapsed_seconds, self._stop)
-        streams = LogStreams(logs, source, pace, self.progress)
+        streams = LogStreams(logs, source, self._pace, self.progress)
         found = streams.find()
         made_ms = [one.created_ms for one in found if one.created_ms is not None]
         within, since = self._range(source, min(made_ms, default=_ms(began)), need.since_ms)
@@ -116,8 +79,7 @@ class Auditor:
             streams,
             lambda key: QuarantinedLines(s3, source.output_bucket, source.name, key),
         )
-        scope = Scope(within, need.limits, need.young_ms)
-        verification = Verification(source, scope, witnesses, self.progress, self._stop)
+        verification = Verification(source, within, witnesses, self.progress, need)
         audit = verification.run(_ms(began))
         audit.from_day = self._days.first.isoformat() if self._days.first else None
         audit.to_day = self._days.last.isoformat() if self._days.last else None
@@ -126,7 +88,7 @@ class Auditor:
         audit.lyve_requests, audit.cloudwatch_requests = (
             now - before for now, before in zip(self._counted(source, logs), sent, strict=True)
         )
-        return Proof(audit, verification, witnesses.objects)
+        return verification
 
     def keep(self, source: Source, audit: Audit) -> str:
         """Puts the report into the output bucket, and returns its key; its figures into metrics.

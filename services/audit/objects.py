@@ -119,6 +119,7 @@ class AuditObjects:
                     tally.excluded = chunk.counts.excluded
                     continue
                 tally.unsendable += not found.is_sendable
+                tally.note(found.own_ms)
                 yield found
         except ReplacedError:
             raise
@@ -128,6 +129,7 @@ class AuditObjects:
             if exc.rest:
                 tally.lines += 1
                 tally.unsendable += 1
+                tally.note(None)
                 yield Line(tally.lines, exc.rest, None, is_sendable=False)
         tally.content_hash = content.hexdigest()
         tally.line_hash = crc32(last) if tally.lines > tally.cut_off else 0

@@ -1,13 +1,15 @@
 """Sends exactly what is missing of a source, and makes its checkpoint cover what is proven."""
 
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.audit.auditor import Auditor, Need, Proof
+from services.audit.auditor import Auditor
+from services.audit.verification import Need, Verification
 from services.aws.clients import s3_client
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
@@ -20,16 +22,15 @@ from services.shipping.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.audit.audit import Audit
 from utils.audit.findings import Limits
-from utils.audit.missing import Missing
 from utils.config.settings import Source
 from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedError
 from utils.lines.batching import acceptance
-from utils.model import Position, Start
+from utils.model import Batch, LogEvent, Position, Start
 from utils.state.checkpoint import Checkpoint, check_identity, decode_checkpoint
 from utils.state.coverage import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage
 from utils.state.coverage_state import CoverageState
 from utils.state.progress import Progress
-from utils.state.uncertain import Uncertain
+from utils.state.uncertain import Recovered, Uncertain
 
 _EVERYTHING = Limits(sys.maxsize, sys.maxsize)
 # Each sends what is missing by then: one more is needed where the outcome of a put was unknown.
@@ -50,6 +51,30 @@ class _NextRound(Reconciler):
     def look(self, uncertain: Uncertain, *_: object) -> None:
         """Takes what is uncertain for stored: if it is not, it is missing in the next round."""
         uncertain.believe()
+
+
+class _Missing(Recovered):
+    """A filter in front of the ordinary puts: what is not missing is stored.
+
+    Args:
+        lines: the numbers of the missing ones, by the key of their object.
+        ends: the number of the last line, by the key of its object.
+    """
+
+    def __init__(self, lines: Mapping[str, Iterable[int]], ends: dict[str, int]) -> None:
+        super().__init__(Uncertain(), ends)
+        self._lines = {key: frozenset(numbers) for key, numbers in lines.items()}
+
+    def split(self, events: Sequence[LogEvent], of_object: str) -> tuple[Batch, list[LogEvent]]:
+        """Returns the events that are stored, and those that are to be sent.
+
+        Args:
+            events: of one object.
+            of_object: its key.
+        """
+        missing = self._lines.get(of_object, frozenset())
+        stored = [event for event in events if event.line_number not in missing]
+        return stored, [event for event in events if event.line_number in missing]
 
 
 class Repair:
@@ -108,21 +133,21 @@ class Repair:
             tools.saver.confirm(self._shared.stop)
             self._check_others()
             since_ms = found.coverage.since_ms if found else None
-            proof = self._auditor.proof(self._source, Need(_EVERYTHING, since_ms))
+            proof = self._auditor.compare(self._source, Need(_EVERYTHING, since_ms))
             found_before = proof.audit.found
-            need = Need(_EVERYTHING, since_ms, proof.verification.young_ms)
+            need = Need(_EVERYTHING, since_ms, proof.young_ms)
             for _ in range(_MOST_ROUNDS):
                 if not proof.audit.missing:
                     break
                 self._send(shipper, progress, proof)
-                proof = self._auditor.proof(self._source, need)
+                proof = self._auditor.compare(self._source, need)
             if proof.audit.missing:
                 raise self._fruitless(proof.audit)
             self._cover(progress.coverage, proof)
             progress.end_repair()
-        sent, young = proof.audit.found - found_before, proof.verification.findings.young
-        proof.audit.repaired = sent
-        return Repaired(proof.audit, sent, proof.verification.spans.newest_beside(young))
+        proof.audit.repaired = proof.audit.found - found_before
+        newest_ms = proof.spans.newest_beside(proof.findings.young)
+        return Repaired(proof.audit, proof.audit.repaired, newest_ms)
 
     # Who is at work.
 
@@ -226,39 +251,37 @@ class Repair:
         rules = Rules(source.batch_size, accepted, source.settle_seconds, source.concurrency)
         return tools, rules
 
-    def _send(self, shipper: Shipper, progress: Progress, proof: Proof) -> None:
+    def _send(self, shipper: Shipper, progress: Progress, proof: Verification) -> None:
         """Ships the objects that lack lines, with all but these lines taken for stored."""
-        lines = proof.verification.findings.missing_lines()
-        spans = proof.verification.spans
-        spans.begin()
+        lines = proof.findings.missing_lines()
+        proof.spans.begin()
         lacking = (
             known.end
-            for one in proof.objects.listed(proof.verification.within)
-            if one.key in lines and (known := spans.known(one))
+            for one in proof.objects.listed(proof.within)
+            if one.key in lines and (known := proof.spans.known(one))
         )
         self._has_sent = True
         while ends := list(islice(lacking, self._shared.memory.plan_objects())):
             reach = {end.object.key: end.lines for end in ends}
-            missing = Missing({key: lines[key] for key in reach}, reach)
+            missing = _Missing({key: lines[key] for key in reach}, reach)
             positions = progress.plan(Position(end.object) for end in ends)
             shipper.recover(positions, missing)
 
     # What is proven.
 
-    def _cover(self, coverage: Coverage, proof: Proof) -> None:
+    def _cover(self, coverage: Coverage, proof: Verification) -> None:
         """Lets the coverage say what is proven: all but what is left out or can't be read."""
-        verification = proof.verification
-        young, spans = verification.findings.young, verification.spans
+        young, spans = proof.findings.young, proof.spans
         if not self._is_limited:
-            coverage.state.since_ms = verification.within.from_ms or 0
+            coverage.state.since_ms = proof.within.from_ms or 0
             frontier_ms = spans.newest_beside(young) - LATE_WINDOW_MS
             if frontier_ms > coverage.state.since_ms:
                 coverage.state.covered = [(coverage.state.since_ms, frontier_ms)]
         owed = {*coverage.owed}
         spans.begin()
-        for one in proof.objects.listed(verification.within):
+        for one in proof.objects.listed(proof.within):
             known = None if one.key in young else spans.known(one)
-            if known and one.key in verification.unreadable:
+            if known and one.key in proof.unreadable:
                 coverage.owe(replace(Position(one), in_doubt=True))
             elif known and known.is_damaged:
                 coverage.owe(known.end)

@@ -3,20 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE, group_hints
 from services.aws.errors import aws_errors
-from services.aws.outcomes import request_ids
+from services.aws.outcomes import THROTTLING_CODES, request_ids
 from services.shipping.read_back import ReadBack
+from services.threads.backoff import pauses
 from services.threads.read_ahead import read_ahead
 from services.upload_cloudwatch_logs_service import retention_days
-from utils.audit.rate import Rate
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
-from utils.errors import ServiceError, StoppedError
+from utils.errors import ServiceError, StoppedError, TransientError
 from utils.model import Gauge
 from utils.state.intervals import Interval
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _PAGES_READ_AHEAD = 2
 _TRIES = 5
 
+_Answer = TypeVar("_Answer")
+
 StoredEvent = tuple[int, int, bytes]
 """When it is stored in the stream's time, when it was ingested, both in ms since 1970; message."""
 
@@ -42,12 +44,22 @@ class Stream(msgspec.Struct, frozen=True):
     created_ms: int | None
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """How fast CloudWatch is asked; `stop` is set when the process is to end."""
+class Pace:
+    """How fast CloudWatch is asked: what was not sent in time is not made up for.
 
-    rate: Rate
-    elapsed_seconds: Callable[[], float]
-    stop: Event
+    Args:
+        per_second: how many requests are to be sent in a second, at most.
+        elapsed_seconds: a clock that nobody sets.
+        stop: set when the process is to end.
+    """
+
+    def __init__(
+        self, per_second: float, elapsed_seconds: Callable[[], float], stop: Event
+    ) -> None:
+        self._interval_seconds = 1 / per_second
+        self._elapsed_seconds = elapsed_seconds
+        self._next_seconds = float("-inf")
+        self.stop = stop
 
     def keep(self) -> None:
         """Waits until the next request may be sent.
@@ -55,7 +67,18 @@ class Pace(msgspec.Struct, frozen=True):
         Raises:
             StoppedError: the process is to end.
         """
-        if self.stop.wait(self.rate.wait_seconds(self.elapsed_seconds())):
+        now_seconds = self._elapsed_seconds()
+        at_seconds = max(now_seconds, self._next_seconds)
+        self._next_seconds = at_seconds + self._interval_seconds
+        self.wait(at_seconds - now_seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Waits.
+
+        Raises:
+            StoppedError: the process is to end.
+        """
+        if self.stop.wait(seconds):
             raise StoppedError("Stopped before all was compared")
 
 
@@ -74,7 +97,7 @@ class LogStreams:
     ) -> None:
         self._client = client
         self._source = source
-        self._pace = pace
+        self.pace = pace
         self._gauge = gauge
         self._request_ids = request_ids(client.meta.endpoint_url)
         self._hints = group_hints(source.log_group, source.aws.region)
@@ -110,10 +133,13 @@ class LogStreams:
         self, request: "DescribeLogStreamsRequestTypeDef"
     ) -> "DescribeLogStreamsResponseTypeDef":
         doing = f"list the log streams of the log group {self._source.log_group}"
-        for _ in range(_TRIES):
-            self._pace.keep()
+
+        def ask() -> "DescribeLogStreamsResponseTypeDef":
             with aws_errors(doing, "logs:DescribeLogStreams", self._hints):
-                answer = self._client.describe_log_streams(**request)
+                return self._client.describe_log_streams(**request)
+
+        for _ in range(_TRIES):
+            answer = self._in_time(ask)
             request_id = answer.get("ResponseMetadata", {}).get("RequestId", "")
             is_whole = isinstance(answer.get("logStreams"), list)
             if self._request_ids.is_new(request_id) and is_whole:
@@ -131,8 +157,29 @@ class LogStreams:
             ServiceError: the log group can't be described.
         """
         name = self._source.log_group
-        with aws_errors(f"describe the log group {name}", "logs:DescribeLogGroups", self._hints):
-            return retention_days(self._client, name)
+
+        def ask() -> int | None:
+            doing = f"describe the log group {name}"
+            with aws_errors(doing, "logs:DescribeLogGroups", self._hints):
+                return retention_days(self._client, name)
+
+        return self._in_time(ask)
+
+    def _in_time(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Returns an answer, for which it asks until CloudWatch has time for it."""
+        waits_seconds = pauses()
+        while True:
+            self.pace.keep()
+            try:
+                answer = ask()
+            except TransientError as exc:
+                if exc.detail not in THROTTLING_CODES:
+                    raise
+                self._gauge.trouble = exc.detail
+                self.pace.wait(next(waits_seconds))
+            else:
+                self._gauge.trouble = ""
+                return answer
 
     def events(self, spans: Iterable[Interval]) -> Iterator[StoredEvent]:
         """Yields the events of all streams in ranges of time.
@@ -144,23 +191,24 @@ class LogStreams:
             ServiceError: they can't be read.
             StoppedError: the process is to end.
         """
-        for events in read_ahead(self._pages([*spans]), _PAGES_READ_AHEAD, self._pace.stop):
+        for events in read_ahead(self._pages([*spans]), _PAGES_READ_AHEAD, self.pace.stop):
             yield from events
 
     def _pages(self, spans: list[Interval]) -> Iterator[list[StoredEvent]]:
         for stream in self.streams:
             source = replace(self._source, log_stream=stream.name)
-            read_back = ReadBack(self._client, source, self._gauge, self._pace.stop)
+            read_back = ReadBack(self._client, source, self._gauge, self.pace.stop)
             for from_ms, until_ms in spans:
                 yield from self._paced(read_back.pages(from_ms, until_ms))
 
     def _paced(
         self, pages: "Iterator[Sequence[OutputLogEventTypeDef]]"
     ) -> Iterator[list[StoredEvent]]:
-        self._pace.keep()
+        self.pace.keep()
         for page in pages:
+            self._gauge.trouble = ""
             yield [
                 (one["timestamp"], one.get("ingestionTime", 0), one["message"].encode())
                 for one in page
             ]
-            self._pace.keep()
+            self.pace.keep()

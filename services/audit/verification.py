@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from secrets import token_bytes
-from threading import Event as StopEvent
 
 import msgspec
 
@@ -12,15 +11,14 @@ from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams
 from services.output.quarantined import QuarantinedLines
 from utils.audit.audit import Audit
-from utils.audit.comparison import Comparison, Event
+from utils.audit.comparison import Comparison
 from utils.audit.findings import TOLD, Difference, Fate, Findings, Limits
-from utils.audit.iterations import Bursts
-from utils.audit.judgement import Retention
 from utils.audit.progress import Progress
-from utils.audit.spans import OwnTimes, Spans, Tally
+from utils.audit.spans import Spans, Tally
 from utils.audit.sums import Digests, Group, Sums
+from utils.audit.times import Bursts, Retention, Timing
 from utils.config.settings import Source
-from utils.errors import StoppedError, UnreadableError
+from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
 from utils.model import LogObject
 from utils.state.intervals import Interval, union
@@ -55,53 +53,56 @@ class Witnesses(msgspec.Struct, frozen=True):
     quarantine: Callable[[str], QuarantinedLines]
 
 
-class Scope(msgspec.Struct, frozen=True):
-    """What is compared, and how much is kept of what is missing.
+class Need(msgspec.Struct, frozen=True):
+    """What a repair needs besides, all times in ms since 1970; None where that is to be found out.
 
-    What is written since `young_ms` may not have been listed by the last iteration; None where that
-    is to be found out.
+    `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
+    written may not have been listed by the last iteration.
     """
 
-    within: Range
     limits: Limits = TOLD
+    since_ms: int | None = None
     young_ms: int | None = None
 
 
+NOTHING_MORE = Need()
+
+
 class Verification:
-    """One comparison of one source; `findings` are what it came to.
+    """One comparison of one source: `audit` is what it came to, `findings` which lines it found.
 
     Args:
         source: what is shipped where.
-        scope: what is compared.
+        asked: the objects that are asked for.
         witnesses: what is compared.
         progress: takes how far it is.
-        stop: set when the process is to end.
+        need: what a repair needs besides.
     """
 
     def __init__(
         self,
         source: Source,
-        scope: Scope,
+        asked: Range,
         witnesses: Witnesses,
         progress: Progress,
-        stop: StopEvent,
+        need: Need = NOTHING_MORE,
     ) -> None:
         self._source = source
-        self._asked = scope.within
-        self._limits = scope.limits
-        self._given_young_ms = scope.young_ms
+        self._asked = asked
+        self._limits = need.limits
+        self._given_young_ms = need.young_ms
         self._witnesses = witnesses
-        self._objects = witnesses.objects
+        self.objects = witnesses.objects
         self._streams = witnesses.streams
         self._progress = progress
-        self._stop = stop
+        self.audit = Audit(source.name)
         self._digests = Digests(token_bytes(_KEY_BYTES))
         self._sums = Sums()
         self.spans = Spans()
         self._bursts = Bursts(1000 * source.settle_seconds)
         self.unreadable: dict[str, str] = {}
         self._retention = Retention(None, 0)
-        self.findings = Findings(None, None, scope.limits)
+        self.findings = Findings(None, None, need.limits)
         self._listed_ms = 0
         # Upload times of what was stored while this began: what else is under way stands behind it.
         self._upload_from_ms = 0
@@ -116,18 +117,17 @@ class Verification:
             ForwarderError: a witness can't be read.
             StoppedError: the process is to end.
         """
-        store_ms = self._objects.now_ms()
+        store_ms = self.objects.now_ms()
         self._listed_ms = now_ms if store_ms is None else store_ms
         self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
         self._retention = Retention(self._streams.retention_days(), self._listed_ms)
-        audit = Audit(self._source.name)
-        for one in self._objects.listed(self.within):
+        for one in self.objects.listed(self.within):
             self._progress.expect([one])
-        self._sum_up_bucket(audit)
+        self._sum_up_bucket()
         self._sum_up_streams()
         self.findings = self._settled(self._compared(_Look()))
-        self._complete(audit, self.findings)
-        return audit
+        self._complete(self.findings)
+        return self.audit
 
     @property
     def within(self) -> Range:
@@ -143,9 +143,9 @@ class Verification:
         """Tells if there may be objects that are not compared, with events of their own."""
         return bool(self._asked.from_ms) or self._asked.until_ms is not None
 
-    def _sum_up_bucket(self, audit: Audit) -> None:
-        listing = sha256()
-        for one in self._objects.opened_ahead(self._objects.listed(self.within)):
+    def _sum_up_bucket(self) -> None:
+        audit, listing = self.audit, sha256()
+        for one in self.objects.opened_ahead(self.objects.listed(self.within)):
             tally = self._sum_up_object(one)
             audit.objects += 1
             audit.lines += tally.lines
@@ -158,14 +158,13 @@ class Verification:
         audit.sha256 = listing.hexdigest()
 
     def _sum_up_object(self, one: LogObject) -> Tally:
-        tally, own_times = Tally(), OwnTimes()
+        tally = Tally()
         quarantined = self._witnesses.quarantine(one.key)
         with self._readable(one):
-            for line in self._objects.lines(one, tally):
+            for line in self.objects.lines(one, tally):
                 digest = self._digests.of(line.content)
                 cell = self._sums.cell(line.own_ms, digest)
                 cell.add_line(digest)
-                own_times.note(line.own_ms)
                 if line.own_ms is None:
                     # So it is sent, unless that is too old.
                     cell.stands_at(one.last_modified_ms)
@@ -173,7 +172,7 @@ class Verification:
                     # It is where it has to be: so the other side has it.
                     cell.add_event(digest)
                     cell.quarantined += 1
-        self.spans.add(one, own_times, tally)
+        self.spans.add(one, tally)
         return tally
 
     @contextmanager
@@ -190,7 +189,7 @@ class Verification:
         for stored_ms, ingested_ms, message in self._streams.events(self._spans_of_streams()):
             self._progress.events += 1
             self._bursts.note(ingested_ms)
-            own_ms = self._objects.own_time_ms(message)
+            own_ms = self.objects.own_time_ms(message)
             digest = self._digests.of(message)
             cell = self._sums.known_cell(own_ms, digest)
             if cell is None:
@@ -206,10 +205,9 @@ class Verification:
             is_recent = ingested_ms >= self._listed_ms - _LONGEST_ITERATION_MS
             if is_recent and stored_ms < self._upload_from_ms:
                 self._upload_from_ms = stored_ms
-            if self._retention.timing(own_ms, stored_ms, ingested_ms) == "restamped":
-                cell.restamped += 1
-            else:
-                cell.wrong_time += 1
+            timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
+            cell.restamped += timing == "restamped"
+            cell.wrong_time += timing == "wrong"
 
     def _spans_of_streams(self) -> list[Interval]:
         """Returns where events of the objects may stand: at their own times, or behind an upload.
@@ -227,8 +225,7 @@ class Verification:
         """Looks again at what is missing: it may be under way, or not be readable yet."""
         if not findings.missing:
             return findings
-        if self._stop.wait(self._source.settle_seconds):
-            raise StoppedError("Stopped before all was compared")
+        self._streams.pace.wait(self._source.settle_seconds)
         again = self._compared(_Look(is_first=False, under_way_ms=findings.arrived_ms))
         if again.arrived_ms == findings.arrived_ms:
             return again
@@ -256,8 +253,11 @@ class Verification:
 
     def _compare(self, group: Group, look: _Look, findings: Findings) -> None:
         comparison = Comparison()
-        for event in self._events_of(group, look):
-            comparison.note(event)
+        for ingested_ms, digest, timing in self._events_of(group, look):
+            self._bursts.note(ingested_ms)
+            findings.restamped += timing == "restamped"
+            findings.wrong_time += timing == "wrong"
+            comparison.note(digest, is_late=ingested_ms >= self._listed_ms + _SECOND_MS)
         for one in self._objects_of(group):
             tally = Tally()
             quarantined = self._witnesses.quarantine(one.key)
@@ -281,31 +281,27 @@ class Verification:
             return "expired"
         return "missing"
 
-    def _events_of(self, group: Group, look: _Look) -> Iterator[Event]:
+    def _events_of(self, group: Group, look: _Look) -> Iterator[tuple[int, int, Timing]]:
+        """Yields of each event of a group when it was stored, its hash, and where it stands."""
         end_ms = self._listed_ms + _DAY_MS
         spans = [(first, last + 1) for first, last in group.spans]
         if not look.is_first:
             spans.append((self._upload_from_ms, end_ms))
         for stored_ms, ingested_ms, message in self._streams.events(_within(spans, end_ms)):
-            own_ms, digest = self._objects.own_time_ms(message), self._digests.of(message)
+            own_ms, digest = self.objects.own_time_ms(message), self._digests.of(message)
             if group.holds(own_ms, digest):
-                self._bursts.note(ingested_ms)
-                timing = (
-                    "own"
-                    if own_ms is None
-                    else self._retention.timing(own_ms, stored_ms, ingested_ms)
-                )
-                yield Event(digest, timing, ingested_ms >= self._listed_ms + _SECOND_MS)
+                timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
+                yield ingested_ms, digest, timing
 
     def _objects_of(self, group: Group) -> Iterator[LogObject]:
         self.spans.begin()
-        listed = self._objects.listed(self.within)
+        listed = self.objects.listed(self.within)
         wanted = (one for one in listed if self.spans.may_hold(one.key, group))
-        return self._objects.opened_ahead(one for one in wanted if one.key not in self.unreadable)
+        return self.objects.opened_ahead(one for one in wanted if one.key not in self.unreadable)
 
     def _lines_of(self, one: LogObject, tally: Tally, group: Group) -> Iterator[tuple[Line, int]]:
         with self._readable(one):
-            for line in self._objects.lines(one, tally):
+            for line in self.objects.lines(one, tally):
                 digest = self._digests.of(line.content)
                 if group.holds(line.own_ms, digest):
                     yield line, digest
@@ -314,15 +310,16 @@ class Verification:
         """Takes identical lines of objects that were written shortly before or behind the range."""
         from_ms, until_ms = self._asked.from_ms or 0, self.within.until_ms or 0
         near = Range(from_ms - _DAY_MS, until_ms + _DAY_MS)
-        for one in self._objects.listed(near):
+        for one in self.objects.listed(near):
             if not self.within.includes(one.last_modified_ms):
                 for _, digest in self._lines_of(one, Tally(), group):
                     comparison.discount(digest)
 
-    def _complete(self, audit: Audit, findings: Findings) -> None:
-        alike = [*self._sums.alike()]
+    def _complete(self, findings: Findings) -> None:
+        audit = self.audit
         audit.missing = findings.missing
         audit.expired = findings.expired
+        alike = [*self._sums.alike()]
         audit.quarantined = findings.quarantined + sum(cell.quarantined for cell in alike)
         audit.restamped = findings.restamped + sum(cell.restamped for cell in alike)
         audit.wrong_time = findings.wrong_time + sum(cell.wrong_time for cell in alike)

@@ -15,7 +15,6 @@ from services.shipping.resume import Report
 from services.shipping.tools import Shared
 from services.threads.put_pool import PutPool
 from utils.audit.audit import Audit, pairs, rows, status, verdict
-from utils.audit.rate import Rate
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
@@ -38,7 +37,7 @@ class Auditing:
 
     def __init__(self, options: Namespace, clock: Clock, stop: Event) -> None:
         days = Days(options.first, options.last)
-        self._auditor = Auditor(days, Rate(options.rate), clock, stop)
+        self._auditor = Auditor(days, options.rate, clock, stop)
         self._is_limited = days != Days()
         self._clock = clock
         self._stop = stop
@@ -97,7 +96,7 @@ class Auditing:
         return False
 
     def _verify(self, source: Source) -> bool:
-        audit = self._auditor.audit(source)
+        audit = self._auditor.compare(source).audit
         self._print(source, audit, self._auditor.keep(source, audit))
         level, text = status(audit)
         tell(self._clock.now(), level, text, {"source": source.name, **self._pairs(audit)})

@@ -10,7 +10,6 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -18,7 +17,7 @@ from msgspec import Struct, json
 
 from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams, StoredEvent
-from services.audit.verification import Scope, Verification, Witnesses
+from services.audit.verification import Verification, Witnesses
 from tests.world.in_memory import source_of
 from utils.audit.progress import Progress
 from utils.audit.spans import Tally
@@ -73,6 +72,7 @@ class MadeUp:
         for number in range(1, LINES_AN_OBJECT + 1):
             tally.lines += 1
             event = first + number - 1
+            tally.note(self._time_ms(event))
             yield Line(number, self._message(event), self._time_ms(event), is_sendable=True)
 
     def events(self, spans: Sequence[Interval]) -> Iterator[StoredEvent]:
@@ -100,7 +100,7 @@ def main(events: int) -> Taken:
     witnesses = Witnesses(
         cast("AuditObjects", made_up), cast("LogStreams", made_up), lambda _: nothing
     )
-    verification = Verification(source_of(), Scope(Range()), witnesses, Progress(), Event())
+    verification = Verification(source_of(), Range(), witnesses, Progress())
     began_seconds = time.perf_counter()
     audit = verification.run(0)
     seconds = time.perf_counter() - began_seconds

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.servers.installation import BUCKET, LOG_GROUP, Installation, Outcome
+from tests.servers.installation import BUCKET, LOG_GROUP, Installation, Outcome, eventually
 from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
 from tests.standin.metrics import points, rings
@@ -16,6 +16,8 @@ from tests.world.audit_events import gzip_lines
 STREAM = f"lyve-cloud/{BUCKET}/S3"
 NOW = datetime.now(UTC)
 FIRST, SECOND = "May-2024/S3-a.gz", "May-2024/S3-b.gz"
+# As often as services.aws.clients lets it, at most.
+BOTOCORE_TRIES = 5
 EXIT_WHOLE, EXIT_NOT, EXIT_CONFIGURATION = 0, 1, 2
 
 
@@ -184,6 +186,23 @@ def test_metrics_that_cannot_be_put_change_nothing(
         standin.control(probabilities={trouble: 1.0})
     outcome, _ = verify(installation)
     assert (outcome.exit_status, outcome.errors) == (EXIT_WHOLE, [])
+
+
+def test_a_cloudwatch_that_throttles_is_asked_again(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    """For longer than boto3 does: who verifies at night has time."""
+    put(installation, a=lines(3, "a"))
+    assert installation.once().exit_status == 0
+    asked = ("DescribeLogGroups", "DescribeLogStreams", "GetLogEvents")
+    for operation in asked:
+        before = standin.calls().operations[operation]
+        standin.control(fault_operations=[operation], probabilities={"throttled": 1.0})
+        with installation.start("--verify") as engine:
+            more = lambda: standin.calls().operations[operation] > before + BOTOCORE_TRIES  # noqa: B023,E731
+            eventually(more, f"another {operation}", engine.process)
+            standin.control(probabilities={})
+            assert engine.wait().exit_status == EXIT_WHOLE
 
 
 def test_no_state_object_is_read(

@@ -2,19 +2,27 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 
+from services.audit.streams import LogStreams, Pace, Stream
 from tests.bench.audit_range import Taken
 from tests.servers.installation import REPOSITORY
-from utils.audit.iterations import Bursts
-from utils.audit.judgement import Retention
-from utils.audit.rate import Rate
+from tests.world.in_memory import source_of
 from utils.audit.sums import Digests, Sums
+from utils.audit.times import Bursts, Retention
+from utils.model import Gauge
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
 
 DAY_MS = 24 * 60 * 60 * 1000
 NOW_MS = 1_709_208_000_000
@@ -57,10 +65,33 @@ def test_without_an_event_nothing_is_known_of_an_iteration() -> None:
 
 
 def test_requests_are_kept_apart_and_not_saved_up() -> None:
-    rate = Rate(10)
-    assert [rate.wait_seconds(5.0) for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
-    assert rate.wait_seconds(60.0) == 0
-    assert rate.wait_seconds(60.0) == pytest.approx(0.1)
+    now = [5.0]
+    waited: list[float] = []
+    stop = cast("threading.Event", SimpleNamespace(wait=waited.append))
+    pace = Pace(10, lambda: now[0], stop)
+    for _ in range(3):
+        pace.keep()
+    now[0] = 60.0
+    pace.keep()
+    pace.keep()
+    assert waited == pytest.approx([0, 0.1, 0.2, 0, 0.1])
+
+
+def test_what_came_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the display would say to its end that nothing comes."""
+    gauge = Gauge()
+
+    def pages(*_: int) -> Iterator[list[object]]:
+        gauge.trouble = "ThrottlingException"
+        yield []
+
+    read_back = SimpleNamespace(pages=pages)
+    monkeypatch.setattr("services.audit.streams.ReadBack", lambda *_: read_back)
+    client = cast("CloudWatchLogsClient", SimpleNamespace(meta=SimpleNamespace(endpoint_url="a")))
+    streams = LogStreams(client, source_of(), Pace(1e6, lambda: 0.0, threading.Event()), gauge)
+    streams.streams = [Stream("one", None)]
+    assert list(streams.events([(0, 1)])) == []
+    assert gauge.trouble == ""
 
 
 @pytest.mark.parametrize(

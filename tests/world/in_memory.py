@@ -33,7 +33,6 @@ from tests.world.in_memory_logs import (
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, Bucket, MemoryS3, StoredObject
 from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, VirtualTime
 from utils.audit.audit import Audit
-from utils.audit.rate import Rate
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.errors import ForwarderError
 from utils.model import Counts, Gauge, Start
@@ -119,8 +118,8 @@ class World:
         found: list[Audit] = []
 
         def work() -> bool:
-            auditor = Auditor(days or Days(), Rate(rate), clock, self.stop)
-            found.append(auditor.audit(source))
+            auditor = Auditor(days or Days(), rate, clock, self.stop)
+            found.append(auditor.compare(source).audit)
             return found[0].is_whole
 
         life = Life(faults or {})
@@ -140,7 +139,7 @@ class World:
             puts = NoWaitPool(source.concurrency, self.time, self.stop)
             shared = Shared(clock, self.stop, puts, MemoryShare())
             report = Report(StatusLog(source.name, clock), Counts(), Gauge())
-            auditor = Auditor(days or Days(), Rate(1e6), clock, self.stop)
+            auditor = Auditor(days or Days(), 1e6, clock, self.stop)
             repair = Repair(source, auditor, report, shared, is_limited=days is not None)
             try:
                 mended.repaired = repair.run(self._start(life, self.time.machine_ms))

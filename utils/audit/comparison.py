@@ -2,42 +2,25 @@
 
 from collections import Counter
 
-import msgspec
-
-from utils.audit.judgement import Timing
-
-
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """An event of a log stream, as far as it is compared.
-
-    `is_late` says that it was stored after the bucket was listed.
-    """
-
-    digest: int
-    timing: Timing
-    is_late: bool
-
 
 class Comparison:
-    """The events of some intervals, of which each line takes one.
-
-    `restamped` and `wrong_time` are of those that were taken.
-    """
+    """The events of some intervals, of which each line takes one."""
 
     def __init__(self) -> None:
         self._left: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
-        self._elsewhere: dict[int, Counter[Timing]] = {}
         self._surplus: dict[int, tuple[str, int]] = {}
-        self.restamped = self.wrong_time = 0
 
-    def note(self, event: Event) -> None:
-        """Takes an event into account."""
-        self._left[event.digest] += 1
-        if event.is_late:
-            self._late[event.digest] += 1
-        if event.timing != "own":
-            self._elsewhere.setdefault(event.digest, Counter())[event.timing] += 1
+    def note(self, digest: int, *, is_late: bool) -> None:
+        """Takes an event into account.
+
+        Args:
+            digest: of its message.
+            is_late: whether it was stored after the bucket was listed.
+        """
+        self._left[digest] += 1
+        if is_late:
+            self._late[digest] += 1
 
     def take(self, digest: int, key: str, number: int) -> bool:
         """Takes one event for a line; returns whether there was one.
@@ -56,7 +39,6 @@ class Comparison:
         else:
             del self._left[digest]
             self._surplus.pop(digest, None)
-        self._note_timing(digest)
         return True
 
     def is_late(self, digest: int) -> bool:
@@ -86,16 +68,3 @@ class Comparison:
             for digest, copies in self._left.items()
             if digest not in self._surplus
         )
-
-    def _note_timing(self, digest: int) -> None:
-        timings = self._elsewhere.get(digest)
-        if not timings:
-            return
-        timing = next(iter(timings))
-        timings[timing] -= 1
-        if not timings[timing]:
-            del timings[timing]
-        if timing == "restamped":
-            self.restamped += 1
-        else:
-            self.wrong_time += 1

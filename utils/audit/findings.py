@@ -153,8 +153,6 @@ class Findings:
 
     def add(self, comparison: Comparison) -> None:
         """Takes into account what is left once all lines of some intervals are compared."""
-        self.restamped += comparison.restamped
-        self.wrong_time += comparison.wrong_time
         self.foreign += comparison.foreign()
         for key, number, copies in comparison.doubled():
             self.doubled += copies

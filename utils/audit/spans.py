@@ -14,7 +14,9 @@ class Tally(msgspec.Struct):
     """What reading an object has shown.
 
     `unsendable` are lines that CloudWatch can't take; the last one is if it is `cut_off`.
-    `line_hash` is that of the last line that is not.
+    `line_hash` is that of the last line that is not. `first_ms` and `last_ms` are the first and the
+    last own time, in ms since 1970; without one they are behind one another, so that they overlap
+    with nothing.
     """
 
     lines: int = 0
@@ -25,18 +27,12 @@ class Tally(msgspec.Struct):
     line_hash: int = 0
     damage: str = ""
     cut_off: bool = False
-
-
-class OwnTimes:
-    """The first and the last own time of an object's lines, in ms since 1970."""
-
-    def __init__(self) -> None:
-        # Behind one another, so that they overlap with nothing.
-        self.first_ms, self.last_ms = 1, 0
-        self.has_untimed = False
+    first_ms: int = 1
+    last_ms: int = 0
+    has_untimed: bool = False
 
     def note(self, own_ms: int | None) -> None:
-        """Takes a line into account; None if it names no time."""
+        """Takes a line's own time into account; None if it names none."""
         if own_ms is None:
             self.has_untimed = True
         elif self.first_ms > self.last_ms:
@@ -68,22 +64,16 @@ class Spans:
         self._damaged = bytearray()
         self._at = 0
 
-    def add(self, one: LogObject, own_times: OwnTimes, tally: Tally) -> None:
-        """Adds the next object.
-
-        Args:
-            one: the object.
-            own_times: of its lines.
-            tally: of them.
-        """
+    def add(self, one: LogObject, tally: Tally) -> None:
+        """Adds the next object, of which the tally is complete."""
         self._lines.append(tally.lines - tally.cut_off)
         self._line_hashes.append(tally.line_hash)
         self._damaged.append(bool(tally.damage))
         self._keys.append(key_hash(one.key))
         self._modified_ms.append(one.last_modified_ms)
-        self._first_ms.append(own_times.first_ms)
-        self._last_ms.append(own_times.last_ms)
-        self._untimed.append(own_times.has_untimed)
+        self._first_ms.append(tally.first_ms)
+        self._last_ms.append(tally.last_ms)
+        self._untimed.append(tally.has_untimed)
 
     def newest_beside(self, keys: Iterable[str]) -> int:
         """Returns the newest `LastModified` of the objects with lines, but for some, 0 without any.

@@ -1,14 +1,58 @@
-"""What a time that is not the event's own says, and which lines may be gone by the retention."""
+"""What the times of events say: of the last iteration, of the retention, of other times."""
 
 from typing import Literal
 
 import msgspec
 
 from utils.lines.batching import MAX_AGE_MS, MAX_AHEAD_MS
+from utils.state.intervals import Interval, union
 
 _DAY_MS = 24 * 60 * 60 * 1000
+# What was stored closer together than this is of one iteration, and so is what was settled in it.
+_SHORTEST_GAP_MS = 500
+_MOST_LOOSE = 10_000
 
 Timing = Literal["own", "restamped", "wrong"]
+
+
+class Bursts:
+    """When events of a source were stored, of the last day that any was.
+
+    Args:
+        gap_ms: how long a daemon that is at work may store nothing.
+    """
+
+    def __init__(self, gap_ms: float) -> None:
+        self._gap_ms = max(_SHORTEST_GAP_MS, round(gap_ms))
+        self._bursts: list[Interval] = []
+        self._loose: set[int] = set()
+        self.newest_ms = 0
+
+    def note(self, ingested_ms: int) -> None:
+        """Takes an event into account.
+
+        Args:
+            ingested_ms: when it was stored, in ms since 1970; 0 if CloudWatch does not say so.
+        """
+        if not ingested_ms or ingested_ms < self.newest_ms - _DAY_MS:
+            return
+        self.newest_ms = max(self.newest_ms, ingested_ms)
+        self._loose.add(ingested_ms)
+        if len(self._loose) > _MOST_LOOSE:
+            self._merge()
+
+    @property
+    def began_ms(self) -> int | None:
+        """When the last iteration began to send, in ms since 1970, None if nothing is stored."""
+        self._merge()
+        return self._bursts[-1][0] if self._bursts else None
+
+    def _merge(self) -> None:
+        """Each burst ends behind the gap that would have made the next one another."""
+        loose = ((one, one + self._gap_ms) for one in self._loose)
+        oldest_ms = self.newest_ms - _DAY_MS
+        self._bursts = [one for one in union([*self._bursts, *loose]) if one[1] >= oldest_ms]
+        self._loose.clear()
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -26,17 +70,17 @@ class Retention(msgspec.Struct, frozen=True):
         """How old an event may be when it is put."""
         return MAX_AGE_MS if self.days is None else min(MAX_AGE_MS, self.days * _DAY_MS)
 
-    def timing(self, own_ms: int, stored_ms: int, ingested_ms: int) -> Timing:
+    def timing(self, own_ms: int | None, stored_ms: int, ingested_ms: int) -> Timing:
         """Tells whether an event stands at its own time, or had to stand elsewhere, or does.
 
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 
         Args:
-            own_ms: the time that it names, in ms since 1970.
+            own_ms: the time that it names, in ms since 1970, None if it names none.
             stored_ms: the time that it has in the log stream.
             ingested_ms: when it was stored.
         """
-        if own_ms == stored_ms:
+        if own_ms is None or own_ms == stored_ms:
             return "own"
         # The daemon decides a while before an event is stored, at the time that it gives it.
         first_ms, last_ms = min(stored_ms, ingested_ms), max(stored_ms, ingested_ms)
