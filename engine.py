@@ -28,7 +28,7 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 
 _HOUR = timedelta(hours=1)
-# The clock may jump while the daemon waits, so it is looked at this often.
+# The clock may jump while the daemon waits, so it looks this often.
 _LOOK_SECONDS = 30.0
 
 
@@ -47,7 +47,7 @@ class Engine:
         self.health = HealthSign(time.monotonic)
         self.stop = Event()
         self._rounds = Rounds(self._clock, self.stop)
-        # As they were read last, for the time in which the configuration is wrong.
+        # As last read, for the time while the configuration is wrong.
         self._known: tuple[Source, ...] = ()
 
     def read_sources(self) -> tuple[Source, ...]:
@@ -65,7 +65,7 @@ class Engine:
         is_begun = self._begin(self._rounds.run, since_seconds, lambda _: True)
         return self._status(lambda: self._rounds.join() and is_begun)
 
-    # What only a command needs is imported there: it would be a tenth of the daemon's start.
+    # A command imports what only it needs: that would be a tenth of the daemon's start.
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
@@ -126,7 +126,7 @@ class Engine:
             next_seconds = (self._next_slot(looked) - _now()).total_seconds()
             self.stop.wait(min(look_seconds, max(0.0, next_seconds)))
             before, looked = looked, _now()
-            # A clock that was set back comes to its minutes anew.
+            # A clock that was set back reaches its minutes again.
             is_announced &= before <= looked
             is_due = partial(_is_due, before, looked)
             if not self.stop.is_set() and any(map(is_due, self._known)):
@@ -163,7 +163,7 @@ class Engine:
         return result
 
     def _refresh(self) -> bool:
-        """Says how far it is, and how the program is; returns if anything is under way."""
+        """Shows how far it is, says that it is alive; returns if anything is under way."""
         working = self._rounds.working()
         self._rounds.refresh()
         self.health.say(working, self._rounds.failures(), self._rounds.unproven())
@@ -187,7 +187,7 @@ class Engine:
         return True
 
     def _start(self, since_seconds: float) -> Start:
-        """Counts back by a clock that nobody sets."""
+        """Counts back by the monotonic clock."""
         elapsed_seconds = self._clock.elapsed_seconds()
         now_ms = int(_now().timestamp() * 1000)
         since_ago_ms = round((elapsed_seconds - since_seconds) * 1000)

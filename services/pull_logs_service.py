@@ -26,7 +26,7 @@ from utils.state.planning import is_of_type
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-# What stands beside the folders is kept for an iteration, but for a bucket without folders.
+# The objects beside the folders are kept for an iteration, unless there are more than this.
 MOST_KEPT_OBJECTS = 10_000
 _LOOKS = 4
 _FIRST_PAUSE_SECONDS = 0.2
@@ -35,7 +35,7 @@ _FIRST_PAUSE_SECONDS = 0.2
 class TopLevel(msgspec.Struct):
     """The top of a bucket: its folders, the objects beside them, and the store's own time.
 
-    The objects are None where they are too many to be kept.
+    The objects are None if they are too many to keep.
     """
 
     folders: list[str] = msgspec.field(default_factory=list)
@@ -46,7 +46,7 @@ class TopLevel(msgspec.Struct):
 class AuditBucket:
     """The bucket that Lyve Cloud writes audit logs into; it is only read.
 
-    `form` is what the lines of the source's type are.
+    `form` says how the lines of the source's type are read.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -64,7 +64,7 @@ class AuditBucket:
         self.reader = ObjectReader(get_client, stop, self)
 
     def top_level(self) -> TopLevel:
-        """Lists the folders below the source's prefix, and what stands beside them."""
+        """Lists the folders below the source's prefix, and the objects beside them."""
         top = TopLevel()
         for page in self._pages(self._source.prefix, delimiter="/"):
             top.folders += page.folders
@@ -76,7 +76,7 @@ class AuditBucket:
         return top
 
     def beside(self, top: TopLevel, after: str = "") -> Iterator[LogObject]:
-        """Yields the objects beside the folders, listed again where they are too many.
+        """Yields the objects beside the folders, listed again if they were too many to keep.
 
         Args:
             top: as it was listed.
@@ -96,7 +96,7 @@ class AuditBucket:
             after: the key behind which they begin, if not with the first.
         """
         for page in self._pages(folder, after=after):
-            # A store need not know StartAfter.
+            # Not every store knows StartAfter.
             yield from (one for one in page.objects if one.key > after)
 
     def is_of_type(self, listed: LogObject) -> bool:
@@ -109,7 +109,7 @@ class AuditBucket:
         Args:
             key: the whole of it.
         """
-        # It is the first one of those that begin with it.
+        # It comes first of those that begin with it.
         return next((one for one in self.objects(key) if one.key == key), None)
 
     def head(self, key: str) -> LogObject | None:
@@ -154,7 +154,7 @@ class AuditBucket:
         now = self.head(known.key)
         if now is None or are_alike(now, known):
             return known
-        # What HEAD shows may have another form of the same ETag.
+        # HEAD may show the same ETag in another form.
         listed = self.find(known.key) or now
         return known if are_alike(listed, known) else listed
 
@@ -172,7 +172,7 @@ class AuditBucket:
         """Yields the object's lines without their line ends, as many at once as are read.
 
         Raises:
-            DamagedError: behind the last good line, once a second look agrees; `rest` holds what
+            DamagedError: after the last good line, once a second look agrees; `rest` holds what
                 follows it.
             UnreadableError: it alone can't be read now.
             ServiceError: nothing can be read now.

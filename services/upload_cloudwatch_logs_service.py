@@ -32,9 +32,9 @@ from utils.model import Batch, Gauge
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
 
-# botocore itself does not try again what it does not know as passing, such as OperationAborted.
+# botocore does not retry what it does not know to pass, such as OperationAborted.
 _TRIES = 5
-# It may not be read, or its class has no reading back.
+# The caller may not read it, or groups of its class can't be read.
 _NOTHING_TO_READ = {"AccessDeniedException", "InvalidOperationException"}
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 class LogStream:
     """The log stream that a source is shipped into.
 
-    A put is retried here alone, and only when it was certainly not carried out.
+    Puts are retried only here, and only when they were certainly not carried out.
 
     Args:
         source: names the log group, which must exist, and the stream, which is made if missing.
@@ -80,7 +80,7 @@ class LogStream:
             raise
 
     def holds_events(self, now_ms: int) -> bool:
-        """Tells if the log stream holds any event; not where it can't be read back for good.
+        """Tells if the log stream holds any event; False if it can never be read back.
 
         Args:
             now_ms: the time, in ms since 1970.
@@ -109,7 +109,7 @@ class LogStream:
         self._is_closed = True
 
     def deliver(self, batch: Batch) -> Steps:
-        """Puts a valid batch until it is settled or in doubt; yields the seconds of each wait.
+        """Puts a valid batch until it is done or in doubt; yields the seconds of each wait.
 
         Args:
             batch: the events; those that are rejected for their time are sent at upload times.
@@ -167,7 +167,7 @@ class LogStream:
         raise StoppedError("Stopped before a batch was sent")
 
     def _deliver_parts(self, batch: Batch, reason: str) -> Steps:
-        """Cuts a refused batch in halves until the bad event stands alone."""
+        """Halves a refused batch until the bad event is alone."""
         if len(batch) == 1:
             return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
         middle = len(batch) // 2
@@ -230,7 +230,7 @@ def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None
     """
     pages = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group)
     for page in pages:
-        # An answer without them says nothing: the puts tell then what is too old.
+        # An answer without groups says nothing: then the puts tell what is too old.
         for group in page.get("logGroups", []):
             if group.get("logGroupName") == log_group:
                 days = group.get("retentionInDays")

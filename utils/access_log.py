@@ -1,4 +1,4 @@
-"""Reads a line of the newer platform's access log: one request, its fields apart by spaces."""
+"""Reads a line of the newer platform's access log: one request, its fields separated by spaces."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -33,8 +33,8 @@ FIELDS = (
     "HostHeader",
     "TlsVer",
 )
-# What clients write. The guide does not say which of it is quoted. AWS quotes all but the key, and
-# leaves spaces and quotation marks in it as they came:
+# Clients write these. The guide does not say which are quoted. AWS quotes all but the key, and
+# leaves spaces and quotation marks in them as they came:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 _OF_CLIENTS = {"Key", "RequestUri", "Referer", "UserAgent"}
 _FORMS = {
@@ -46,7 +46,7 @@ _FORMS = {
     "Auth": "AuthHeader|QueryString|-",
 }
 _UNQUOTED = r'[^\s"]+'
-# Where a quoted field ends is tried at each quotation mark, for each of the quoted fields.
+# A quoted field may end at each quotation mark, and every combination is tried.
 _MOST_QUOTATION_MARKS = 48
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -62,13 +62,13 @@ _KNOWN_TIMES = 4096
 
 
 class NotAccessError(OtherFormError):
-    """The line is none of an access log."""
+    """The line is not one of an access log."""
 
 
 def access_time_ms(line: bytes) -> int:
     """Returns when the request was, in ms since 1970: the third field, a time with its offset.
 
-    Nothing behind it is looked at, so that fields of a later version change nothing.
+    Nothing behind it is read, so fields of a later version change nothing.
 
     Args:
         line: one line of an access log's object.
@@ -86,9 +86,9 @@ def access_time_ms(line: bytes) -> int:
 def access_fields(line: bytes) -> tuple[str, ...] | None:
     """Returns the line's fields as they are written, in the order of `FIELDS`.
 
-    What a later version appends stands behind them as one more. With a space between each, they are
-    the line. Whoever sends a request writes parts of its line, quotation marks included: a line
-    that can be read in two ways has no fields, so that none can be forged.
+    What a later version appends is one more field behind them. Joined by spaces, they are the line.
+    Whoever sends a request writes parts of its line, quotation marks included. So a line that can
+    be read in two ways has no fields: none can be forged.
 
     Args:
         line: one line of an access log's object.

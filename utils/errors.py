@@ -64,7 +64,7 @@ class UnreadableError(ServiceError):
 
 
 class WrongContentError(UnreadableError):
-    """What came of one object was not its content: each line of it that was sent is in doubt."""
+    """What was read of one object was not its content: each line sent of it is in doubt."""
 
 
 class CheckpointError(ForwarderError):
@@ -99,7 +99,7 @@ def problems_of(error: Exception) -> Sequence[ForwarderError]:
 
 
 def unexpected(error: Exception) -> ForwarderError:
-    """Returns an error that names the place of a bug, not its own text, which may hold anything."""
+    """Returns an error that names the place of a bug, without its text, which may hold anything."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
     hint = "Report this with the line; the next iteration tries again"

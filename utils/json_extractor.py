@@ -17,7 +17,7 @@ _GO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d{1,9})? ([+-]\d{4})(?: [A-Z]{3,4})?(?: m=.*)?"
 )
 # Epoch time: ten digits of seconds or thirteen of milliseconds, which is from 2001 to 2286. Other
-# numbers are taken for no time: they are dates in digits, durations or counts.
+# numbers are dates in digits, durations or counts.
 _EPOCH_TIME = re.compile(r"([1-9]\d{9})(?:\.(\d+))?|([1-9]\d{12})(?:\.\d+)?", re.ASCII)
 # What ISO 8601 has beyond Python: a leap second, and midnight as the end of its day.
 _CLOCK = re.compile(r"(?<![\d:+-])(\d\d):(\d\d):(\d\d)(?![\d:])", re.ASCII)
@@ -32,7 +32,7 @@ _Time = str | int | float | None
 
 
 class _AuditEntry(msgspec.Struct, gc=False):
-    # A number there takes the slower way of an odd event: nearly all lines have a text.
+    # Nearly all lines have a text here; one with a number takes the slower way of an odd event.
     time: str | None = None
 
 
@@ -122,7 +122,7 @@ def _epoch_ms(text: str) -> int | None:
 
 
 def _without_surplus(text: str) -> tuple[str, timedelta]:
-    """Returns a time with a clock as Python knows it, and how much later the meant one is."""
+    """Returns a time that Python can read, and how much later the meant one is."""
     clock = _CLOCK.search(text)
     if clock is None:
         return text, timedelta()
@@ -190,7 +190,7 @@ def _from_other_form(text: str) -> datetime | None:
         day, clock, fraction, offset = go_time.groups()
         text = f"{day}T{clock}{fraction or ''}{offset}"
     try:
-        # What dateutil does not find it takes from the default: two defaults show if it did.
+        # dateutil takes what it does not find from the default: with two defaults, that shows.
         first, second = (
             dateutil_parser.parse(text, default=default, tzinfos=_zone) for default in _DATE_PARTS
         )
@@ -200,7 +200,7 @@ def _from_other_form(text: str) -> datetime | None:
 
 
 def _zone(name: str | None, offset_seconds: int | None) -> tzinfo | None:
-    """Takes no zone by its name: many share one."""
+    """Knows no zone by its name: several zones share one."""
     if offset_seconds is not None:
         return timezone(timedelta(seconds=offset_seconds))
     if name not in {None, "UTC", "GMT", "Z"}:

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-# An upload time serves so many lines of an object, so that few events are to be read back at it.
+# So many lines of an object share an upload time: few events are then read back at one time.
 LINES_AN_UPLOAD_TIME = 10_000
-# Stands for a last line that none is equal to.
+# Stands for a last line that equals none.
 _NO_LINE_HASH = 0xFFFFFFFF
 
 
@@ -69,8 +69,8 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def as_left(self) -> "Position":
         """Returns what is remembered of an object that is left here.
 
-        No line is known to be the last one shipped of what was once in doubt: should the object
-        change, it is in doubt again.
+        The last line shipped of what was once in doubt is not known: if the object changes, it is
+        in doubt again.
         """
         if not self.in_doubt:
             return self

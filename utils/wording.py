@@ -13,7 +13,7 @@ _INVISIBLE = re.compile(
 )
 _MISREAD = re.compile(r"[\s\"'\\=]")
 _PAIR = re.compile(r"(?<=\w)=")
-# Of several words, how near they come to one option: "last hour" to "lasthour".
+# How near several words come to one option: "last hour" to "lasthour".
 _SAME_WORDS = 0.9
 
 
@@ -55,7 +55,7 @@ def suggestion(meant: str) -> str:
 
 
 def _names_more(written: str, option: str, options: Iterable[str]) -> bool:
-    """Tells if something is written beside the option, which a hint at it alone would drop."""
+    """Tells if more is written than the option, which a hint at it alone would drop."""
     words, others = _words(written), _words(option)
     together, meant = "".join(words), "".join(others)
     if meant in together:
@@ -74,8 +74,8 @@ def printable(text: str) -> str:
     r"""Returns the text with what a terminal or UTF-8 can't show as an escape, such as `\n`.
 
     Escapes are made of controls, marks of direction, separators of lines, blanks other than the
-    space, and what has no width. Everything that others wrote passes this before it is shown: keys,
-    codes, messages.
+    space, and what has no width. Whatever others wrote (keys, codes, messages) passes through here
+    before it is shown.
     """
     if text.isprintable() and not _INVISIBLE.search(text):
         return text

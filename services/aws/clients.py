@@ -171,8 +171,8 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
 def share_connections(client: "BaseClient") -> None:
     """Lets a client use the connections that all have to its service.
 
-    By itself each has its own, and certificates of 0.7 MB. No redirect is followed: boto3's S3
-    client asks again for each, up to 161 times.
+    By default each client has its own, with 0.7 MB of certificates. No redirect is followed:
+    boto3's S3 client asks again for each, up to 161 times.
 
     Args:
         client: one of boto3's.

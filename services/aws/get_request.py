@@ -24,7 +24,7 @@ _MOST_ERROR_BYTES = 64 * 1024
 
 
 class OtherContentError(WrongAnswerError):
-    """The answer is of another content than the listed one, by its ETag."""
+    """By its ETag, the answer has other content than the listed object."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -37,8 +37,8 @@ class Part(msgspec.Struct, frozen=True):
 class GetClient:
     """Asks for objects of one bucket, each request sent once: the caller retries.
 
-    A signed request over the connections of all; the client's validation, serialiser, hooks
-    and parser are left out.
+    It signs each request and sends it over the shared connections, without the validation, the
+    serialiser, the hooks and the parser of boto3's client.
 
     Args:
         access: keys, region and endpoint of Lyve Cloud.
@@ -55,7 +55,7 @@ class GetClient:
         """Returns the object's bytes from an offset on, if it is still as it was listed.
 
         Args:
-            log_object: as it was listed. Without an ETag, that of the content is not asked for.
+            log_object: as it was listed; without an ETag, any content will do.
             offset: of the first byte.
 
         Raises:
@@ -79,7 +79,7 @@ class GetClient:
 
 
 def _check_part(answer: AWSResponse, asked: LogObject, offset: int) -> None:
-    """Makes sure that the body is the asked part: stores and proxies may answer something else."""
+    """Makes sure that the body is the part asked for: stores and proxies may answer otherwise."""
     if answer.status_code == HTTPStatus.OK:
         if offset:
             raise WrongAnswerError("it begins with the first byte")

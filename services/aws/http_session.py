@@ -64,7 +64,7 @@ class HttpSession:
         proxies = ProxyConfiguration(proxies=get_environ_proxies(endpoint_url))
         proxy_url: str | None = proxies.proxy_url_for(endpoint_url)
         self._proxy = mask_proxy_url(proxy_url) if proxy_url else ""
-        # Through a tunnel a request looks as without a proxy.
+        # Through a tunnel a request looks as it does without a proxy.
         self._names_host = proxy_url is not None and endpoint_url.lower().startswith("http:")
         timeout = Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS)
         manager: Callable[..., PoolManager] = PoolManager
@@ -77,8 +77,8 @@ class HttpSession:
             ssl_context=create_urllib3_context(),
             cert_reqs="CERT_REQUIRED",
             ca_certs=get_cert_path(authorities),  # type: ignore[arg-type] # or a path
-            # The end of a request does not wait for an answer to its beginning, which a server may
-            # hold back for 40 ms.
+            # Else the end of a request waits until its beginning is acknowledged, which a server
+            # may put off for 40 ms.
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
         )
         self._pool = pools.connection_from_url(endpoint_url)
@@ -142,7 +142,7 @@ def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[Non
 
 
 class _Answer(AWSResponse):
-    """An answer with the headers as urllib3 has them: names count in any case there too."""
+    """An answer with urllib3's own headers, whose names also ignore case."""
 
     def __init__(self, url: str, raw: "BaseHTTPResponse") -> None:
         self.url, self.raw = url, raw

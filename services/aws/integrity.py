@@ -24,7 +24,7 @@ def differ(etag: str, other: str) -> bool:
 
 
 def are_alike(one: LogObject, other: LogObject) -> bool:
-    """Tells if nothing is known that makes two looks at an object differ."""
+    """Tells if two looks at an object agree, as far as is known."""
     return one.size_bytes == other.size_bytes and not differ(one.etag, other.etag)
 
 

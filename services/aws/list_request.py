@@ -1,4 +1,4 @@
-"""Lists a bucket page by page, and believes only a page that is whole by its own words."""
+"""Lists a bucket page by page, and believes only pages that are whole by their own account."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ _ROOT = b"ListBucketResult"
 
 
 class WrongAnswerError(Exception):
-    """An answer that is none to what was asked."""
+    """The answer is not one to what was asked."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -68,8 +68,8 @@ class Page(msgspec.Struct):
 def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[Page]:
     """Yields the pages of a listing, each once it is seen to be an answer to what was asked.
 
-    botocore's client retries what it knows; a wrong answer, and what passes that it does not know,
-    are tried again here.
+    botocore's client retries the failures that it knows to pass. Wrong answers, and failures that
+    it does not know to pass, are tried again here.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -82,8 +82,9 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
         ServiceError: there is no whole answer.
         StoppedError: the process is to end.
     """
-    # botocore reads a page twice, first for an error with the status 200, in five times as long,
-    # and takes what is no listing for an empty one. That a PUT was one shows in its missing ETag.
+    # botocore first looks for an error in each page, which takes four times as long as reading it,
+    # and takes what is not a listing for an empty one. A PUT that fails with the status 200 shows
+    # by its missing ETag.
     # https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
     client.meta.events.unregister("before-parse.s3.*", vars(handlers)["_handle_200_error"])
     client.meta.events.register(
@@ -135,7 +136,7 @@ def _page(
 
 
 def is_left_to_retry(error: ClientError) -> bool:
-    """Tells if the refusal passes, and botocore does not know that.
+    """Tells if the refusal will pass, and botocore has not retried it.
 
     Args:
         error: as botocore's client raises it.
@@ -148,7 +149,7 @@ def is_left_to_retry(error: ClientError) -> bool:
 
 
 def _check_page(page: Page, listing: Listing) -> None:
-    """Makes sure that a page is of the bucket and the prefix, and whole by its own words.
+    """Makes sure that a page is of the bucket and the prefix, and whole by its own account.
 
     What S3-compatible stores leave out is unknown, not wrong.
 
@@ -156,7 +157,7 @@ def _check_page(page: Page, listing: Listing) -> None:
         WrongAnswerError: it is something else.
     """
     keys, folders = len(page.objects), len(page.folders)
-    # Some stores encode it without saying so, others say so and do not, and it is decoded.
+    # Some stores encode the prefix without saying so; others say so and do not.
     prefix = listing.prefix if page.prefix is None else page.prefix
     prefixes = _decoded(prefix) & _decoded(listing.prefix)
     names = [*(one.key for one in page.objects), *page.folders]
@@ -190,7 +191,7 @@ def _check_token(page: Page, followed: set[str]) -> None:
 
 
 def _ascended(page: Page, last_key: str, listing: Listing) -> str:
-    """Returns the page's last key: behind a key nothing can be told from a store without order."""
+    """Returns the page's last key; without an order of the keys, none of them marks a place."""
     for one in page.objects:
         if one.key <= last_key:
             raise _wrong(listing, "its keys are not in order")
@@ -201,7 +202,7 @@ def _ascended(page: Page, last_key: str, listing: Listing) -> str:
 def _take_page(
     response_dict: dict[str, object], customized_response_dict: dict[str, object], **_: object
 ) -> None:
-    """Reads a page in the place of botocore's parser, which reads refusals as ever."""
+    """Reads a page in place of botocore's parser, which still reads refusals."""
     body, status = response_dict["body"], response_dict["status_code"]
     headers = response_dict["headers"]
     if (
@@ -221,7 +222,7 @@ def _read_page(body: bytes, date: str) -> Page:
     """Returns what a page says.
 
     Raises:
-        WrongAnswerError: it is no listing, or not all of one.
+        WrongAnswerError: it is not a listing, or not all of one.
     """
     first = _FIRST_ELEMENT.search(body)
     # No listing has a document type, whose entities can make gigabytes of a page; in a key its

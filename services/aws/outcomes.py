@@ -1,4 +1,4 @@
-"""The one table of outcomes: which answers pass by themselves, and which say: nothing was done.
+"""The one table of outcomes: which failures pass, and which say that nothing was done.
 
 It begins with botocore's own retry tables, which have no public names, and adds what services and
 gateways answer besides:
@@ -85,14 +85,14 @@ class RedirectError(BotoCoreError):
 
 
 class RequestIds:
-    """The ids of a service's last answers: one that comes again is no answer to a new request."""
+    """The ids of a service's last answers: an answer with one of them is not to a new request."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._seen: dict[str, None] = {}
 
     def is_new(self, request_id: str) -> bool:
-        """Notes the id of an answer; tells if there is one that no answer had before.
+        """Notes an answer's id; tells if it has one that no answer had before.
 
         Args:
             request_id: as the service gave it, empty for none.
@@ -130,10 +130,10 @@ def error_code(error: ClientError) -> str:
 
 
 def bare_code(code: str) -> str:
-    """Returns an error's code, which services write as `Code:http://...` or `namespace#Code`, too.
+    """Returns an error's bare code: services also write `Code:http://...` and `namespace#Code`.
 
     Args:
-        code: as it stands in a document or in the header `x-amzn-ErrorType`.
+        code: as a document or the header `x-amzn-ErrorType` has it.
     """
     return code.partition(":")[0].rpartition("#")[2].strip()
 

@@ -1,7 +1,7 @@
 """Sends one signed PutLogEvents request over a pooled connection and tells its outcome.
 
 *Not stored* and *stored* have to be proven: by an answer that is CloudWatch's own, whole, and to
-this request. What proves neither is unknown, and is settled by reading back.
+this request. What proves neither is unknown, and the caller reads back what is stored.
 """
 
 from collections.abc import Callable, Mapping
@@ -100,8 +100,8 @@ class _Failure(msgspec.Struct):
 class PutClient:
     """Puts batches into one log stream, each request sent once: the caller retries.
 
-    A signed request with botocore's credentials, over the connections of all; the client's
-    validation, serialiser and hooks are left out.
+    It signs each request with botocore's credentials and sends it over the shared connections,
+    without the validation, the serialiser and the hooks of boto3's client.
 
     Args:
         endpoint_url: of CloudWatch Logs.
@@ -122,7 +122,7 @@ class PutClient:
 
         Args:
             batch: the events.
-            may_send: asked when nothing is left to do but to send.
+            may_send: asked right before the request is sent.
 
         Raises:
             NotStoredError, UnknownOutcomeError, RefusedError, StreamMissingError: as they say.
@@ -175,7 +175,7 @@ def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo
         raise UnknownOutcomeError(f"HTTP {status} to {redirect_target(headers)}")
     if not _is_whole(headers, content):
         raise UnknownOutcomeError(f"HTTP {status}, an incomplete answer")
-    # Only the service gives each answer an id; what a cache gives again has an old one.
+    # Only the service gives each answer a new id; what a cache repeats has an old one.
     if not seen.is_new(headers.get("x-amzn-RequestId", "")):
         raise UnknownOutcomeError(f"HTTP {status}, not an answer of CloudWatch to this request")
     code = _code_in_header(headers)
@@ -189,8 +189,8 @@ def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo
 def _is_whole(headers: Mapping[str, str], content: bytes) -> bool:
     """Tells if nothing of the answer is missing.
 
-    An answer that ends within its headers passes for one without a body. A chunked body that ends
-    too early has failed before.
+    An answer cut off within its headers looks like one without a body. A chunked body that ends
+    early has raised already.
     """
     is_chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
     return is_chunked or headers.get("Content-Length", "") == str(len(content))
@@ -216,7 +216,7 @@ def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn
     try:
         failure = _decode_failure(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # The header alone can carry the code.
+        # The code may be only in the header.
         failure = _Failure()
     code = code_in_header or bare_code(failure.type_ or failure.code)
     if not code or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:

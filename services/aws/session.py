@@ -24,8 +24,8 @@ from services.threads.made_once import MadeOnce
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# Of what describes a service, a hundredth is used: only that is read. By HeadBucket botocore itself
-# looks for the region of a bucket when it is redirected.
+# Only a hundredth of a service's description is used, and only that is read. botocore itself sends
+# HeadBucket when it is redirected, to find the bucket's region.
 USED_OPERATIONS = {
     "s3": {
         *("GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
@@ -37,7 +37,7 @@ USED_OPERATIONS = {
 
 
 class _Given(CredentialResolver):
-    """Stands in the place of botocore's credential chain, where the credentials are at hand."""
+    """Replaces botocore's credential chain where the credentials are at hand."""
 
     def __init__(self, credentials: Credentials) -> None:
         super().__init__([])
@@ -74,7 +74,7 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
 
     Args:
         region: where the chain asks for a role; None where the clients have keys of their own.
-        credentials: such as renew themselves, which a client alone can't be given.
+        credentials: that renew themselves; a client can't be given such ones.
     """
     session = Session() if region else _without_missing_profile()
     session.set_config_variable("region", region)
@@ -88,9 +88,9 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
 
 
 def _without_missing_profile() -> Session:
-    """Returns a botocore session in which a profile that does not exist stops nothing.
+    """Returns a botocore session that a missing profile does not stop.
 
-    Who has keys of its own needs none: `AWS_PROFILE` may be left over from another program.
+    A source with keys needs no profile: `AWS_PROFILE` may be left over from another program.
     """
     session = Session()
     try:
@@ -121,7 +121,7 @@ def since_1970_ms(read: datetime) -> int:
 
 
 class _Files(JSONFileLoader):
-    """Reads botocore's data: of what describes a service that is used, the used operations."""
+    """Reads botocore's data, and of a service only the operations that are used."""
 
     def load_file(self, file_path: str) -> object:
         """Returns the data of a file, None if it is not there.
@@ -140,11 +140,11 @@ class _Loader(Loader):
     """Finds botocore's data without a look into the folders of all services."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's
-        """Returns the services of which there are data of any kind."""
+        """Returns the services that there are data of."""
         return sorted({one.name for path in self.search_paths for one in Path(path).glob("*")})
 
 
-@cache  # what describes the services is read once: all clients have it from here
+@cache  # each service's description is read once, for all clients
 def _loader(data_path: str | None) -> Loader:
     named = [os.path.expandvars(one) for one in (data_path or "").split(os.pathsep) if one]
     return _Loader([str(Path(one).expanduser()) for one in named], _Files())

@@ -28,7 +28,7 @@ class Signer:
         self._credentials = credentials
         self._scope = f"{region}/{service}/aws4_request"
         self._derived: tuple[str, str, bytes] = "", "", b""
-        # S3 alone wants to have the digest of the body told.
+        # Only S3 wants the digest of the body in a header.
         self._tells_digest = service == "s3"
 
     def request(
@@ -76,7 +76,7 @@ class Signer:
         )
 
     def _key(self, secret: str, scope: str) -> bytes:
-        """Returns the key that is derived of the secret for a day."""
+        """Returns a day's signing key, derived from the secret."""
         known_secret, known_scope, key = self._derived
         if (known_secret, known_scope) != (secret, scope):
             key = f"AWS4{secret}".encode()

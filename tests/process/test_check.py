@@ -762,32 +762,32 @@ EMPTY_LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucket
 
 
 @pytest.mark.parametrize(
-    ("code", "mend"),
+    ("code", "fix"),
     [
         ("AuthorizationHeaderMalformed", "Check LYVE_REGION, LYVE_ACCESS and LYVE_SECRET: the "),
         ("RequestTimeTooSkewed", "Set this machine's clock"),
     ],
 )
 def test_a_wrong_region_and_a_signature_of_another_time_are_named(
-    code: str, mend: str, here: Here
+    code: str, fix: str, here: Here
 ) -> None:
     with FakeServer(always(s3_refusal(code))) as server:
         change = environ(LYVE_ENDPOINT=server.url)
-        assert_broken(Break(change, LYVE_SIGN_IN, (code, mend), LYVE_CLOUD[3:]), here)
+        assert_broken(Break(change, LYVE_SIGN_IN, (code, fix), LYVE_CLOUD[3:]), here)
 
 
 @pytest.mark.parametrize(
-    ("code", "mend"),
+    ("code", "fix"),
     [
         ("MissingAuthenticationTokenException", "Set AWS_ACCESS"),
         ("InvalidClientTokenId", "Check AWS_ACCESS"),
         ("OptInRequired", "Check AWS_REGION"),
     ],
 )
-def test_what_else_aws_says_of_a_sender_is_named(code: str, mend: str, here: Here) -> None:
+def test_what_else_aws_says_of_a_sender_is_named(code: str, fix: str, here: Here) -> None:
     with FakeServer(always(Reply(400, json.dumps({"__type": code}).encode()))) as server:
         change = environ(AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=server.url)
-        assert_broken(Break(change, AWS_SIGN_IN, (code, mend), CLOUDWATCH[3:]), here)
+        assert_broken(Break(change, AWS_SIGN_IN, (code, fix), CLOUDWATCH[3:]), here)
 
 
 _NO_LISTING = ": the answer is not a whole listing: it is no listing"
@@ -1067,8 +1067,8 @@ def test_the_table_in_operations_is_as_the_program_prints_it() -> None:
     table = table_of(block)
     printed = ["audit-logs-S3"]
     for what, found in table.items():
-        detail, _, mend = found.detail.partition(" fix: ")
-        printed += lines(what, Finding(found.outcome, detail, mend))
+        detail, _, fix = found.detail.partition(" fix: ")
+        printed += lines(what, Finding(found.outcome, detail, fix))
     printed.append(f"  {summary(found.outcome for found in table.values())}")
     assert block.splitlines() == printed
 

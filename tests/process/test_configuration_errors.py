@@ -303,7 +303,7 @@ def test_a_failure_is_one_line_with_its_code_and_what_to_do(
 def test_a_variable_that_boto3_refuses_is_named(
     name: str, value: str, installation: Installation
 ) -> None:
-    """It is a person's to mend: no error of the program, and none of another service."""
+    """It is for a person to fix: no error of the program, and none of another service."""
     installation.environment[name] = value
     outcome = installation.once()
     assert outcome.exit_status in {1, 2}
@@ -343,8 +343,8 @@ def test_what_aws_refuses_names_the_permission_and_is_made_up_for_later(
     for part in says:
         assert part in error.text
     standin.control(expired=[], denied=[])
-    mended = installation.once()
-    assert mended.exit_status == 0
+    corrected = installation.once()
+    assert corrected.exit_status == 0
     assert sorted(installation.messages()) == [line.decode() for line in EVENTS]
 
 
@@ -366,9 +366,9 @@ def test_a_key_that_expires_in_the_middle_loses_and_doubles_nothing(
     stored = len(installation.messages())
     assert 0 < stored < len(lines)
     standin.control(expired=[], latency_ms=0)
-    mended = installation.once()
-    assert mended.exit_status == 0
-    counted = [int(line.pairs.get("accepted", 0)) for line in (error, mended.done)]
+    corrected = installation.once()
+    assert corrected.exit_status == 0
+    counted = [int(line.pairs.get("accepted", 0)) for line in (error, corrected.done)]
     assert sum(counted) == len(lines)
     assert sorted(installation.messages()) == sorted(line.decode() for line in lines)
 

@@ -13,7 +13,7 @@ from utils.errors import ForwarderError
 # https://docs.aws.amazon.com/general/latest/gr/rande.html
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 _CONSOLE = "console.aws.amazon.com"
-# A log group's name may have 512 characters, a dashboard's 255 with all that stands in it.
+# A log group's name may have 512 characters, a dashboard's 255 in all.
 _MOST_GROUP_CHARACTERS = 200
 _HASH_CHARACTERS = 8
 _OF_ALL_TYPES = "integration"

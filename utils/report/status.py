@@ -32,8 +32,8 @@ class Seconds(float):
 def status_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     """Returns one status line: `<ISO time> <level> <text> key=value ...`.
 
-    It is one line that a terminal may be shown, and has the given pairs alone, whatever others have
-    written into the text and the values.
+    It is one line, safe to show on a terminal, and has only the given pairs, whatever others wrote
+    into the text and the values.
 
     Args:
         now: the time of the line.
@@ -80,8 +80,8 @@ def quarantine_key(source: str, key: str, line_number: int) -> str:
 
     Args:
         source: the source's name.
-        key: of the object that holds the lines. One too long to stand in another key is cut, and
-            ends in a hash of the whole.
+        key: of the object that holds the lines. One too long for that is cut, and ends in a hash of
+            the whole.
         line_number: of the first of them, from 1.
     """
     start, end = f"integration-quarantine/{source}/", f"/{line_number}.jsonl"
