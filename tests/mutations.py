@@ -290,7 +290,7 @@ MUTATIONS = (
         f"{STORAGE}::test_a_daemon_that_finds_another_owner_at_a_save_stops",
     ),
     Mutation(
-        "A takeover does not see that the other daemon is alive",
+        "A recovery does not see that the other daemon is alive",
         "await_owner",
         "if again is None or again.checksum != found.checksum:",
         "if again is None:",

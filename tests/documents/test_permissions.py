@@ -169,7 +169,7 @@ def test_the_documents_say_what_each_permission_for_aws_is_for() -> None:
 def test_the_policies_allow_what_a_day_of_work_asks_for_and_no_more(
     installation: Installation, standin: CloudWatchStandin, s3_proxy: S3Proxy
 ) -> None:
-    """A check, an iteration with a doubt that is settled, one with quarantine, plan and proof."""
+    """A check, an iteration with a doubt, one with quarantine, a plan and a proof."""
     installation.put("May-2024/S3-a.gz", gzip_lines([b"{}"]))
     assert installation.run("--check").exit_status == 0
     standin.control(fail_next=["dropped_after"])

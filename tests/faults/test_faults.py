@@ -51,7 +51,7 @@ def pairs_of(line: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
 
-# A doubt is settled by reading back.
+# A doubt is reconciled by reading back.
 
 
 def test_what_is_stored_is_read_back_page_by_page() -> None:
@@ -299,7 +299,7 @@ def test_two_objects_with_the_same_content(
 
 
 def assert_none_is_doubled_or_lost_silently(world: World, due: Counter[str]) -> None:
-    """Which of identical lines of several objects is stored can't be told: `--repair` settles it.
+    """Which of identical lines of several objects is stored can't be told: `--repair` finds out.
 
     Raises:
         AssertionError: a line is stored twice, or is missing and no status line says so.

@@ -199,7 +199,7 @@ def test_an_object_that_is_gone_when_its_dead_process_is_taken_over(point: str) 
     ],
 )
 def test_any_key(key: str) -> None:
-    """In memory, because SeaweedFS makes one slash of two; each is begun, killed and taken over."""
+    """In memory, because SeaweedFS makes one slash of two; each is begun, killed and recovered."""
     lines = recent(20)
     world = world_of([whole(key, NOON_MS, lines)])
     world.run(source_of(), {"put 3 done": Killed()})

@@ -50,7 +50,7 @@ def test_killed_at_each_call_in_turn(mode: str, pause_ms: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_killed_again_and_again(seed: int) -> None:
-    """A machine without memory enough kills every process that takes over from the last."""
+    """A machine without memory enough kills every process that goes on after the last."""
     random = Random(seed)
     mode = random.choice(list(SINCE_MS))
     points = points_of(mode)

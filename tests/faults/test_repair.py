@@ -55,10 +55,10 @@ def assert_settled(world: World, due: Counter[str]) -> None:
 def test_what_is_missing_is_sent_and_nothing_else(seed: int) -> None:
     world, bucket = torn(seed)
     gone = lines_of(bucket) - world.messages()
-    mended = world.repair(source_of())
-    assert mended.repaired, mended.error
-    assert mended.repaired.logs == gone.total()
-    assert mended.repaired.audit.is_whole, verdict(mended.repaired.audit)
+    run = world.repair(source_of())
+    assert run.repaired, run.error
+    assert run.repaired.logs == gone.total()
+    assert run.repaired.audit.is_whole, verdict(run.repaired.audit)
     assert_settled(world, lines_of(bucket))
 
 
@@ -69,8 +69,8 @@ def test_a_checkpoint_that_is_lost_is_made_anew(document: bytes | None) -> None:
     if document is not None:
         world.write_state(document)
     assert not world.run(source_of()).is_good
-    mended = world.repair(source_of())
-    assert mended.repaired, mended.error
+    run = world.repair(source_of())
+    assert run.repaired, run.error
     assert_settled(world, lines_of(bucket))
 
 
@@ -83,9 +83,9 @@ def test_everything_that_can_stand_in_a_bucket() -> None:
     world.tamper(lambda events: [one for one in events if random.random() > 0.4])
     for key in world.keys("integration-quarantine/")[::2]:
         del world.buckets[OUTPUT_BUCKET][key]
-    mended = world.repair(source_of())
-    assert mended.repaired, mended.error
-    assert mended.repaired.audit.is_whole, mended.repaired.audit.differences
+    run = world.repair(source_of())
+    assert run.repaired, run.error
+    assert run.repaired.audit.is_whole, run.repaired.audit.differences
     assert_same(world.messages(), before)
     assert quarantined(world) == quarantine_of(objects, 0)
     world.run(source_of())
@@ -104,13 +104,13 @@ def test_killed_at_each_call_in_turn() -> None:
     struck: Counter[str] = Counter()
     for point in points():
         world, bucket = torn(2)
-        mended = world.repair(source_of(), {point: Killed()})
-        struck[point.partition(" ")[0]] += mended.life.is_killed
+        run = world.repair(source_of(), {point: Killed()})
+        struck[point.partition(" ")[0]] += run.life.is_killed
         stored = world.messages()
         if not world.run(source_of()).is_good:
             assert_same(world.messages(), stored)
-        mended = world.repair(source_of())
-        assert mended.repaired, (point, mended.error)
+        run = world.repair(source_of())
+        assert run.repaired, (point, run.error)
         assert_settled(world, lines_of(bucket))
     assert {"list", "get", "read", "load", "look", "save", "put", "find", "stream"} <= {*+struck}
 
@@ -122,8 +122,8 @@ def test_killed_again_and_again(seed: int) -> None:
     for _ in range(random.randint(1, 4)):
         world.repair(source_of(), {random.choice(points()): Killed()})
         world.time.now_ms += random.choice([0, 500, 60_000])
-    mended = world.repair(source_of())
-    assert mended.repaired, mended.error
+    run = world.repair(source_of())
+    assert run.repaired, run.error
     assert_settled(world, lines_of(bucket))
 
 
@@ -133,8 +133,8 @@ def test_a_put_of_unknown_outcome(number: int) -> None:
     for point in (f"put {number}", f"put {number} done"):
         world, bucket = torn(3)
         faults: dict[str, Fault] = {point: UNAVAILABLE}
-        mended = world.repair(source_of(), faults)
-        assert mended.repaired, mended.error
+        run = world.repair(source_of(), faults)
+        assert run.repaired, run.error
         assert_settled(world, lines_of(bucket))
 
 
@@ -149,17 +149,17 @@ def test_a_daemon_at_work_ends_it() -> None:
     def save() -> None:
         world.write_state(state.replace(b'"saves":', b'"saves":1'))
 
-    mended = world.repair(source_of(), {"load 2": save})
-    assert mended.error
-    assert "A daemon is at work on this source" in str(mended.error)
+    run = world.repair(source_of(), {"load 2": save})
+    assert run.error
+    assert "A daemon is at work on this source" in str(run.error)
     assert_same(world.messages(), stored)
 
 
 def test_days_leave_all_others_as_they_are() -> None:
     world, bucket = torn(6)
     day = moment(NOON_MS - 10 * HOUR_MS).date()
-    mended = world.repair(source_of(), days=Days(day, day))
-    assert mended.repaired, mended.error
+    run = world.repair(source_of(), days=Days(day, day))
+    assert run.repaired, run.error
     assert not world.verify(source_of(), Days(day, day)).missing
     stored = world.messages()
     assert world.run(source_of()).is_good, world.statuses()
@@ -177,8 +177,8 @@ def test_doubled_events_stay_and_are_told() -> None:
 
     world.tamper(double)
     stored = world.messages()
-    mended = world.repair(source_of())
-    assert mended.repaired, mended.error
-    assert (mended.repaired.logs, mended.repaired.audit.is_whole) == (1, False)
-    check(mended.repaired.audit, bucket, world.messages())
+    run = world.repair(source_of())
+    assert run.repaired, run.error
+    assert (run.repaired.logs, run.repaired.audit.is_whole) == (1, False)
+    check(run.repaired.audit, bucket, world.messages())
     assert (world.messages() - stored).total() == 1

@@ -59,11 +59,11 @@ KILLED_AT = [
 # No test waits this long, unless the program hangs.
 DEADLINE_SECONDS = 20.0
 COUNTS = [1, 2, 3, 5, 24]
-SUCCESSIONS = [(0, 0, 0), (3, 5, 2), (3, 5, 3), (0, 2, 3), (24, 1, 2), (0, 3, 3), (2, 3, 5, 2)]
+COUNTS_IN_TURN = [(0, 0, 0), (3, 5, 2), (3, 5, 3), (0, 2, 3), (24, 1, 2), (0, 3, 3), (2, 3, 5, 2)]
 # Numbers of the lines that an object has at first, then, and so on.
 VERSIONS = {
     "grown": [range(2), range(4), range(6), range(8)],
-    "grown by one kind only": [range(2), range(2), range(4), range(6)],
+    "grown by one count only": [range(2), range(2), range(4), range(6)],
     "replaced and grown": [range(6), range(10, 14), range(10, 16), range(10, 18)],
     "replaced and back": [range(4), range(10, 16), range(4), range(6)],
     "replaced and grown back": [range(4), range(10, 16), range(6), range(8)],
@@ -79,11 +79,11 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     take_small_steps(monkeypatch)
 
 
-def replicas(kind: int, source: Source) -> list[Source]:
+def replicas(count: int, source: Source) -> list[Source]:
     """Returns the source as each of so many replicas ships it; 0 is one without SHARD."""
-    if not kind:
+    if not count:
         return [source]
-    return [replace(source, shard=Shard(number, kind)) for number in range(1, kind + 1)]
+    return [replace(source, shard=Shard(number, count)) for number in range(1, count + 1)]
 
 
 def recent(first: int, count: int) -> list[str]:
@@ -176,13 +176,13 @@ def test_three_replicas_ship_each_object_once() -> None:
         assert set(lines) <= {one.message for one in stream.archive.ingested()}
 
 
-@pytest.mark.parametrize("kinds", [(3, 5), (5, 2), (0, 3), (24, 1), (1, 2, 1), (3, 5, 3)])
-def test_another_number_ships_only_what_is_new(kinds: Sequence[int]) -> None:
+@pytest.mark.parametrize("counts", [(3, 5), (5, 2), (0, 3), (24, 1), (1, 2, 1), (3, 5, 3)])
+def test_another_number_ships_only_what_is_new(counts: Sequence[int]) -> None:
     world = world_of([])
-    parts = [many(12, first=100 * step) for step in range(len(kinds))]
-    for kind, part in zip(kinds, parts, strict=True):
+    parts = [many(12, first=100 * step) for step in range(len(counts))]
+    for count, part in zip(counts, parts, strict=True):
         put_all(world, part, world.time.now_ms)
-        for one in replicas(kind, source_of()):
+        for one in replicas(count, source_of()):
             shipped(world, one)
         world.time.now_ms += HOUR_MS
     assert_same(world.messages(), all_of(*parts))
@@ -203,11 +203,11 @@ def test_a_late_object_is_found_by_the_new_replicas(later_ms: int) -> None:
     assert_same(world.messages(), all_of(first, late, new))
 
 
-@pytest.mark.parametrize("kinds", [(3, 5), (0, 2)])
-def test_coverage_of_lasthour_begins_where_it_did(kinds: tuple[int, int]) -> None:
+@pytest.mark.parametrize("counts", [(3, 5), (0, 2)])
+def test_coverage_of_lasthour_begins_where_it_did(counts: tuple[int, int]) -> None:
     """What was written between the last of the old replicas and the first of the new is shipped."""
     world = World(**STANDIN)
-    before, after = kinds
+    before, after = counts
     source = source_of(since_ms=None)
     for one in replicas(before, source):
         world.open(one)
@@ -738,33 +738,33 @@ def numbered(key_number: int, numbers: range) -> list[str]:
 
 
 @pytest.mark.parametrize("gap_ms", [HOUR_MS, 20 * HOUR_MS])
-@pytest.mark.parametrize("kinds", SUCCESSIONS)
+@pytest.mark.parametrize("counts", COUNTS_IN_TURN)
 @pytest.mark.parametrize("change", VERSIONS)
 def test_only_new_lines_of_a_changed_object_are_shipped(
-    change: str, kinds: Sequence[int], gap_ms: int
+    change: str, counts: Sequence[int], gap_ms: int
 ) -> None:
-    """It goes on behind the newest content, whichever kind of replica has shipped that."""
+    """It goes on behind the newest content, however many replicas have shipped that."""
     world = world_of([])
     written: set[str] = set()
-    for kind, numbers in zip(kinds, VERSIONS[change], strict=False):
+    for count, numbers in zip(counts, VERSIONS[change], strict=False):
         objects = {f"May-2024/S3-{one}.gz": numbered(one, numbers) for one in range(12)}
         put_all(world, objects, world.time.now_ms)
         written |= set(all_of(objects))
-        for one in replicas(kind, source_of()):
+        for one in replicas(count, source_of()):
             shipped(world, one)
         world.time.now_ms += gap_ms
     assert_same(world.messages(), Counter(written))
 
 
-@pytest.mark.parametrize("kinds", [(3, 5, 2), (3, 5, 3), (0, 2, 1), (2, 24, 3)])
+@pytest.mark.parametrize("counts", [(3, 5, 2), (3, 5, 3), (0, 2, 1), (2, 24, 3)])
 def test_what_was_sent_of_a_deleted_object_is_found_in_the_stream_of_another(
-    kinds: Sequence[int],
+    counts: Sequence[int],
 ) -> None:
-    """It can't be read when its replica's end is settled, and comes back later."""
+    """It can't be read when its partition is recovered, and comes back later."""
     world = world_of([])
     objects = many(12)
     put_all(world, objects)
-    first, second, third = kinds
+    first, second, third = counts
     for one in replicas(first, source_of()):
         assert world.run(one, {"put 2 done": Killed()}).is_killed
     assert world.messages()
@@ -792,13 +792,13 @@ def run_schedule(seed: int) -> None:
     objects = everything()
     world = world_of(objects)
     source = source_of(concurrency=random.choice([1, 2]), batch_size=random.choice([1, 3]))
-    kinds = [random.choice([0, *COUNTS]), *random.choices(COUNTS, k=random.randint(1, 3))]
-    for kind in kinds:
-        own = replicas(kind, source)
+    counts = [random.choice([0, *COUNTS]), *random.choices(COUNTS, k=random.randint(1, 3))]
+    for count in counts:
+        own = replicas(count, source)
         for number, fault in lives(random):
             world.run(own[number % len(own)], fault)
             world.time.now_ms += random.choice([0, 700, 30_000, HOUR_MS])
-    for one in replicas(kinds[-1], source):
+    for one in replicas(counts[-1], source):
         assert world.run(one).is_good, world.statuses()
     assert_same(world.messages(), messages_of(objects, 0))
     assert quarantined(world) == quarantine_of(objects, 0)
@@ -880,8 +880,8 @@ def run_changing_schedule(seed: int) -> None:
     due: set[str] = set()
     own = [source]
     counts = random.choices(COUNTS, k=random.randint(2, 4))
-    for kind in [random.choice([0, *COUNTS]), *counts]:
-        own = replicas(kind, source)
+    for count in [random.choice([0, *COUNTS]), *counts]:
+        own = replicas(count, source)
         for number, fault in lives(random):
             world.run(own[number % len(own)], {**fault, **changes(objects, random)})
             world.time.now_ms += random.choice([0, 700, 30_000, HOUR_MS // 4])

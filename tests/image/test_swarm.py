@@ -75,7 +75,7 @@ def stored_of(standin: CloudWatchStandin, partition: int) -> Counter[str]:
         return Counter()
 
 
-def kind(count: int) -> list[Shard]:
+def replicas_of(count: int) -> list[Shard]:
     """Returns all replicas where there are so many."""
     return [Shard(number, count) for number in range(1, count + 1)]
 
@@ -98,15 +98,17 @@ def test_three_replicas_ship_a_backlog_while_one_is_killed(
     victim = Shard(2, 3)
     with Stack(installation, image) as stack:
         stack.deploy(3)
-        eventually(lambda: all(stored(standin, one) for one in kind(3)), "events of each replica")
+        eventually(
+            lambda: all(stored(standin, one) for one in replicas_of(3)), "events of each replica"
+        )
         container_id = stack.running()[victim.number]
         assert limits(container_id) == LIMITS
         docker("kill", container_id)
         assert stored(standin, victim).total() < share(objects, victim).total()
         standin.control(latency_ms=0)
         stack.wait_for_end()
-        assert {one: stored(standin, one) for one in kind(3)} == {
-            one: share(objects, one) for one in kind(3)
+        assert {one: stored(standin, one) for one in replicas_of(3)} == {
+            one: share(objects, one) for one in replicas_of(3)
         }
         tries = sorted((one.slot, one.state) for one in stack.tasks())
         assert tries == [(1, "complete"), (2, "complete"), (2, "failed"), (3, "complete")]

@@ -40,7 +40,7 @@ def test_killed_again_and_again(tmp_path: Path, seaweedfs: SeaweedFS) -> None:
     assert (total.lost, total.doubled) == (0, 0)
     assert total.kills.total() >= ROUNDS * KILLS_A_ROUND
     assert total.kills["while it ships"]
-    assert total.kills["while it takes over"]
+    assert total.kills["while it recovers"]
     assert all(total.faults[name] for name in PROBABILITIES), total.faults
     assert total.events > 3000
 

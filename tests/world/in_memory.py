@@ -41,7 +41,7 @@ from utils.state.memory_share import MemoryShare
 STATE_KEY = "integration-state/audit-logs-S3.json"
 
 
-class Mended(Struct):
+class RepairRun(Struct):
     """What a repair came to."""
 
     life: Life
@@ -129,11 +129,11 @@ class World:
 
     def repair(
         self, source: Source, faults: Mapping[str, Fault] | None = None, days: Days | None = None
-    ) -> Mended:
+    ) -> RepairRun:
         """Repairs as a process of its own, to its end or until it is killed."""
         clock = Clock(self.time.machine_now, self.time.seconds)
         life = Life(faults or {})
-        mended = Mended(life)
+        run = RepairRun(life)
 
         def work() -> bool:
             puts = NoWaitPool(source.concurrency, self.time, self.stop)
@@ -142,15 +142,15 @@ class World:
             auditor = Auditor(days or Days(), 1e6, clock, self.stop)
             repair = Repair(source, auditor, report, shared, is_limited=days is not None)
             try:
-                mended.repaired = repair.run(self._start(life, self.time.machine_ms))
+                run.repaired = repair.run(self._start(life, self.time.machine_ms))
             except ForwarderError as exc:
-                mended.error = exc
+                run.error = exc
                 return False
-            return mended.repaired.audit.is_whole
+            return run.repaired.audit.is_whole
 
         self._attempt(life, work)
         life.end()
-        return mended
+        return run
 
     def tamper(self, change: Callable[[list[StoredEvent]], list[StoredEvent]]) -> None:
         """Gives the source's log stream other events than it was sent."""

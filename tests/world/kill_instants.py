@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.servers.installation import RunningEngine, eventually
 from tests.standin.cloudwatch_process import CloudWatchStandin
 
-TAKEOVER = "An iteration was not finished"
+RECOVERY = "An iteration was not finished"
 _LONGEST_DELAY_SECONDS = 0.05
 _START_SECONDS = 1.5
 _MOST_PUTS = 9
@@ -52,7 +52,7 @@ class Watch:
         """Returns what the process was about."""
         if self._called("PutLogEvents", 1):
             return "while it ships"
-        return "while it takes over" if TAKEOVER in self._engine.stderr else "before its first put"
+        return "while it recovers" if RECOVERY in self._engine.stderr else "before its first put"
 
     def _instant(self, random: Random, settle_seconds: float) -> Instant:
         puts = random.randint(1, _MOST_PUTS)
@@ -67,7 +67,7 @@ class Watch:
         return kinds[random.choices([*kinds], [6, 2, 2, 2])[0]]
 
     def _takes_over_or_puts(self, puts: int) -> bool:
-        return TAKEOVER in self._engine.stderr or self._called("PutLogEvents", puts)
+        return RECOVERY in self._engine.stderr or self._called("PutLogEvents", puts)
 
     def _looks_back_or_puts(self, puts: int) -> bool:
         return self._called("GetLogEvents", 1) or self._called("PutLogEvents", 2 * puts)
