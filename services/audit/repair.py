@@ -27,8 +27,7 @@ from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedErr
 from utils.lines.batching import acceptance
 from utils.model import Batch, LogEvent, Position, Start
 from utils.state.checkpoint import Checkpoint, check_identity, decode_checkpoint
-from utils.state.coverage import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage, Ledger
 from utils.state.progress import Progress
 from utils.state.uncertain import Recovered, Uncertain
 
@@ -143,7 +142,7 @@ class Repair:
                 proof = self._auditor.compare(self._source, need)
             if proof.audit.missing:
                 raise self._fruitless(proof.audit)
-            self._cover(progress.coverage, proof)
+            self._cover(progress.ledger, proof)
             progress.end_repair()
         proof.audit.repaired = proof.audit.found - found_before
         newest_ms = proof.spans.newest_beside(proof.findings.young)
@@ -211,16 +210,16 @@ class Repair:
     # What is sent.
 
     def _progress(self, found: Checkpoint | None, start: Start) -> Progress:
-        state = found.coverage if found and self._is_limited else CoverageState(0)
+        coverage = found.coverage if found and self._is_limited else Coverage(0)
         checkpoint = Checkpoint(
             self._source.identity,
             start.owner,
-            state,
+            coverage,
             saves=found.saves + 1 if found else 0,
             upload_ms=max(start.now_ms, found.upload_ms if found else 0),
             repairing=True,
         )
-        return Progress(checkpoint, Coverage(state, self._source.prefix))
+        return Progress(checkpoint, Ledger(coverage, self._source.prefix))
 
     def _tools(self, progress: Progress, start: Start) -> tuple[Tools, Rules]:
         source, report = self._source, self._report
@@ -269,29 +268,30 @@ class Repair:
 
     # What is proven.
 
-    def _cover(self, coverage: Coverage, proof: Verification) -> None:
-        """Lets the coverage say what is proven: all but what is left out or can't be read."""
+    def _cover(self, ledger: Ledger, proof: Verification) -> None:
+        """Lets the ledger say what is proven: all but what is left out or can't be read."""
         young, spans = proof.findings.young, proof.spans
         if not self._is_limited:
-            coverage.state.since_ms = proof.within.from_ms or 0
+            coverage = ledger.coverage
+            coverage.since_ms = proof.within.from_ms or 0
             frontier_ms = spans.newest_beside(young) - LATE_WINDOW_MS
-            if frontier_ms > coverage.state.since_ms:
-                coverage.state.covered = [(coverage.state.since_ms, frontier_ms)]
-        owed = {*coverage.owed}
+            if frontier_ms > coverage.since_ms:
+                coverage.covered = [(coverage.since_ms, frontier_ms)]
+        owed = {*ledger.owed}
         spans.begin()
         for one in proof.objects.listed(proof.within):
             known = None if one.key in young else spans.known(one)
             if known and one.key in proof.unreadable:
-                coverage.owe(replace(Position(one), in_doubt=True))
+                ledger.owe(replace(Position(one), in_doubt=True))
             elif known and known.is_damaged:
-                coverage.owe(known.end)
-            elif known and (one.key in owed or coverage.is_due(one)):
-                coverage.ship(known.end)
-        if len(coverage.owed) > MAX_OWED_OBJECTS:
+                ledger.owe(known.end)
+            elif known and (one.key in owed or ledger.is_due(one)):
+                ledger.ship(known.end)
+        if len(ledger.owed) > MAX_OWED_OBJECTS:
             raise CheckpointError(
                 f"More objects can't be read to their end than the checkpoint "
                 f"{self._store.name} can name",
-                f"{len(coverage.owed)}, of at most {MAX_OWED_OBJECTS}",
+                f"{len(ledger.owed)}, of at most {MAX_OWED_OBJECTS}",
                 "Put them back whole, or move them away; then run --repair again",
             )
 

@@ -1,7 +1,6 @@
 """Tells what is due for one source, from its checkpoints and its bucket."""
 
 from collections.abc import Iterator
-from itertools import chain
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ class Outset(msgspec.Struct, frozen=True):
     @property
     def since_ms(self) -> int:
         """Where coverage begins, in ms since 1970."""
-        return min(one.coverage.state.since_ms for one in self.partitions.values())
+        return min(one.ledger.coverage.since_ms for one in self.partitions.values())
 
     def owner_of(self, key: str) -> Partition | None:
         """Returns the partition that an object falls into, None if another replica owns it."""
@@ -97,7 +96,7 @@ class DueObjects:
             outset: of the iteration.
         """
         for one in outset.partitions.values():
-            yield from filter(None, (one.find(key) for key in one.coverage.owed))
+            yield from filter(None, (one.find(key) for key in one.ledger.owed))
 
     def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the one listing for all partitions.
@@ -106,22 +105,19 @@ class DueObjects:
             outset: of the iteration.
             backlog: takes what the listing shows.
         """
-        folders = _folders_to_list(outset)
-        parts = [
-            self.bucket.beside(outset.top),
-            *(self.bucket.objects(folder) for folder in folders),
-        ]
-        for listed in chain.from_iterable(parts):
-            is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
-            if is_newest and self.bucket.is_of_type(listed):
-                backlog.survey.newest_of_type_ms = listed.last_modified_ms
-            if self._is_left_out(listed):
-                backlog.survey.leave_out(listed)
-                continue
-            is_due = self._is_due(listed, outset)
-            backlog.note(listed, is_due=is_due)
-            if is_due:
-                yield listed
+        for place in self._places(outset):
+            backlog.begin(place)
+            for listed in self._objects(outset, place):
+                is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
+                if is_newest and self.bucket.is_of_type(listed):
+                    backlog.survey.newest_of_type_ms = listed.last_modified_ms
+                if self._is_left_out(listed):
+                    backlog.survey.leave_out(listed)
+                    continue
+                is_due = self._is_due(listed, outset)
+                backlog.note(listed, is_due=is_due)
+                if is_due:
+                    yield listed
 
     def left(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects for the next plan that are still due; one may appear twice.
@@ -131,13 +127,31 @@ class DueObjects:
             backlog: of the listing, with a plan carried out.
         """
         for part in backlog.parts():
-            beside = self.bucket.beside(outset.top, part.after)
-            in_folder = self.bucket.objects(part.folder, part.after)
-            for listed in in_folder if part.folder else beside:
+            for listed in self._objects(outset, part.place, part.after):
                 if listed.last_modified_ms <= backlog.until_ms and self._is_due(listed, outset):
                     yield listed
                 if listed.key == part.last:
                     break
+
+    def _places(self, outset: Outset) -> list[str | None]:
+        """Returns what is to be listed: prefixes, and None for what stands beside the folders.
+
+        For a sweep that is everything at once, by far fewer pages than of thousands of folders. All
+        partitions sweep together, and list what one of them asks for.
+        """
+        ledgers = [one.ledger for one in outset.partitions.values()]
+        if any(one.is_sweep_due(outset.now_ms) for one in ledgers):
+            for one in ledgers:
+                one.begin_sweep(outset.now_ms)
+            return [self.source.prefix]
+        folders = outset.top.folders
+        awake = (one for one in folders if not all(by.is_dormant(one) for by in ledgers))
+        return [None, *awake]
+
+    def _objects(self, outset: Outset, place: str | None, after: str = "") -> Iterator[LogObject]:
+        if place is None:
+            return self.bucket.beside(outset.top, after)
+        return self.bucket.objects(place, after)
 
     def _is_left_out(self, listed: LogObject) -> bool:
         until_ms = self.source.until_ms
@@ -147,15 +161,4 @@ class DueObjects:
         if not self.bucket.is_of_type(listed):
             return False
         partition = outset.owner_of(listed.key)
-        return partition is not None and partition.coverage.is_due(listed)
-
-
-def _folders_to_list(outset: Outset) -> list[str]:
-    """Returns the folders that one of the partitions asks for; all of them sweep at once."""
-    coverages = [one.coverage for one in outset.partitions.values()]
-    if any(one.is_sweep_due(outset.now_ms) for one in coverages):
-        for one in coverages:
-            one.begin_sweep(outset.now_ms)
-    top, now_ms = outset.top, outset.now_ms
-    wanted = {folder for one in coverages for folder in one.folders_to_list(top.folders, now_ms)}
-    return [folder for folder in top.folders if folder in wanted]
+        return partition is not None and partition.ledger.is_due(listed)

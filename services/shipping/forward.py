@@ -17,7 +17,6 @@ from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError
 from utils.model import LogObject, Start
-from utils.state.coverage_state import newest_shipped_ms
 from utils.state.planning import Survey, oldest
 from utils.state.progress import Progress
 
@@ -74,7 +73,7 @@ class Forwarder:
     @property
     def owed(self) -> int:
         """How many objects were tried and are not wholly shipped."""
-        return sum(len(one.coverage.owed) for one in self._partitions)
+        return sum(len(one.ledger.owed) for one in self._partitions)
 
     def open(self, start: Start) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
@@ -135,7 +134,7 @@ class Forwarder:
         outset = self._due.outset(start, whole)
         self.now_ms = outset.now_ms
         self._partitions = list(outset.partitions.values())
-        shipped = (newest_shipped_ms(one.coverage.state) for one in self._partitions)
+        shipped = (one.ledger.coverage.newest_shipped_ms() for one in self._partitions)
         self._newest_shipped_ms = max(shipped)
         return outset
 
@@ -210,7 +209,7 @@ class Forwarder:
     def _ship_owed(self, claim: Claim) -> None:
         """Tries again what is owed, and lets go of what the bucket does not hold any more."""
         found = []
-        for key in claim.progress.coverage.owed:
+        for key in claim.progress.ledger.owed:
             listed = claim.partition.find(key)
             if listed:
                 found.append(claim.partition.position(listed))
@@ -255,7 +254,7 @@ class Forwarder:
         at_work = [
             one
             for one in self._partitions
-            if one.source.part in {*planned, *self._claims} or one.coverage.is_sweeping
+            if one.source.part in {*planned, *self._claims} or one.ledger.is_sweeping
         ]
         for place, partition in enumerate(at_work):
             for ahead in at_work[place : place + _CLAIMED_AHEAD]:
@@ -275,7 +274,7 @@ class Forwarder:
         partition, progress = claim.partition, claim.progress
         progress.plan_from(self.survey, partition.now_ms)
         # What had been begun was not known to the plan, and is shipped by now.
-        due = (one for one in planned if partition.coverage.is_due(one))
+        due = (one for one in planned if partition.ledger.is_due(one))
         claim.shipper.ship(progress.plan(partition.position(one) for one in due))
         self._is_crowded |= progress.close_plan(frontier_ms)
         if is_last:

@@ -13,8 +13,7 @@ from utils.config.settings import Source
 from utils.errors import CheckpointError
 from utils.model import LogObject, Position, Start
 from utils.state.checkpoint import Checkpoint, Sharing, check_identity
-from utils.state.coverage import Coverage
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import Coverage, Ledger
 from utils.state.sharing import split
 
 if TYPE_CHECKING:
@@ -36,17 +35,17 @@ class Partition(msgspec.Struct, frozen=True):
     store: CheckpointStore
     now_ms: int
     checkpoint: Checkpoint
-    coverage: Coverage
+    ledger: Ledger
     origin: Source | None
 
     @property
     def is_begun(self) -> bool:
         """Tells if there is something to do for it, whatever the bucket holds."""
-        return self.checkpoint.running or bool(self.checkpoint.open or self.coverage.owed)
+        return self.checkpoint.running or bool(self.checkpoint.open or self.ledger.owed)
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
-        return self.coverage.position(due)
+        return self.ledger.position(due)
 
     def find(self, key: str) -> LogObject | None:
         """Returns an object by its key, None if two ways say that it is not there.
@@ -107,10 +106,10 @@ class Part:
             now_ms: the store's time in ms since 1970.
             origin: the part that it was split from.
         """
-        coverage = Coverage(checkpoint.coverage, self.source.prefix)
+        ledger = Ledger(checkpoint.coverage, self.source.prefix)
         # `lasthour` moves the beginning only where it lies ahead, after a date still to come.
-        if self.source.since_ms is not None or coverage.state.since_ms > now_ms:
-            coverage.begin_at(since_ms(self.source, start, now_ms))
+        if self.source.since_ms is not None or ledger.coverage.since_ms > now_ms:
+            ledger.begin_at(since_ms(self.source, start, now_ms))
         return Partition(
             source=self.source,
             client=self.client,
@@ -118,7 +117,7 @@ class Part:
             store=self.store,
             now_ms=now_ms,
             checkpoint=checkpoint,
-            coverage=coverage,
+            ledger=ledger,
             origin=origin,
         )
 
@@ -222,8 +221,8 @@ def first_checkpoint(source: Source, start: Start, now_ms: int) -> Checkpoint:
         start: when and as whom an iteration begins.
         now_ms: the store's time in ms since 1970.
     """
-    state = CoverageState(since_ms(source, start, now_ms))
-    return Checkpoint(source.identity, start.owner, state)
+    coverage = Coverage(since_ms(source, start, now_ms))
+    return Checkpoint(source.identity, start.owner, coverage)
 
 
 def since_ms(source: Source, start: Start, now_ms: int) -> int:

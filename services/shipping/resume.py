@@ -69,7 +69,7 @@ class Resumption:
         positions, recovered = self._recovered(reconciler, partition.checkpoint)
         upload_ms = max(partition.now_ms, partition.checkpoint.upload_ms)
         progress = Progress(
-            replace(partition.checkpoint, owner=owner, upload_ms=upload_ms), partition.coverage
+            replace(partition.checkpoint, owner=owner, upload_ms=upload_ms), partition.ledger
         )
         positions = progress.plan(positions)
         tools = self._tools(progress, log_stream, reconciler)

@@ -25,7 +25,7 @@ from tests.bench.capacity import (
     simulated,
 )
 from utils.config.partitions import PARTITIONS
-from utils.state.coverage import MAX_RECENT_OBJECTS
+from utils.state.ledger import MAX_RECENT_OBJECTS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENT = REPOSITORY / "documentation" / "capacity.md"

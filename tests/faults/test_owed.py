@@ -71,7 +71,7 @@ def test_an_object_that_cannot_be_read_keeps_no_other_back(
     life = shipped(world, source_of())
     assert life.owed == 0
     assert_same(world.messages(), due + others)
-    assert b"owed" not in world.output(STATE_KEY)
+    assert decode(world.output(STATE_KEY))["coverage"]["owed"] == {}
 
 
 def test_what_is_not_there_any_more_is_let_go_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_what_comes_back_goes_on_behind_what_was_sent(monkeypatch: pytest.Monkey
 
 
 def test_what_does_not_fit_is_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.state.coverage.MAX_OWED_OBJECTS", 0)
+    monkeypatch.setattr("utils.state.ledger.MAX_OWED_OBJECTS", 0)
     world = world_of([])
     due = put(world, BAD, 1)
     shut = Shut(monkeypatch, BAD)

@@ -9,7 +9,7 @@ from threading import Event, Thread, active_count
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET, structs
+from msgspec import structs
 from msgspec.json import decode
 
 from services.commands.plan import preview
@@ -40,8 +40,7 @@ from utils.config.partitions import (
 from utils.config.settings import Source
 from utils.model import LogObject, Position, Start
 from utils.state.checkpoint import Checkpoint, Succession, decode_checkpoint, encode_checkpoint
-from utils.state.coverage import Coverage
-from utils.state.coverage_state import CoverageState, entries, key_hash
+from utils.state.ledger import DORMANT_ROW, RECENT_ROW, Coverage, Ledger, key_hash
 from utils.state.sharing import split
 
 KILLED_AT = [
@@ -627,8 +626,9 @@ def test_a_source_that_changed_its_number_in_version_1_is_refused(then: int) -> 
 @st.composite
 def checkpoints(draw: st.DrawFn) -> Checkpoint:
     """Returns one with objects that are shipped, begun and owed, over several minutes."""
-    state = CoverageState(since_ms=5, covered=[(5, 9)], dormant={"May-2024/": 7}, swept_ms=8)
-    coverage = Coverage(state)
+    dormant = bytearray(DORMANT_ROW.pack(1, 7))
+    coverage = Coverage(since_ms=5, covered=[(5, 9)], dormant=dormant, swept_ms=8)
+    ledger = Ledger(coverage)
     keys = draw(st.lists(st.text("abc/", min_size=1, max_size=6), unique=True, max_size=40))
     begun: list[Position] = []
     for number, key in enumerate(keys):
@@ -636,37 +636,34 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
         position = Position(listed, number + 1, 77)
         match draw(st.sampled_from(["owed", "begun", "shipped"])):
             case "owed":
-                coverage.owe(position)
+                ledger.owe(position)
             case "begun":
                 begun.append(position)
             case _:
-                coverage.ship(position)
-    return Checkpoint(source_of().identity, "owner", coverage.state, saves=3, open=begun)
+                ledger.ship(position)
+    return Checkpoint(source_of().identity, "owner", coverage, saves=3, open=begun)
 
 
 @given(checkpoints())
 def test_what_is_split_is_the_whole(known: Checkpoint) -> None:
     """Each partition has what is known of its keys, and no other has it."""
     shares = [split(known, one, known.source, "g") for one in range(PARTITIONS)]
-    whole_entries = sorted((key, *structs.astuple(one)) for key, one in entries(known.coverage))
-    found = [
-        (key, *structs.astuple(one))
-        for number, share in enumerate(shares)
-        for key, one in entries(share.coverage)
-        if key % PARTITIONS == number
-    ]
-    assert sorted(found) == whole_entries
-    assert sum(len(list(entries(one.coverage))) for one in shares) == len(whole_entries)
-    owed = [key for one in shares for key in one.coverage.owed or {}]
-    assert sorted(owed) == sorted(known.coverage.owed or {})
+    found = []
+    for number, share in enumerate(shares):
+        rows = list(RECENT_ROW.iter_unpack(share.coverage.recent))
+        assert all(row[0] % PARTITIONS == number for row in rows)
+        found += rows
+    assert sorted(found) == list(RECENT_ROW.iter_unpack(known.coverage.recent))
+    owed = [key for one in shares for key in one.coverage.owed]
+    assert sorted(owed) == sorted(known.coverage.owed)
     begun = [(n, one) for n, share in enumerate(shares) for one in share.open]
     assert all(partition_of(one.object.key) == number for number, one in begun)
     assert Counter(one.object.key for _, one in begun) == Counter(
         one.object.key for one in known.open
     )
     for share in shares:
-        beside = structs.replace(share.coverage, recent={}, owed=UNSET)
-        assert beside == structs.replace(known.coverage, recent={}, owed=UNSET)
+        beside = structs.replace(share.coverage, recent=bytearray(), owed={})
+        assert beside == structs.replace(known.coverage, recent=bytearray(), owed={})
         assert decode_checkpoint(encode_checkpoint(share), "p") == structs.replace(
             share, checksum=decode(encode_checkpoint(share))["checksum"]
         )

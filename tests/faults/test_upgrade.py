@@ -1,8 +1,10 @@
 """A checkpoint of an older version goes on where it stood, in mid-backlog too, or says how."""
 
+from base64 import b64decode, b64encode
 from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ from tests.world.in_memory_trial import assert_same, shipped, take_small_steps, 
 from utils.config.partitions import Shard
 from utils.config.settings import Source
 from utils.state.checkpoint import VERSION
+from utils.state.ledger import RECENT_ROW
 
 OLD_VERSIONS = pytest.mark.parametrize("version", [2, 3])
 SHARDS = pytest.mark.parametrize("shard", [None, Shard(1, 1)])
@@ -50,12 +53,25 @@ def make_older(world: World, source: Source, version: int, stored: str = "") -> 
         del position["uploads_ms"]
         position["is_doubtful"] = position.pop("in_doubt")
         position["stored"] = stored
-    for minute in members["coverage"]["recent"].values():
-        minute |= {"events_from_ms": 1, "events_until_ms": 2}
+    coverage = members["coverage"]
+    coverage |= {"recent": minutes_of(b64decode(coverage["recent"])), "dormant": {"April-2024/": 7}}
+    if not coverage["owed"]:
+        del coverage["owed"]
     members["checksum"] = ""
     members["checksum"] = sha256(msgspec.json.encode(members)).hexdigest()
     write(world, source, members)
     return members
+
+
+def minutes_of(recent: bytes) -> dict[str, dict[str, Any]]:
+    """Returns the shipped objects by the minute of their `LastModified`."""
+    minutes: dict[str, dict[str, Any]] = {}
+    for key, modified_ms, content, lines, line_hash in RECENT_ROW.iter_unpack(recent):
+        packed = Struct(">QIIIH").pack(key, content, lines, line_hash, modified_ms % 60_000)
+        minute = minutes.setdefault(str(modified_ms // 60_000 * 60_000), {"objects": ""})
+        minute["objects"] = b64encode(b64decode(minute["objects"]) + packed).decode()
+        minute |= {"events_from_ms": 1, "events_until_ms": 2}
+    return minutes
 
 
 def write(world: World, source: Source, members: dict[str, Any]) -> None:

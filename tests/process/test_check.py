@@ -45,7 +45,7 @@ from tests.world.audit_events import gzip_lines
 from utils.model import SourceIdentity
 from utils.report.findings import COLUMNS, Finding, failed, lines, passed, summary
 from utils.state.checkpoint import Checkpoint, encode_checkpoint
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import Coverage
 
 LYVE_CLOUD = (
     "connect to Lyve Cloud",
@@ -165,7 +165,7 @@ class Here:
         """Writes the checkpoint of an iteration into a stream."""
         identity = SourceIdentity(BUCKET, "S3", AWS_REGION, LOG_GROUP, stream)
         checkpoint = Checkpoint(
-            identity, "an owner", CoverageState(0, covered=[(0, 1)]), running=running
+            identity, "an owner", Coverage(0, covered=[(0, 1)]), running=running
         )
         self.put(CHECKPOINT, encode_checkpoint(checkpoint), OUTPUT_BUCKET)
 

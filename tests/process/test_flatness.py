@@ -33,8 +33,7 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, object_key
 from utils.model import LogObject, Position, SourceIdentity
 from utils.state.checkpoint import Checkpoint
-from utils.state.coverage import Coverage
-from utils.state.coverage_state import ENTRY_BYTES, CoverageState
+from utils.state.ledger import RECENT_ROW, Coverage, Ledger
 from utils.state.memory_share import MAX_PLAN_OBJECTS
 from utils.state.planning import Survey
 from utils.state.progress import Progress
@@ -192,7 +191,7 @@ def old_objects(total: int) -> list[OldObjects]:
     ]
 
 
-Serve = Callable[[int], ListingServer]
+Serve = Callable[..., ListingServer]
 
 
 @pytest.fixture
@@ -200,8 +199,8 @@ def serve(untraced: Installation) -> Iterator[Serve]:
     """Starts a listing with so many old objects, for an installation of the mode lasthour."""
     running: list[ListingServer] = []
 
-    def start(total: int) -> ListingServer:
-        server = ListingServer(BUCKET, old_objects(total), START).__enter__()
+    def start(total: int, others: Sequence[OldObjects] = ()) -> ListingServer:
+        server = ListingServer(BUCKET, [*old_objects(total), *others], START).__enter__()
         running.append(server)
         untraced.environment["LYVE_ENDPOINT"] = server.endpoint_url
         untraced.configuration["mode"] = "lasthour"
@@ -232,6 +231,11 @@ def pages_of(folders: Sequence[str], objects: int) -> list[Page]:
     return sorted([Page("", 0), *asked])
 
 
+def all_pages(objects: int) -> list[Page]:
+    """Returns the pages of a listing of everything, and the one of the top level."""
+    return sorted([Page("", 0), *(Page("", offset) for offset in range(0, objects, KEYS_A_PAGE))])
+
+
 def events_stored(standin: CloudWatchStandin) -> int:
     """Returns how many events the log stream holds, none of them twice."""
     digest = standin.digest(LOG_GROUP, STREAM)
@@ -249,7 +253,7 @@ def test_200_000_old_objects_are_listed_once_and_take_no_memory(
     server = serve(MONTHS * many)
     put_now(server, CURRENT)
     with_many = usage_of(untraced, "daemon")
-    assert sorted(server.pages) == pages_of(FOLDERS, many)
+    assert sorted(server.pages) == all_pages(MONTHS * many + 1)
     assert with_many.peak_bytes < with_few.peak_bytes + NOISE_BYTES
     server.now += HOUR
     assert pages_asked(untraced, server) == pages_of([CURRENT], many), "and no other month"
@@ -260,13 +264,33 @@ def test_an_object_in_an_old_month_is_found_by_the_daily_sweep(
 ) -> None:
     server = serve(MONTHS)
     put_now(server, CURRENT)
-    assert pages_asked(untraced, server) == pages_of(FOLDERS, 1)
+    assert pages_asked(untraced, server) == all_pages(MONTHS)
     server.now += HOUR
     put_now(server, FOLDERS[0])
     assert pages_asked(untraced, server) == pages_of([CURRENT], 1)
     assert events_stored(standin) == 1
     server.now += 24 * HOUR
-    assert pages_asked(untraced, server) == pages_of(FOLDERS, 1)
+    assert pages_asked(untraced, server) == all_pages(MONTHS)
+    assert events_stored(standin) == 2
+
+
+def test_an_hour_with_nothing_new_lists_none_of_10_000_quiet_folders(
+    untraced: Installation, serve: Serve, standin: CloudWatchStandin
+) -> None:
+    """Its folders stand in the checkpoint: no more than the pages that name them are asked for."""
+    folders = [OldObjects(f"tenant-{one:05d}/", 1, START - 60 * 24 * HOUR) for one in range(10_000)]
+    server = serve(MONTHS, folders)
+    put_now(server, CURRENT)
+    names, objects = len(folders) + MONTHS, len(folders) + MONTHS + 1
+    top_level = [Page("", offset) for offset in range(0, names, KEYS_A_PAGE)]
+    everything = [Page("", offset) for offset in range(0, objects, KEYS_A_PAGE)]
+    assert pages_asked(untraced, server) == sorted([*top_level, *everything])
+    server.now += HOUR
+    put_now(server, folders[5_000].folder)
+    awake = sorted([*top_level, Page(CURRENT, 0)])
+    assert pages_asked(untraced, server) == awake
+    server.now += 24 * HOUR
+    assert pages_asked(untraced, server) == sorted([*top_level, *everything])
     assert events_stored(standin) == 2
 
 
@@ -285,10 +309,10 @@ def test_the_month_of_the_newest_object_is_listed_however_quiet_it_was(
 # The checkpoint.
 
 
-def checkpoint_of(state: CoverageState) -> Checkpoint:
+def checkpoint_of(coverage: Coverage) -> Checkpoint:
     """Returns a checkpoint of the state."""
     source = SourceIdentity(BUCKET, "S3", "us-east-1", LOG_GROUP, STREAM)
-    return Checkpoint(source, "owner", state)
+    return Checkpoint(source, "owner", coverage)
 
 
 def audit_object(number: int, modified_ms: int) -> LogObject:
@@ -300,9 +324,9 @@ def audit_object(number: int, modified_ms: int) -> LogObject:
 Plans = Iterable[Sequence[LogObject]]
 
 
-def checkpoint_sizes(plans: Plans, state: CoverageState) -> Iterator[int]:
+def checkpoint_sizes(plans: Plans, coverage: Coverage) -> Iterator[int]:
     """Ships plans and yields what the checkpoint took now and then."""
-    progress = Progress(checkpoint_of(state), Coverage(state))
+    progress = Progress(checkpoint_of(coverage), Ledger(coverage))
     for plan in plans:
         survey = Survey()
         for due in plan:
@@ -340,7 +364,7 @@ def plans_of(total: int, span_ms: int) -> Plans:
 )
 def test_the_checkpoint_stays_below_a_megabyte(total: int, span_ms: int) -> None:
     """The objects of a day, of years, or those that a copy of a whole bucket dates alike."""
-    sizes = checkpoint_sizes(plans_of(total, span_ms), CoverageState(BEGIN_MS))
+    sizes = checkpoint_sizes(plans_of(total, span_ms), Coverage(BEGIN_MS))
     assert max(sizes) <= MOST_CHECKPOINT_BYTES
 
 
@@ -368,7 +392,7 @@ def test_the_checkpoint_stays_below_a_megabyte_however_objects_come(
                 plan.append(LogObject(moment_ms, key, f"{number:032x}-10000", 5 * 10**12))
             yield plan
 
-    sizes = checkpoint_sizes(plans(), CoverageState(BEGIN_MS))
+    sizes = checkpoint_sizes(plans(), Coverage(BEGIN_MS))
     assert max(sizes) <= MOST_CHECKPOINT_BYTES
 
 
@@ -376,18 +400,20 @@ def test_single_objects_are_forgotten_wherever_coverage_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Coverage that begins within a minute must not keep that minute's objects for ever."""
-    monkeypatch.setattr("utils.state.coverage.MAX_RECENT_OBJECTS", 10)
-    coverage = Coverage(CoverageState(BEGIN_MS + MINUTE_MS // 2))
+    monkeypatch.setattr("utils.state.ledger.MAX_RECENT_OBJECTS", 10)
+    ledger = Ledger(Coverage(BEGIN_MS + MINUTE_MS // 2))
     survey = Survey()
     for number in range(100):
         shipped = audit_object(number, BEGIN_MS + MINUTE_MS // 2 + number * MINUTE_MS // 10)
         survey.note(shipped)
-        coverage.ship(Position(shipped, 1))
-    closing = Thread(target=coverage.close, args=(survey, survey.newest_ms), daemon=True)
+        ledger.ship(Position(shipped, 1))
+    closing = Thread(
+        target=ledger.close, args=(survey, survey.newest_ms, survey.newest_ms), daemon=True
+    )
     closing.start()
     closing.join(10)
     assert not closing.is_alive()
-    assert sum(len(minute.objects) for minute in coverage.state.recent.values()) <= 10 * ENTRY_BYTES
+    assert len(ledger.coverage.recent) <= 10 * RECENT_ROW.size
 
 
 # Memory.

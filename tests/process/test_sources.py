@@ -30,8 +30,7 @@ from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 from utils.model import LogObject, Position
-from utils.state.coverage import Coverage
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import Coverage, Ledger
 from utils.state.memory_share import MAX_PLAN_OBJECTS, MemoryShare
 from utils.state.planning import oldest
 
@@ -266,13 +265,13 @@ def due_objects() -> Iterator[LogObject]:
         yield LogObject(DUE_MS + number * 8_000, key, f"{number:032x}", 1_234)
 
 
-def backlog(memory: MemoryShare) -> tuple[list[Position], Coverage]:
+def backlog(memory: MemoryShare) -> tuple[list[Position], Ledger]:
     """Returns the plan of a source, and what it knows once all is shipped."""
     plan = [Position(one) for one in oldest(due_objects(), memory.plan_objects())]
-    coverage = Coverage(CoverageState(0))
+    ledger = Ledger(Coverage(0))
     for one in due_objects():
-        coverage.ship(Position(one, 100, 5))
-    return plan, coverage
+        ledger.ship(Position(one, 100, 5))
+    return plan, ledger
 
 
 def give_keys(installation: Installation, names: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from hashlib import md5
 from heapq import merge
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from threading import Thread
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -155,7 +156,8 @@ class ListingServer:
             folders = {one.key.partition("/")[0] + "/" for one in stored}
             yield from map(Folder, sorted(folders | old.keys()))
         else:
-            yield from merge(old[prefix].entries() if prefix in old else (), stored)
+            within = (old[folder] for folder in sorted(old) if folder.startswith(prefix))
+            yield from merge(chain.from_iterable(one.entries() for one in within), stored)
 
 
 class _Handler(BaseHTTPRequestHandler):

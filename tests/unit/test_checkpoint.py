@@ -6,6 +6,7 @@ Whatever else it did, a source would start from the beginning or leave something
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from struct import Struct
 
 import msgspec
 import pytest
@@ -23,13 +24,15 @@ from utils.state.checkpoint import (
     decode_checkpoint,
     encode_checkpoint,
 )
-from utils.state.coverage import (
+from utils.state.ledger import (
+    DORMANT_ROW,
     LATE_WINDOW_MS,
-    MAX_DORMANT_BYTES,
     MAX_DORMANT_FOLDERS,
+    MAX_OWED_OBJECTS,
+    RECENT_ROW,
     Coverage,
+    Ledger,
 )
-from utils.state.coverage_state import CoverageState, RecentMinute
 from utils.state.planning import Survey
 from utils.state.progress import Progress
 
@@ -52,23 +55,26 @@ POSITIONS = st.builds(
     earlier_ms=st.none() | MS,
     in_doubt=st.booleans(),
 )
-STATES = st.builds(
-    CoverageState,
+
+
+def rows(form: Struct) -> st.SearchStrategy[bytearray]:
+    row = st.binary(min_size=form.size, max_size=form.size)
+    return st.lists(row, max_size=3).map(lambda some: bytearray().join(some))
+
+
+COVERAGES = st.builds(
+    Coverage,
     since_ms=MS,
     covered=st.lists(st.tuples(MS, MS), max_size=3),
-    recent=st.dictionaries(
-        MS,
-        st.builds(RecentMinute, objects=st.binary(min_size=20, max_size=20)),
-        max_size=3,
-    ),
-    dormant=st.dictionaries(TEXTS, MS, max_size=3),
+    recent=rows(RECENT_ROW),
+    dormant=rows(DORMANT_ROW),
     swept_ms=st.none() | MS,
 )
 CHECKPOINTS = st.builds(
     Checkpoint,
     source=st.builds(SourceIdentity, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
     owner=TEXTS,
-    coverage=STATES,
+    coverage=COVERAGES,
     running=st.booleans(),
     saves=st.integers(0, 10**9),
     upload_ms=MS,
@@ -78,10 +84,11 @@ CHECKPOINTS = st.builds(
 
 def small() -> Checkpoint:
     """Returns a checkpoint with something of everything."""
-    coverage = Coverage(CoverageState(NOW_MS, covered=[(1, 2)], dormant={"May-2022/": 3}))
+    coverage = Coverage(NOW_MS, covered=[(1, 2)], dormant=bytearray(DORMANT_ROW.pack(4, 3)))
+    ledger = Ledger(coverage)
     for number in range(3):
-        coverage.ship(position(number))
-    return Checkpoint(IDENTITY, "owner", coverage.state, running=True, open=[position(9)])
+        ledger.ship(position(number))
+    return Checkpoint(IDENTITY, "owner", coverage, running=True, open=[position(9)])
 
 
 def position(number: int, key: str = "March-2024/S3-") -> Position:
@@ -199,30 +206,35 @@ def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     """All of its parts are as large as they get: nothing more can be added to one of them."""
     survey = Survey()
     for number in range(MAX_DORMANT_FOLDERS):
-        survey.note(position(0, f"{number:0900d}/").object)
-    coverage = Coverage(CoverageState(0))
-    coverage.close(survey, NOW_MS + LATE_WINDOW_MS + 1)
-    assert len(coverage.state.dormant) > MAX_DORMANT_BYTES // 1_000
+        survey.note(position(0, f"{number}/").object)
+    coverage = Coverage(0)
+    ledger = Ledger(coverage)
+    ledger.begin_sweep(NOW_MS)
+    later_ms = NOW_MS + LATE_WINDOW_MS + 1
+    ledger.close(survey, later_ms, later_ms)
+    assert len(coverage.dormant) == MAX_DORMANT_FOLDERS * DORMANT_ROW.size
+    for number in range(MAX_OWED_OBJECTS):
+        ledger.owe(position(number, 40 * "k"))
     number = 0
-    while not coverage.is_full():
-        coverage.ship(position(number))
+    while not ledger.is_full():
+        ledger.ship(position(number))
         number += 20
     longest = SourceIdentity(63 * "b", "Console", 63 * "r", 512 * "g", 512 * "s")
-    first = Checkpoint(longest, 32 * "f", coverage.state, saves=10**9, upload_ms=NOW_MS)
-    progress = Progress(first, coverage)
+    first = Checkpoint(longest, 32 * "f", coverage, saves=10**9, upload_ms=NOW_MS)
+    progress = Progress(first, ledger)
     long_key = "März-2024/" + 160 * "\x01" + 840 * "k"
     progress.plan(position(10**6 + number, long_key) for number in range(WINDOW_OBJECTS))
     document = progress.snapshot().document
     assert len(document) <= 1_000_000
     found = decode_checkpoint(document, NAME)
-    assert found.coverage == coverage.state
+    assert found.coverage == coverage
     assert 0 < len(found.open) < WINDOW_OBJECTS
 
 
 @pytest.mark.parametrize(("filler", "named"), [("k", WINDOW_OBJECTS), ("\x01", 19)])
 def test_fewer_objects_are_open_where_their_keys_are_long(filler: str, named: int) -> None:
-    coverage = Coverage(CoverageState(0))
-    progress = Progress(Checkpoint(IDENTITY, "owner", coverage.state), coverage)
+    coverage = Coverage(0)
+    progress = Progress(Checkpoint(IDENTITY, "owner", coverage), Ledger(coverage))
     planned = [position(one, 1_000 * filler + "/S3-") for one in range(WINDOW_OBJECTS)]
     progress.plan(Position(one.object) for one in planned)
     snapshot = progress.snapshot()
@@ -243,7 +255,7 @@ def test_a_checkpoint_for_something_else_is_refused(field: str) -> None:
 @pytest.mark.parametrize("field", SourceIdentity.__struct_fields__)
 def test_a_checkpoint_behind_which_nothing_was_put_follows_the_configuration(field: str) -> None:
     other = replace(IDENTITY, **{field: "another"})
-    first = Checkpoint(IDENTITY, "owner", CoverageState(5), running=True, saves=3)
+    first = Checkpoint(IDENTITY, "owner", Coverage(5), running=True, saves=3)
     assert check_identity(first, other, NAME, ENDPOINT) == replace(first, source=other)
     begun = replace(first, open=[Position(LogObject(1, "S3-a", "", 9))])
     with pytest.raises(CheckpointError):
@@ -251,7 +263,7 @@ def test_a_checkpoint_behind_which_nothing_was_put_follows_the_configuration(fie
 
 
 def shipped() -> Checkpoint:
-    return Checkpoint(IDENTITY, "owner", CoverageState(5, covered=[(5, 9)]))
+    return Checkpoint(IDENTITY, "owner", Coverage(5, covered=[(5, 9)]))
 
 
 def test_a_checkpoint_for_the_same_is_accepted() -> None:

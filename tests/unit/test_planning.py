@@ -1,10 +1,9 @@
 """Every object is shipped once: none is missed and none is shipped twice, over many iterations.
 
-The coverage forgets single objects; a naive model that remembers all of them is its judge.
+The ledger forgets single objects; a naive model that remembers all of them is its judge.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 
 import msgspec
 import pytest
@@ -12,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-import utils.state.coverage
+import utils.state.ledger
 import utils.state.planning
 from utils.model import LogObject, Position
-from utils.state.coverage import (
-    CLOSE_EVERY_BYTES,
+from utils.state.ledger import (
+    CLOSE_EVERY_OBJECTS,
+    DORMANT_ROW,
     LATE_WINDOW_MS,
-    MAX_RECENT_BYTES,
     MAX_RECENT_OBJECTS,
+    RECENT_ROW,
     SWEEP_EVERY_MS,
     Coverage,
+    Ledger,
 )
-from utils.state.coverage_state import ENTRY_BYTES, CoverageState
 from utils.state.memory_share import MAX_PLAN_OBJECTS
 from utils.state.planning import Backlog, Survey, is_of_type, oldest
 
@@ -46,10 +46,14 @@ def listed(key: str, last_modified_ms: int, etag: str = "1") -> LogObject:
     return LogObject(last_modified_ms, key, etag, 10)
 
 
-def reloaded(coverage: Coverage) -> Coverage:
-    """Returns the coverage as it comes out of the saved checkpoint."""
-    document = msgspec.json.encode(coverage.state)
-    return Coverage(msgspec.json.decode(document, type=CoverageState))
+def reloaded(ledger: Ledger) -> Ledger:
+    """Returns the ledger as it comes out of the saved checkpoint."""
+    document = msgspec.json.encode(ledger.coverage)
+    return Ledger(msgspec.json.decode(document, type=Coverage))
+
+
+def dormant_folders(ledger: Ledger) -> int:
+    return len(ledger.coverage.dormant) // DORMANT_ROW.size
 
 
 class KilledError(Exception):
@@ -73,11 +77,11 @@ class Bucket:
     def shows(self, key: str) -> bool:
         return self._shown_ms[key] <= self.now_ms
 
-    def listing(self, folder: str) -> list[LogObject]:
+    def listing(self, place: str | None) -> list[LogObject]:
         return [
             one
             for _, one in sorted(self.objects.items())
-            if one.folder("") == folder and self.shows(one.key)
+            if self.shows(one.key) and place in {"", one.folder("") or None}
         ]
 
 
@@ -91,7 +95,7 @@ class Daemon:
         self.bucket = bucket
         self.since_ms = NOON_MS + HOUR_MS
         self.most_planned = MAX_PLAN_OBJECTS
-        self.coverage = Coverage(CoverageState(self.since_ms))
+        self.ledger = Ledger(Coverage(self.since_ms))
         self._shipped: set[tuple[str, str]] = set()
         self._open: list[str] = []
         self._left_to_ship = 0
@@ -111,39 +115,45 @@ class Daemon:
             self._check_shipped_ones()
 
     def _run(self, drift_ms: int) -> None:
-        self.coverage = reloaded(self.coverage)
-        self.coverage.begin_at(self.since_ms)
+        self.ledger = reloaded(self.ledger)
+        self.ledger.begin_at(self.since_ms)
         self._ship_all([self.bucket.objects[key] for key in self._open])
         now_ms, backlog = self.bucket.now_ms, Backlog()
-        seen = self._listed(now_ms)
-        due = [one for one in seen if self._noted(one, backlog)]
+        seen: list[LogObject] = []
+        due = [one for one in self._listed(now_ms, backlog) if self._noted(one, backlog, seen)]
         while True:
             plan = oldest(due, self.most_planned)
             self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
             frontier_ms = backlog.carry_out(plan, self.most_planned)
-            self.coverage.close(backlog.survey, min(frontier_ms, now_ms))
+            self.ledger.close(backlog.survey, frontier_ms, now_ms)
             if not backlog:
                 self._check_none_is_missed(seen)
                 return
             self.bucket.now_ms += drift_ms
             due = list(self._left(backlog))
 
-    def _noted(self, one: LogObject, backlog: Backlog) -> bool:
-        is_due = self.coverage.is_due(one)
+    def _noted(self, one: LogObject, backlog: Backlog, seen: list[LogObject]) -> bool:
+        seen.append(one)
+        is_due = self.ledger.is_due(one)
         backlog.note(one, is_due=is_due)
         return is_due
 
-    def _listed(self, now_ms: int) -> list[LogObject]:
-        folders = [folder for folder in FOLDERS[1:] if self.bucket.listing(folder)]
-        to_list = self.coverage.folders_to_list(folders, now_ms)
-        return [*chain.from_iterable(self.bucket.listing(one) for one in ["", *to_list])]
+    def _listed(self, now_ms: int, backlog: Backlog) -> Iterator[LogObject]:
+        if self.ledger.is_sweep_due(now_ms):
+            self.ledger.begin_sweep(now_ms)
+            places: list[str | None] = [""]
+        else:
+            places = [None, *(one for one in FOLDERS[1:] if not self.ledger.is_dormant(one))]
+        for place in places:
+            backlog.begin(place)
+            yield from self.bucket.listing(place)
 
     def _left(self, backlog: Backlog) -> Iterator[LogObject]:
         for part in backlog.parts():
-            for one in self.bucket.listing(part.folder):
+            for one in self.bucket.listing(part.place):
                 is_in = part.after < one.key <= part.last
                 is_planned = one.last_modified_ms <= backlog.until_ms
-                if is_in and is_planned and self.coverage.is_due(one):
+                if is_in and is_planned and self.ledger.is_due(one):
                     yield one
 
     def _ship_all(
@@ -154,8 +164,8 @@ class Daemon:
             self._open = [following.key for following in plan[index : index + OPEN_OBJECTS]]
             self._ship(one)
             following = plan[index + 1 :]
-            if survey and following and self.coverage.is_full():
-                self.coverage.close(survey, min(following[0].last_modified_ms, now_ms))
+            if survey and following and self.ledger.is_full():
+                self.ledger.close(survey, following[0].last_modified_ms, now_ms)
         self._open = []
 
     def _ship(self, one: LogObject) -> None:
@@ -164,7 +174,7 @@ class Daemon:
         self._left_to_ship -= 1
         assert one.last_modified_ms >= self.since_ms, f"before the beginning: {one}"
         assert (one.key, one.etag) not in self._shipped, f"shipped twice: {one}"
-        self.coverage.ship(self.coverage.position(one))
+        self.ledger.ship(self.ledger.position(one))
         self._shipped.add((one.key, one.etag))
 
     def _check_none_is_missed(self, seen: list[LogObject]) -> None:
@@ -175,8 +185,8 @@ class Daemon:
     def _check_shipped_ones(self) -> None:
         for one in self.bucket.objects.values():
             if (one.key, one.etag) in self._shipped:
-                assert not self.coverage.is_due(one), f"would be shipped twice: {one}"
-                assert not reloaded(self.coverage).is_due(one), f"forgotten: {one}"
+                assert not self.ledger.is_due(one), f"would be shipped twice: {one}"
+                assert not reloaded(self.ledger).is_due(one), f"forgotten: {one}"
 
 
 class Shipments(RuleBasedStateMachine):
@@ -186,15 +196,15 @@ class Shipments(RuleBasedStateMachine):
     most_planned = 3
     most_recent = MAX_RECENT_OBJECTS
     most_dormant = 1
-    close_every_bytes = CLOSE_EVERY_BYTES
+    close_every_objects = CLOSE_EVERY_OBJECTS
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(utils.state.planning, "PART_OBJECTS", 2)
-        self.patch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", self.most_recent)
-        self.patch.setattr(utils.state.coverage, "MAX_DORMANT_FOLDERS", self.most_dormant)
-        self.patch.setattr(utils.state.coverage, "CLOSE_EVERY_BYTES", self.close_every_bytes)
+        self.patch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", self.most_recent)
+        self.patch.setattr(utils.state.ledger, "MAX_DORMANT_FOLDERS", self.most_dormant)
+        self.patch.setattr(utils.state.ledger, "CLOSE_EVERY_OBJECTS", self.close_every_objects)
         self.bucket = Bucket()
         self.daemon = Daemon(self.bucket)
         self.daemon.most_planned = self.most_planned
@@ -225,7 +235,7 @@ class Shipments(RuleBasedStateMachine):
     @rule(drift_ms=STEPS_MS)
     def iterate(self, drift_ms: int) -> None:
         self.daemon.iterate(drift_ms)
-        assert len(self.daemon.coverage.state.dormant) <= self.most_dormant
+        assert dormant_folders(self.daemon.ledger) <= self.most_dormant
 
     @rule(objects=st.integers(0, 5), drift_ms=STEPS_MS)
     def iterate_and_die(self, objects: int, drift_ms: int) -> None:
@@ -251,7 +261,7 @@ class ShipmentsThatFillTheCheckpoint(Shipments):
     """Of a large plan, each object fills the checkpoint."""
 
     most_planned = MAX_PLAN_OBJECTS
-    close_every_bytes = -MAX_RECENT_BYTES
+    close_every_objects = -MAX_RECENT_OBJECTS
 
 
 class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
@@ -259,7 +269,7 @@ class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
 
     most_planned = MAX_PLAN_OBJECTS
     most_dormant = 1
-    close_every_bytes = -MAX_RECENT_BYTES
+    close_every_objects = -MAX_RECENT_OBJECTS
 
 
 TestShipments = Shipments.TestCase
@@ -294,7 +304,7 @@ def make_dormant(bucket: Bucket, daemon: Daemon) -> None:
     bucket.now_ms += 26 * HOUR_MS
     bucket.put("S3-today")
     daemon.iterate()
-    assert daemon.coverage.is_dormant(FOLDER)
+    assert daemon.ledger.is_dormant(FOLDER)
 
 
 def put_late(bucket: Bucket, daemon: Daemon) -> LogObject:
@@ -306,7 +316,7 @@ def put_late(bucket: Bucket, daemon: Daemon) -> LogObject:
     daemon.iterate()
     late = bucket.objects[f"{FOLDER}S3-late"]
     assert late in bucket.listing(FOLDER)
-    assert daemon.coverage.is_due(late)
+    assert daemon.ledger.is_due(late)
     return late
 
 
@@ -315,10 +325,10 @@ def test_an_object_of_an_old_folder_is_found_within_a_day(bucket: Bucket, daemon
     bucket.put(f"{FOLDER}S3-new")
     bucket.now_ms += HOUR_MS
     daemon.iterate()
-    assert daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+    assert daemon.ledger.is_due(bucket.objects[f"{FOLDER}S3-new"])
     bucket.now_ms += 23 * HOUR_MS
     daemon.iterate()
-    assert not daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+    assert not daemon.ledger.is_due(bucket.objects[f"{FOLDER}S3-new"])
 
 
 def test_an_object_from_before_the_beginning_is_left_out_in_an_old_folder_too(
@@ -339,20 +349,20 @@ def test_a_late_object_of_an_old_folder_is_found_within_a_day(
     late = put_late(bucket, daemon)
     bucket.now_ms += HOUR_MS
     daemon.iterate()
-    assert not daemon.coverage.is_due(late)
+    assert not daemon.ledger.is_due(late)
 
 
 def test_a_crowd_of_objects_hides_no_object_of_an_old_folder(
     bucket: Bucket, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", 2)
+    monkeypatch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", 2)
     make_dormant(bucket, daemon)
     bucket.put(f"{FOLDER}S3-new")
     for hour in range(1, 25):
         bucket.now_ms += HOUR_MS
         bucket.put(f"S3-{hour}")
         daemon.iterate()
-    assert not daemon.coverage.is_due(bucket.objects[f"{FOLDER}S3-new"])
+    assert not daemon.ledger.is_due(bucket.objects[f"{FOLDER}S3-new"])
 
 
 def test_what_a_killed_iteration_found_in_an_old_folder_is_shipped_once(
@@ -379,25 +389,25 @@ def test_an_earlier_start_hides_no_late_object_of_an_old_folder(
     late = put_late(bucket, daemon)
     daemon.since_ms -= HOUR_MS
     daemon.iterate()
-    assert not daemon.coverage.is_due(late)
+    assert not daemon.ledger.is_due(late)
 
 
 def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> None:
-    coverage = Coverage(CoverageState(since_ms=NOON_MS + 50_000))
+    ledger = Ledger(Coverage(since_ms=NOON_MS + 50_000))
     end_ms = NOON_MS + 2 * LATE_WINDOW_MS
-    coverage.close(surveyed([listed("S3-newest", end_ms)], coverage, end_ms), end_ms)
-    coverage.begin_at(0)
+    ledger.close(surveyed([listed("S3-newest", end_ms)], ledger, end_ms), end_ms, end_ms)
+    ledger.begin_at(0)
     between = listed("S3-between", NOON_MS + 20_000)
     frontier_ms = NOON_MS + 10_000 + LATE_WINDOW_MS
-    survey = surveyed([between], coverage, end_ms + HOUR_MS)
-    coverage.ship(Position(between, 1))
-    coverage.close(survey, frontier_ms)
-    assert not coverage.is_due(between)
+    survey = surveyed([between], ledger, end_ms + HOUR_MS)
+    ledger.ship(Position(between, 1))
+    ledger.close(survey, frontier_ms, end_ms + HOUR_MS)
+    assert not ledger.is_due(between)
 
 
-def surveyed(seen: list[LogObject], coverage: Coverage, now_ms: int) -> Survey:
+def surveyed(seen: list[LogObject], ledger: Ledger, now_ms: int) -> Survey:
     survey = Survey()
-    list(coverage.folders_to_list([], now_ms))
+    ledger.begin_sweep(now_ms)
     for one in seen:
         survey.note(one)
     return survey
@@ -405,73 +415,75 @@ def surveyed(seen: list[LogObject], coverage: Coverage, now_ms: int) -> Survey:
 
 def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> None:
     """Where the newest version is deleted, an older one with its own `LastModified` returns."""
-    coverage = Coverage(CoverageState(since_ms=0))
+    ledger = Ledger(Coverage(since_ms=0))
     for version in (listed("S3-a", NOON_MS + HOUR_MS, "2"), listed("S3-a", NOON_MS, "1")):
-        assert coverage.is_due(version)
-        coverage.ship(Position(version, 1))
-    assert not coverage.is_due(listed("S3-a", NOON_MS, "1"))
-    assert not reloaded(coverage).is_due(listed("S3-a", NOON_MS, "1"))
+        assert ledger.is_due(version)
+        ledger.ship(Position(version, 1))
+    assert not ledger.is_due(listed("S3-a", NOON_MS, "1"))
+    assert not reloaded(ledger).is_due(listed("S3-a", NOON_MS, "1"))
 
 
 def test_a_replaced_object_is_due_behind_what_was_shipped_of_it() -> None:
-    coverage = Coverage(CoverageState(since_ms=0))
+    ledger = Ledger(Coverage(since_ms=0))
     damaged = listed("S3-a", NOON_MS + 54_321, "damaged")
-    coverage.ship(Position(damaged, 7, 42))
+    ledger.ship(Position(damaged, 7, 42))
     whole = listed("S3-a", NOON_MS + HOUR_MS, "whole")
-    for known in (coverage, reloaded(coverage)):
+    for known in (ledger, reloaded(ledger)):
         assert not known.is_due(damaged)
         assert known.is_due(whole)
         assert known.position(whole) == Position(whole, 7, 42, earlier_ms=damaged.last_modified_ms)
-    assert coverage.position(listed("S3-b", NOON_MS)) == Position(listed("S3-b", NOON_MS))
+    assert ledger.position(listed("S3-b", NOON_MS)) == Position(listed("S3-b", NOON_MS))
 
 
 def test_coverage_begins_where_the_mode_says() -> None:
-    coverage = Coverage(CoverageState(since_ms=NOON_MS))
-    coverage.begin_at(NOON_MS + 1)
-    assert coverage.is_due(listed("S3-a", NOON_MS))
-    assert not coverage.is_due(listed("S3-a", NOON_MS - 1))
-    coverage.begin_at(NOON_MS - 1)
-    assert coverage.is_due(listed("S3-a", NOON_MS - 1))
+    ledger = Ledger(Coverage(since_ms=NOON_MS))
+    ledger.begin_at(NOON_MS + 1)
+    assert ledger.is_due(listed("S3-a", NOON_MS))
+    assert not ledger.is_due(listed("S3-a", NOON_MS - 1))
+    ledger.begin_at(NOON_MS - 1)
+    assert ledger.is_due(listed("S3-a", NOON_MS - 1))
 
 
 def test_an_object_is_found_up_to_24_hours_behind_the_newest() -> None:
-    coverage = Coverage(CoverageState(since_ms=0))
-    coverage.close(surveyed([listed("S3-newest", NOON_MS)], coverage, NOON_MS), NOON_MS)
-    assert coverage.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
-    assert not coverage.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
+    ledger = Ledger(Coverage(since_ms=0))
+    ledger.close(surveyed([listed("S3-newest", NOON_MS)], ledger, NOON_MS), NOON_MS, NOON_MS)
+    assert ledger.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
+    assert not ledger.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
 
 
 def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils.state.coverage, "MAX_RECENT_OBJECTS", 50)
-    coverage = Coverage(CoverageState(since_ms=0))
+    monkeypatch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", 50)
+    ledger = Ledger(Coverage(since_ms=0))
     for hour in range(100):
         new = [
             listed(f"{hour // 9}/S3-{hour}-{n}", NOON_MS + hour * HOUR_MS + n) for n in range(20)
         ]
-        survey = surveyed(new, coverage, new[-1].last_modified_ms)
+        survey = surveyed(new, ledger, new[-1].last_modified_ms)
         for one in new:
-            coverage.ship(Position(one, 1))
-        is_crowded = coverage.close(survey, new[-1].last_modified_ms)
-        remembered = sum(len(minute.objects) for minute in coverage.state.recent.values())
-        assert remembered // ENTRY_BYTES <= 50
+            ledger.ship(Position(one, 1))
+        now_ms = new[-1].last_modified_ms
+        is_crowded = ledger.close(survey, now_ms, now_ms)
+        assert len(ledger.coverage.recent) // RECENT_ROW.size <= 50
         assert is_crowded == (hour >= 2)
-    assert len(coverage.state.covered) == 1
+    assert len(ledger.coverage.covered) == 1
 
 
 def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back() -> None:
-    coverage = Coverage(CoverageState(since_ms=0))
+    ledger = Ledger(Coverage(since_ms=0))
 
     def folders(now_ms: int) -> list[str]:
-        found = list(coverage.folders_to_list(["a/", "b/"], now_ms))
-        coverage.close(survey, NOON_MS)
+        if ledger.is_sweep_due(now_ms):
+            ledger.begin_sweep(now_ms)
+        found = [one for one in ("a/", "b/") if ledger.is_sweeping or not ledger.is_dormant(one)]
+        ledger.close(survey, NOON_MS, now_ms)
         return found
 
     survey = Survey()
     for one in (listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)):
         survey.note(one)
     assert folders(NOON_MS) == ["a/", "b/"]
-    assert coverage.is_dormant("a/")
-    assert not coverage.is_dormant("b/")
+    assert ledger.is_dormant("a/")
+    assert not ledger.is_dormant("b/")
     assert folders(NOON_MS + SWEEP_EVERY_MS - 1) == ["b/"]
     assert folders(NOON_MS + SWEEP_EVERY_MS) == ["a/", "b/"]
     assert folders(NOON_MS + SWEEP_EVERY_MS + 1) == ["b/"]
@@ -494,6 +506,24 @@ def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
     assert survey.newest_by_folder == {"a/": 9, "c/": 7, "": 2}
 
 
+def test_a_folder_with_the_hash_of_another_is_not_dormant_while_that_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("utils.state.ledger._folder_hash", lambda _: 7)
+    ledger = Ledger(Coverage(0))
+    old, new = listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)
+    ledger.close(surveyed([old, new], ledger, NOON_MS), NOON_MS, NOON_MS)
+    assert not ledger.is_dormant("b/")
+    ledger.close(surveyed([old], ledger, NOON_MS), NOON_MS, NOON_MS)
+    assert ledger.is_dormant("a/")
+
+
+def test_what_is_written_while_a_bucket_is_listed_does_not_have_it_listed_again() -> None:
+    ledger = Ledger(Coverage(0))
+    ledger.close(surveyed([listed("a/S3-1", NOON_MS + 1)], ledger, NOON_MS), NOON_MS + 1, NOON_MS)
+    assert not ledger.is_sweep_due(NOON_MS + HOUR_MS)
+
+
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
@@ -511,19 +541,18 @@ def test_folders_are_those_below_the_prefix(prefix: str, expected: dict[str, int
         ("logs/top", 2),
         ("logs/at", 1),
     ]
-    survey, backlog = Survey(prefix), Backlog(prefix)
-    coverage = Coverage(CoverageState(0), prefix)
+    survey = Survey(prefix)
+    ledger = Ledger(Coverage(0), prefix)
     for key, time_ms in objects:
         if key.startswith(prefix):
             survey.note(listed(key, time_ms))
-            backlog.note(listed(key, time_ms), is_due=True)
     assert survey.newest_by_folder == expected
-    assert {part.folder for part in backlog.parts()} == expected.keys()
-    coverage.close(survey, LATE_WINDOW_MS + 10)
-    assert {folder for folder in expected if coverage.is_dormant(folder)} == expected.keys()
+    ledger.begin_sweep(0)
+    ledger.close(survey, LATE_WINDOW_MS + 10, LATE_WINDOW_MS + 10)
+    assert {folder for folder in expected if ledger.is_dormant(folder)} == expected.keys()
     for key, _ in objects:
         if key.startswith(prefix):
-            assert coverage.is_due(listed(key, 10)), "it is new in a folder that was quiet"
+            assert ledger.is_due(listed(key, 10)), "it is new in a folder that was quiet"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from utils.model import LogObject, Position, SourceIdentity
 from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
-from utils.state.coverage import LATE_WINDOW_MS, MAX_RECENT_BYTES, Coverage
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, Coverage, Ledger
 from utils.state.planning import Survey
 from utils.state.progress import Mark, Progress
 
@@ -36,10 +35,10 @@ def at(number: int, lines: int) -> Position:
     return Position(listed(number), lines, line_hash=lines)
 
 
-def begun(coverage: Coverage | None = None) -> Progress:
-    coverage = coverage or Coverage(CoverageState(0))
-    checkpoint = Checkpoint(IDENTITY, "owner", coverage.state, upload_ms=UPLOAD_MS)
-    return Progress(checkpoint, coverage)
+def begun() -> Progress:
+    coverage = Coverage(0)
+    checkpoint = Checkpoint(IDENTITY, "owner", coverage, upload_ms=UPLOAD_MS)
+    return Progress(checkpoint, Ledger(coverage))
 
 
 def saved(progress: Progress) -> Checkpoint:
@@ -80,7 +79,7 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
         assert checkpoint.saves == step + 1
         assert snapshot.mark == Mark(lines=step + 1, objects=completed)
         assert snapshot.objects_named == completed + len(open_numbers)
-        due = [number for number in open_numbers if progress.coverage.is_due(listed(number))]
+        due = [number for number in open_numbers if progress.ledger.is_due(listed(number))]
         assert due == open_numbers
 
 
@@ -89,7 +88,7 @@ def test_an_object_within_the_window_is_named_with_its_position() -> None:
     progress.plan(positions([0, 1]))
     progress.acknowledge(at(0, 7), 7)
     assert named(progress) == [at(0, 7), *positions([1])]
-    assert progress.coverage.is_due(listed(0))
+    assert progress.ledger.is_due(listed(0))
 
 
 def test_what_lies_beyond_the_window_is_named_as_objects_are_completed() -> None:
@@ -106,7 +105,7 @@ def test_a_completed_object_is_covered_and_no_longer_open() -> None:
     ship(progress, 0)
     checkpoint = saved(progress)
     assert named(progress) == positions([1])
-    restarted = Coverage(checkpoint.coverage)
+    restarted = Ledger(checkpoint.coverage)
     assert not restarted.is_due(listed(0))
     assert restarted.is_due(listed(1))
 
@@ -165,7 +164,7 @@ def test_what_was_named_stays_named_however_much_it_takes(monkeypatch: pytest.Mo
     before = saved(progress).open
     assert 1 < len(before) < 9
     monkeypatch.setattr("utils.state.progress.WINDOW_BYTES", 1)
-    resumed = Progress(saved(progress), progress.coverage)
+    resumed = Progress(saved(progress), progress.ledger)
     resumed.plan(before)
     resumed.plan(positions([7, 8]))
     assert saved(resumed).open == before
@@ -177,13 +176,13 @@ def test_a_closed_plan_is_saved() -> None:
     survey = Survey()
     survey.note(listed(0))
     progress = begun()
-    list(progress.coverage.folders_to_list([], NOW_MS))
+    progress.ledger.begin_sweep(NOW_MS)
     progress.plan_from(survey, NOW_MS)
     progress.plan(positions([0]))
     ship(progress, 0)
     assert progress.close_plan(NOW_MS) is False
     assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
-    assert not Coverage(saved(progress).coverage).is_due(listed(0))
+    assert not Ledger(saved(progress).coverage).is_due(listed(0))
 
 
 @PROPERTY
@@ -204,16 +203,16 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         survey.note(one)
     now_ms = NOW_MS + now * LATE_WINDOW_MS // 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("utils.state.coverage.CLOSE_EVERY_BYTES", -MAX_RECENT_BYTES)
-        patch.setattr("utils.state.coverage.MAX_RECENT_OBJECTS", 2)
+        patch.setattr("utils.state.ledger.CLOSE_EVERY_OBJECTS", -MAX_RECENT_OBJECTS)
+        patch.setattr("utils.state.ledger.MAX_RECENT_OBJECTS", 2)
         progress = begun()
         progress.plan_from(survey, now_ms)
         progress.plan(Position(one) for one in plan)
         for place, shipped in enumerate(plan, 1):
             progress.acknowledge(Position(shipped, 1), 1)
             progress.complete(Position(shipped, 1))
-            restarted = Coverage(saved(progress).coverage)
+            restarted = Ledger(saved(progress).coverage)
             assert [restarted.is_due(one) for one in plan] == [
                 index >= place for index in range(len(plan))
             ]
-            assert all(end_ms <= now_ms for _, end_ms in restarted.state.covered)
+            assert all(end_ms <= now_ms for _, end_ms in restarted.coverage.covered)

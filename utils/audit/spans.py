@@ -7,7 +7,7 @@ import msgspec
 
 from utils.audit.sums import Group
 from utils.model import LogObject, Position
-from utils.state.coverage_state import key_hash
+from utils.state.ledger import key_hash
 
 
 class Tally(msgspec.Struct):

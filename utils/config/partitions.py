@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from utils.state.coverage_state import key_hash
+from utils.state.ledger import key_hash
 
 # It divides well among replicas; some 90 TB a day of one source.
 PARTITIONS = 24

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
-from utils.state.coverage_state import CoverageState
+from utils.state.ledger import Coverage, carried_over
 
 # Version 1 knew no succession, version 2 nothing that is owed, version 3 marked lines as stored in
 # place of one upload time for an object, and knew no partitions.
@@ -66,7 +66,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: SourceIdentity
     owner: str
-    coverage: CoverageState
+    coverage: Coverage
     version: int = VERSION
     running: bool = False
     saves: int = 0
@@ -125,7 +125,9 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
         content = msgspec.json.encode({**members, "checksum": ""})
         is_whole = members.get("checksum") == sha256(content).hexdigest()
         if is_whole and version < VERSION:
-            members["open"] = [_carried_over(one, members, name) for one in members["open"]]
+            members["open"] = [_position_of(one, members, name) for one in members["open"]]
+        if is_whole and isinstance(members["coverage"]["recent"], dict):
+            members["coverage"] = carried_over(members["coverage"])
         checkpoint = _decode(msgspec.json.encode(members))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
@@ -164,7 +166,7 @@ def check_identity(
     ]
     if not different:
         return checkpoint
-    if not checkpoint.open and checkpoint.coverage == CoverageState(checkpoint.coverage.since_ms):
+    if not checkpoint.open and checkpoint.coverage == Coverage(checkpoint.coverage.since_ms):
         return replace(checkpoint, source=source)
     written = [
         f"{_SETTINGS.get(field, field)} was {getattr(checkpoint.source, field)!r}, "
@@ -181,9 +183,7 @@ def check_identity(
     )
 
 
-def _carried_over(
-    position: dict[str, Any], members: Mapping[str, Any], name: str
-) -> dict[str, Any]:
+def _position_of(position: dict[str, Any], members: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns an open position of an older version in the form of this one.
 
     Raises:

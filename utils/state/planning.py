@@ -47,12 +47,13 @@ def oldest(due: Iterable[LogObject], most: int) -> list[LogObject]:
 
 
 class Part(msgspec.Struct):
-    """Consecutive objects of one folder in a listing: those behind the key `after`, up to `last`.
+    """Consecutive objects of one listing: those behind the key `after`, up to `last`.
 
-    `due` of them were to be shipped, last modified from `oldest_ms` to `newest_ms`, since 1970.
+    `place` is the prefix that was listed, None for what stands beside the folders. `due` of them
+    were to be shipped, last modified from `oldest_ms` to `newest_ms`, since 1970.
     """
 
-    folder: str
+    place: str | None
     after: str
     last: str = ""
     objects: int = 0
@@ -74,6 +75,7 @@ class Backlog:
     def __init__(self, prefix: str = "") -> None:
         self.survey = Survey(prefix)
         self._parts: list[Part] = []
+        self._place: str | None = None
         self._until_ms: int | None = None
 
     def __bool__(self) -> bool:
@@ -85,10 +87,18 @@ class Backlog:
         """The newest `LastModified` that the next plan is made of, in ms since 1970."""
         return self.survey.newest_ms if self._until_ms is None else self._until_ms
 
+    def begin(self, place: str | None) -> None:
+        """Says what is listed from now on.
+
+        Args:
+            place: a prefix, None for what stands beside the folders.
+        """
+        self._place = place
+
     def note(self, listed: LogObject, *, is_due: bool) -> None:
         """Takes the next object of the listing into account."""
         self.survey.note(listed)
-        part = self._part_of(listed)
+        part = self._current_part()
         part.last = listed.key
         part.objects += 1
         if is_due:
@@ -114,15 +124,14 @@ class Backlog:
         """Returns the parts that may hold objects up to `until_ms` that are due."""
         return [one for one in self._parts if one.oldest_ms <= self.until_ms]
 
-    def _part_of(self, listed: LogObject) -> Part:
+    def _current_part(self) -> Part:
         current = self._parts[-1] if self._parts else None
-        folder = listed.folder(self.survey.prefix)
-        is_same_folder = current is not None and current.folder == folder
-        if current and is_same_folder and current.objects < PART_OBJECTS:
+        is_same_place = current is not None and current.place == self._place
+        if current and is_same_place and current.objects < PART_OBJECTS:
             return current
         if current and not current.due:
             self._parts.pop()
-        self._parts.append(Part(folder, current.last if current and is_same_folder else ""))
+        self._parts.append(Part(self._place, current.last if current and is_same_place else ""))
         return self._parts[-1]
 
     def _reach(self, most: int) -> int:

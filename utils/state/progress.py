@@ -17,8 +17,7 @@ from utils.state.checkpoint import (
     Checkpoint,
     encode_checkpoint,
 )
-from utils.state.coverage import Coverage
-from utils.state.coverage_state import newest_shipped_ms
+from utils.state.ledger import Ledger
 from utils.state.planning import Survey
 
 # A log group may keep events for a day only, and none is taken at a time before that.
@@ -48,13 +47,13 @@ class Progress:
 
     Args:
         checkpoint: where the iteration begins.
-        coverage: over the checkpoint's coverage.
+        ledger: over the checkpoint's coverage.
     """
 
-    def __init__(self, checkpoint: Checkpoint, coverage: Coverage) -> None:
+    def __init__(self, checkpoint: Checkpoint, ledger: Ledger) -> None:
         self._lock = Lock()
         self._checkpoint = checkpoint
-        self.coverage = coverage
+        self.ledger = ledger
         self._began_ms = checkpoint.upload_ms
         self._open: deque[Position] = deque()
         # Of what the checkpoint names, lines may have been sent: it is planned first.
@@ -64,7 +63,7 @@ class Progress:
         self._now_ms = 0
         self._is_crowded = False
         self.mark = Mark()
-        self.newest_shipped_ms = newest_shipped_ms(checkpoint.coverage)
+        self.newest_shipped_ms = checkpoint.coverage.newest_shipped_ms()
 
     def plan(self, positions: Iterable[Position]) -> list[Position]:
         """Adds objects that are to be shipped, in their order; returns them with upload times."""
@@ -102,11 +101,11 @@ class Progress:
         """
         with self._lock:
             self._open.popleft()
-            self.coverage.ship(position)
+            self.ledger.ship(position)
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
             newest_ms = position.object.last_modified_ms
             self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
-            if self._open and self.coverage.is_full():
+            if self._open and self.ledger.is_full():
                 self._close(self._open[0].object.last_modified_ms)
 
     def owe(self, position: Position) -> None:
@@ -117,7 +116,7 @@ class Progress:
         """
         with self._lock:
             self._open.popleft()
-            self.coverage.owe(position)
+            self.ledger.owe(position)
             self.mark = Mark(self.mark.lines, self.mark.objects + 1)
 
     def let_go(self, key: str) -> int:
@@ -127,7 +126,7 @@ class Progress:
             key: the object's.
         """
         with self._lock:
-            return self.coverage.let_go(key)
+            return self.ledger.let_go(key)
 
     def end(self) -> None:
         """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
@@ -137,7 +136,7 @@ class Progress:
             self._open = deque(begun)
 
     def end_repair(self) -> None:
-        """Notes that what the coverage says is proven."""
+        """Notes that what the ledger says is proven."""
         with self._lock:
             self._checkpoint = replace(self._checkpoint, repairing=msgspec.UNSET)
 
@@ -179,9 +178,7 @@ class Progress:
 
     def _close(self, frontier_ms: int) -> None:
         if self._survey:
-            # An object from the future must not hide those that are written from now on.
-            frontier_ms = min(frontier_ms, self._now_ms)
-            self._is_crowded |= self.coverage.close(self._survey, frontier_ms)
+            self._is_crowded |= self.ledger.close(self._survey, frontier_ms, self._now_ms)
 
     def _window(self) -> list[Position]:
         nearest = list(islice(self._open, WINDOW_OBJECTS))

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from utils.config.partitions import PARTITIONS, partition_of
 from utils.model import SourceIdentity
 from utils.state.checkpoint import VERSION, Checkpoint
-from utils.state.coverage_state import CoverageState, of_keys
+from utils.state.ledger import Coverage
 
 
 def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation: str) -> Checkpoint:
@@ -18,15 +18,7 @@ def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation:
         source: what the partition's checkpoint is for.
         generation: names the sharing.
     """
-    recent, owed = of_keys(whole.coverage, lambda key_hash: key_hash % PARTITIONS == partition)
-    known = whole.coverage
-    coverage = replace(
-        known,
-        covered=list(known.covered),
-        recent=recent,
-        dormant=dict(known.dormant),
-        owed=owed or msgspec.UNSET,
-    )
+    coverage = whole.coverage.of_keys(lambda key_hash: key_hash % PARTITIONS == partition)
     begun = [one for one in whole.open if partition_of(one.object.key) == partition]
     return replace(
         whole,
@@ -42,5 +34,5 @@ def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation:
 
 def without_coverage(whole: Checkpoint) -> Checkpoint:
     """Returns the checkpoint of a source of which each partition has its own."""
-    coverage = CoverageState(whole.coverage.since_ms)
+    coverage = Coverage(whole.coverage.since_ms)
     return replace(whole, coverage=coverage, open=[], running=False)
