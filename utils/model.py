@@ -194,6 +194,20 @@ class Gauge(msgspec.Struct):
         self.events += counts.accepted
         self.bytes = bytes_read
 
+    @property
+    def share(self) -> float:
+        """How much is done, from 0 to 1."""
+        return min(1.0, self.bytes / self.bytes_total) if self.bytes_total else 0.0
+
+    def amounts(self, elapsed_seconds: float) -> str:
+        """Returns how much that was, in words.
+
+        Args:
+            elapsed_seconds: since it began.
+        """
+        rate = self.events / elapsed_seconds if elapsed_seconds else 0.0
+        return f"{self.events:,} events, {rate:,.0f} events/s"
+
 
 def total(gauges: Iterable[Gauge]) -> Gauge:
     """Returns the sum of gauges, with the first trouble that one of them shows."""

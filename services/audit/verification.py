@@ -331,7 +331,7 @@ class Verification:
         audit.retention_days = self._retention.days
         audit.unreadable = len(self.unreadable)
         unreadable = [
-            Difference(key, "unreadable", [], 0, reason=reason)
+            Difference(key, "unreadable", reason=reason)
             for key, reason in [*self.unreadable.items()][:_MOST_UNREADABLE]
         ]
         audit.differences = [*unreadable, *findings.differences()]

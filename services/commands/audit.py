@@ -14,11 +14,11 @@ from services.output.status import Clock, StatusLog, has_bar, say, tell
 from services.shipping.resume import Report
 from services.shipping.tools import Shared
 from services.threads.put_pool import PutPool
-from utils.audit.audit import Audit, pairs, rows, status, verdict
+from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
-from utils.report.status import Pairs, Seconds
+from utils.report.status import Pairs, Seconds, progress_bar, progress_text
 from utils.state.memory_share import MemoryShare
 from utils.version import VERSION
 
@@ -70,9 +70,9 @@ class Auditing:
         self._shown_seconds = now_seconds
         elapsed_seconds = now_seconds - self._began_seconds
         if has_bar():
-            say(f"{self._auditor.progress.bar(elapsed_seconds)}\r")
+            say(f"{progress_bar(self._auditor.progress, elapsed_seconds)}\r")
         else:
-            text = f"Comparing: {self._auditor.progress.text(elapsed_seconds)}."
+            text = f"Comparing: {progress_text(self._auditor.progress, elapsed_seconds)}."
             tell(self._clock.now(), "INFO", text, {"source": self._source})
 
     def _each(self, sources: Sequence[Source], work: Callable[[Source], bool]) -> bool:
@@ -133,4 +133,4 @@ class Auditing:
 
     def _pairs(self, audit: Audit) -> Pairs:
         took = Seconds(round(self._clock.elapsed_seconds() - self._began_seconds, 1))
-        return {**pairs(audit), "took": took, "version": VERSION}
+        return {**figures(audit), "took": took, "version": VERSION}

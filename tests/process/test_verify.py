@@ -95,7 +95,7 @@ def test_lines_that_are_gone_are_found_to_the_line(
         "WARN",
         "3 logs are missing. `--repair` sends what is missing",
     )
-    assert "Not whole: 3 lines are missing." in outcome.stdout.splitlines()[0]
+    assert "Not whole: 3 logs are missing." in outcome.stdout.splitlines()[0]
 
 
 def test_events_that_are_there_twice_are_found_to_the_line(
@@ -106,6 +106,11 @@ def test_events_that_are_there_twice_are_found_to_the_line(
     tamper(standin, lambda all_: [*all_, *(one for one in all_ if '"a-4"' in one.message)] * 1)
     outcome, document = verify(installation)
     assert outcome.exit_status == EXIT_NOT
+    (line,) = outcome.lines
+    assert (line.level, line.text) == (
+        "WARN",
+        "1 logs are stored more than once. CloudWatch has no call to remove an event",
+    )
     assert differences(document) == [(FIRST, "doubled", [4], 1)]
     assert figures(document, "missing", "doubled", "found") == (0, 1, 20)
 

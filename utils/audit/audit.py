@@ -7,7 +7,6 @@ import msgspec
 
 from utils.audit.findings import Difference
 from utils.report.metrics import Verified
-from utils.report.status import Pairs
 from utils.version import VERSION
 from utils.wording import printable
 
@@ -105,7 +104,7 @@ def encoded(audit: Audit) -> bytes:
         "ended": audit.ended,
         **figures(audit),
         "left_out_objects": audit.left_out_objects,
-        "differences": [_shown(one) for one in audit.differences],
+        "differences": audit.differences,
         "differences_not_listed": {
             kind: getattr(audit, kind) - count for kind, count in listed.items()
         },
@@ -125,13 +124,8 @@ def figures(audit: Audit) -> dict[str, int]:
 
 def verdict(audit: Audit) -> str:
     """Returns in a sentence or two whether all is there once."""
-    faults = [
-        *([f"{audit.missing:,} lines are missing"] if audit.missing else []),
-        *([f"{audit.doubled:,} are stored more than once"] if audit.doubled else []),
-        *([f"{audit.unreadable:,} objects can't be compared"] if audit.unreadable else []),
-    ]
-    if faults:
-        return f"Not whole: {' and '.join(faults)}."
+    if not audit.is_whole:
+        return f"Not whole: {' and '.join(_faults(audit))}."
     if not audit.objects:
         return "Nothing to compare: the bucket holds no object of the type in the range."
     return f"Whole: CloudWatch holds each of {audit.found:,} logs once."
@@ -139,20 +133,21 @@ def verdict(audit: Audit) -> str:
 
 def status(audit: Audit) -> tuple[str, str]:
     """Returns the level and the text of the status line."""
-    parts = [
+    if audit.is_whole:
+        return "INFO", f"Verified {audit.found:,} logs"
+    hints = [
+        *([". `--repair` sends what is missing"] if audit.missing else []),
+        *([". CloudWatch has no call to remove an event"] if audit.doubled else []),
+    ]
+    return "WARN", " and ".join(_faults(audit)) + "".join(hints)
+
+
+def _faults(audit: Audit) -> list[str]:
+    return [
         *([f"{audit.missing:,} logs are missing"] if audit.missing else []),
         *([f"{audit.doubled:,} logs are stored more than once"] if audit.doubled else []),
         *([f"{audit.unreadable:,} objects can't be compared"] if audit.unreadable else []),
     ]
-    if not parts:
-        return "INFO", f"Verified {audit.found:,} logs"
-    hint = ". `--repair` sends what is missing" if audit.missing else ""
-    return "WARN", " and ".join(parts) + hint
-
-
-def pairs(audit: Audit) -> Pairs:
-    """Returns the figures as the status line has them."""
-    return figures(audit)
 
 
 def rows(audit: Audit) -> Iterator[tuple[str, str]]:
@@ -163,7 +158,7 @@ def rows(audit: Audit) -> Iterator[tuple[str, str]]:
     for name in _FIGURES:
         count = getattr(audit, name)
         if count or name in {"objects", "lines", "found", "missing", "doubled"}:
-            yield name.replace("_", " "), f"{count:,}{_MEANING.get(name, '')}"
+            yield name.replace("_", " "), f"{count:,}{_MEANING.get(name, '') if count else ''}"
     for one in audit.differences[:_SHOWN_DIFFERENCES]:
         yield one.kind, _in_words(one)
     if len(audit.differences) > _SHOWN_DIFFERENCES:
@@ -173,7 +168,8 @@ def rows(audit: Audit) -> Iterator[tuple[str, str]]:
 
 
 _MEANING = {
-    "foreign": " events that are of no object compared here",
+    "doubled": " events more than there are lines",
+    "foreign": " events that are of no line compared here",
     "quarantined": " lines that CloudWatch can't take, all in the quarantine",
     "expired": " lines that the log group's retention has removed",
     "restamped": " events at the time of their upload, for their age",
@@ -198,11 +194,3 @@ def _in_words(one: Difference) -> str:
     numbers = ", ".join(str(number) for number in one.lines[:_SHOWN_LINES])
     more = "" if one.count <= _SHOWN_LINES else f" and more, {one.count:,} in all"
     return f"{key}: lines {numbers}{more}"
-
-
-def _shown(one: Difference) -> dict[str, object]:
-    shown: dict[str, object] = {"object": one.object, "kind": one.kind}
-    if one.kind == "unreadable":
-        return {**shown, "reason": one.reason}
-    shown |= {"lines": one.lines, "count": one.count}
-    return {**shown, "figures": one.figures} if one.figures else shown

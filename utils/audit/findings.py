@@ -42,7 +42,7 @@ class ObjectFigures(msgspec.Struct):
     expired: int = 0
 
 
-class Difference(msgspec.Struct):
+class Difference(msgspec.Struct, omit_defaults=True):
     """Lines of one object that are missing, or of which there are too many copies.
 
     `lines` are the numbers of the first of them, from 1, and `count` how many there are. `figures`
@@ -51,8 +51,8 @@ class Difference(msgspec.Struct):
 
     object: str
     kind: Kind
-    lines: list[int]
-    count: int
+    lines: list[int] = []
+    count: int = 0
     figures: ObjectFigures | None = None
     reason: str = ""
 

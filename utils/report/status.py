@@ -116,19 +116,18 @@ def _cut(text: str) -> str:
 
 
 def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
-    """Returns how far an iteration is: objects, events, rate and the time left.
+    """Returns how far an iteration or a comparison is: objects, amounts and the time left.
 
     Args:
-        gauge: the iteration's.
+        gauge: of it.
         elapsed_seconds: since it began.
     """
-    rate = gauge.events / elapsed_seconds if elapsed_seconds else 0.0
     left = "unknown"
-    if gauge.bytes:
-        seconds = elapsed_seconds * max(0, gauge.bytes_total - gauge.bytes) / gauge.bytes
+    if gauge.share:
+        seconds = elapsed_seconds * (1 - gauge.share) / gauge.share
         left = str(timedelta(seconds=min(round(seconds), _LONGEST_SECONDS)))
     objects = f"{gauge.objects:,} of {gauge.objects_total:,} objects"
-    text = f"{objects}, {gauge.events:,} events, {rate:,.0f} events/s, {left} left"
+    text = f"{objects}, {gauge.amounts(elapsed_seconds)}, {left} left"
     trouble = printable(gauge.trouble)
     return f"{text}, nothing gets through now ({trouble})" if trouble else text
 
@@ -137,10 +136,9 @@ def progress_bar(gauge: Gauge, elapsed_seconds: float) -> str:
     """Returns the same as `progress_text` behind a bar.
 
     Args:
-        gauge: the iteration's.
+        gauge: of it.
         elapsed_seconds: since it began.
     """
-    share = min(1.0, gauge.bytes / gauge.bytes_total) if gauge.bytes_total else 0.0
-    filled = round(share * _BAR_WIDTH)
+    filled = round(gauge.share * _BAR_WIDTH)
     bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
     return f"[{bar}] {progress_text(gauge, elapsed_seconds)}\x1b[K"
