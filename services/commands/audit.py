@@ -9,6 +9,7 @@ from services.audit.auditor import Auditor, Days
 from services.audit.repair import Repair, Repaired
 from services.aws.clients import s3_client
 from services.commands.terminal import show
+from services.output.failure_lines import FailureLines
 from services.output.latest import LatestStatus
 from services.output.status import Clock, StatusLog, has_bar, say, tell
 from services.shipping.resume import Report
@@ -18,6 +19,7 @@ from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
+from utils.report.failures import Failure
 from utils.report.status import Pairs, Seconds, progress_bar, progress_text
 from utils.state.memory_share import MemoryShare
 from utils.version import VERSION
@@ -42,6 +44,7 @@ class Auditing:
         self._clock = clock
         self._stop = stop
         self._source = ""
+        self._failures = FailureLines(clock)
         self._began = clock.now()
         self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
 
@@ -62,7 +65,8 @@ class Auditing:
         return self._each(sources, lambda source: self._repair(source, start, shared))
 
     def refresh(self) -> None:
-        """Shows a person how far it is, if it is time to."""
+        """Shows a person how far it is, if it is time to, and what has failed."""
+        self._failures.tell_if_late()
         now_seconds = self._clock.elapsed_seconds()
         every_seconds = _BAR_EVERY_SECONDS if has_bar() else _LINE_EVERY_SECONDS
         if now_seconds - self._shown_seconds < every_seconds:
@@ -79,6 +83,7 @@ class Auditing:
         # However many replicas share a source, it is one.
         whole = [replace(source, shard=None) for source in sources]
         is_whole = [self._worked(source, work) for source in whole if not self._stop.is_set()]
+        self._failures.tell()
         return all(is_whole) and not self._stop.is_set()
 
     def _worked(self, source: Source, work: Callable[[Source], bool]) -> bool:
@@ -89,10 +94,9 @@ class Auditing:
         except StoppedError as exc:
             text = f"{exc} The next run begins anew, and is as good."
             tell(self._clock.now(), "WARN", text, {"source": source.name})
-        except ForwarderError as exc:
-            tell(self._clock.now(), "ERROR", str(exc), {"source": source.name})
         except Exception as exc:  # noqa: BLE001 - the other sources are compared all the same
-            tell(self._clock.now(), "ERROR", str(unexpected(exc)), {"source": source.name})
+            error = exc if isinstance(exc, ForwarderError) else unexpected(exc)
+            self._failures.hold([Failure(source.name, error, self._clock.now())])
         return False
 
     def _verify(self, source: Source) -> bool:

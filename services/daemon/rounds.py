@@ -7,9 +7,9 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.display import Display
-from services.daemon.failure_lines import FailureLines
 from services.daemon.heartbeat import Heartbeats
 from services.daemon.start_line import tell_start
+from services.output.failure_lines import FailureLines
 from services.output.status import Clock, tell
 from services.shipping.iteration import Iteration
 from services.shipping.tools import Shared

@@ -65,6 +65,11 @@ class Forwarder:
         self.now_ms = 0
 
     @property
+    def failures(self) -> list[CheckpointError]:
+        """What failed of single partitions, by the checkpoint of each."""
+        return list(self._failures.values())
+
+    @property
     def newest_shipped_ms(self) -> int:
         """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
         claimed = (one.progress.newest_shipped_ms for one in self._claims.values())
@@ -104,10 +109,7 @@ class Forwarder:
             if not self._claims:
                 self._prove_access(outset)
         if self._failures:
-            *others, last = self._failures.values()
-            for error in others:
-                self._report.status.write("ERROR", str(error), {})
-            raise last
+            raise self.failures[-1]
 
     def look(self, start: Start) -> None:
         """Lists the bucket for `survey`, and ships nothing.

@@ -14,7 +14,7 @@ from services.shipping.tools import Shared
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
-from utils.report.failures import Failure
+from utils.report.failures import Failure, by_cause
 from utils.report.latest import Trail
 from utils.report.status import Seconds, count_pairs, stamp
 from utils.version import VERSION
@@ -101,12 +101,13 @@ class Iteration:
             self._forwarder = Forwarder(self.source, report, self._shared)
             work(self._forwarder)
         except StoppedError as exc:
+            self._tell_failures()
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())
         except ForwarderError as exc:
-            self._tell_failure(exc)
+            self._tell_failures(exc)
             return False
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
-            self._tell_failure(unexpected(exc))
+            self._tell_failures(unexpected(exc))
             return False
         return True
 
@@ -163,12 +164,20 @@ written from then on is left out."
     def _latest(self, forwarder: Forwarder) -> LatestStatus:
         return LatestStatus(forwarder.client, self.source.output_bucket, self.source.status_name)
 
-    def _tell_failure(self, error: ForwarderError) -> None:
-        """Says why it failed, without a row of zeros behind it."""
+    def _tell_failures(self, *ended: ForwarderError) -> None:
+        """Says why it failed, without a row of zeros behind it.
+
+        Args:
+            ended: what has ended it, behind what ended single partitions.
+        """
         pairs = {name: value for name, value in self._pairs().items() if value != 0}
-        now = self._clock.now()
-        self._status.keep(now, "ERROR", str(error), pairs)
-        self.failures.append(Failure(self.source.name, error, now, pairs))
+        apart = self._forwarder.failures if self._forwarder else []
+        # Of partitions alone, the last one's has ended it.
+        errors = dict.fromkeys([*apart, *ended])
+        failures = [Failure(self.source.name, one, self._clock.now(), pairs) for one in errors]
+        for time, text, figures in by_cause(failures):
+            self._status.keep(time, "ERROR", text, figures)
+        self.failures += failures
 
     def _pairs(self) -> dict[str, object]:
         self.counts.owed = self.owed

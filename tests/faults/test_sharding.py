@@ -22,7 +22,7 @@ from tests.world.audit_objects import (
     quarantined,
     whole,
 )
-from tests.world.faults import Fault, Killed, Life, Line, each
+from tests.world.faults import EXPIRED, Fault, Killed, Life, Line, each
 from tests.world.in_memory import STATE_KEY, World, source_of
 from tests.world.in_memory_logs import LOG_STREAM
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, MemoryS3, StoredObject
@@ -109,6 +109,11 @@ def state_key(partition: int) -> str:
 
 def checkpoint_at(world: World, key: str) -> Checkpoint:
     return decode_checkpoint(world.output(key), key)
+
+
+def claimed(world: World, partition: int) -> Checkpoint:
+    """Returns the checkpoint of a partition as another process writes it."""
+    return structs.replace(checkpoint_at(world, state_key(partition)), owner="another")
 
 
 def put_state(world: World, key: str, checkpoint: Checkpoint) -> None:
@@ -502,6 +507,31 @@ def test_a_partition_without_its_checkpoint_is_not_begun_anew() -> None:
     assert "p04.json is gone, but this source was shipped by partitions" in world.statuses()[-1]
     shipped(world, second)
     assert_same(world.messages(), all_of(objects))
+
+
+@pytest.mark.parametrize("is_denied", [False, True])
+def test_what_befell_several_partitions_is_told_once_whatever_ends_the_iteration(
+    is_denied: bool,
+) -> None:
+    """A line for each of 24 is read by nobody, and of the rest nothing was told."""
+    world = world_of([])
+    put_all(world, many(40))
+    (only,) = replicas(1, source_of())
+    shipped(world, only)
+    put_all(world, many(40, first=40), world.time.now_ms)
+
+    def write_as_another_daemon() -> None:
+        for partition in (4, 6, 7, 9, 11):
+            put_state(world, state_key(partition), claimed(world, partition))
+
+    faults: dict[str, Fault] = {"save 1": write_as_another_daemon}
+    assert not world.run(only, {**faults, "put 15": EXPIRED} if is_denied else faults).is_good
+    errors = [line.split(" ", 2)[2] for line in world.statuses() if " ERROR " in line]
+    assert len(errors) == 1 + is_denied, errors
+    assert "p04.json; another daemon" in errors[0]
+    assert "and 2 more like these" in errors[0]
+    assert errors[-1].startswith("Can't put events into") == is_denied
+    assert "read=" in errors[-1]
 
 
 @pytest.mark.parametrize("count", [0, 2])

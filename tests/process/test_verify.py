@@ -115,6 +115,17 @@ def test_events_that_are_there_twice_are_found_to_the_line(
     assert figures(document, "missing", "doubled", "found") == (0, 1, 20)
 
 
+@pytest.mark.parametrize("option", ["--verify", "--repair"])
+def test_a_cause_of_several_sources_is_told_once(option: str, installation: Installation) -> None:
+    installation.configuration["log_group"] = "gone"
+    installation.configuration["log_type"] = ["S3", "IAM"]
+    outcome = installation.run(option)
+    assert outcome.exit_status == EXIT_NOT
+    (line,) = outcome.lines
+    assert (line.level, line.pairs["source"]) == ("ERROR", f"{BUCKET}-S3, {BUCKET}-IAM")
+    assert "(ResourceNotFoundException). Create the log group gone in" in line.text
+
+
 def test_foreign_and_wrongly_timed_events_are_counted(
     installation: Installation, standin: CloudWatchStandin
 ) -> None:

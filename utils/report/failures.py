@@ -23,14 +23,14 @@ def by_cause(failures: Iterable[Failure]) -> Iterator[tuple[datetime, str, dict[
     """Yields a status line's time, text and pairs for each cause, in the order of the failures.
 
     Args:
-        failures: of any sources. The pairs of several with one cause are left out.
+        failures: of any sources. The pairs of several sources with one cause are left out.
     """
     causes: dict[tuple[str, str], list[Failure]] = {}
     for failure in failures:
         causes.setdefault((failure.error.detail, failure.error.hint), []).append(failure)
     for alike in causes.values():
         sources = dict.fromkeys(one.source for one in alike)
-        pairs = alike[0].pairs if len(alike) == 1 else {}
+        pairs = alike[0].pairs if len(sources) == 1 else {}
         yield alike[0].time, _text(alike), {"source": ", ".join(sources), **pairs}
 
 

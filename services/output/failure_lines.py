@@ -1,6 +1,7 @@
 """Tells why sources failed, in one line for all that share a cause."""
 
 from collections.abc import Iterable
+from threading import Lock
 
 from services.output.status import Clock, tell
 from utils.report.failures import Failure, by_cause
@@ -19,18 +20,21 @@ class FailureLines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = Lock()
         self._held: list[Failure] = []
         self._since_seconds = 0.0
 
     def hold(self, failures: Iterable[Failure]) -> None:
         """Takes failures to be told."""
-        if not self._held:
-            self._since_seconds = self._clock.elapsed_seconds()
-        self._held += failures
+        with self._lock:
+            if not self._held:
+                self._since_seconds = self._clock.elapsed_seconds()
+            self._held += failures
 
     def tell(self) -> None:
         """Tells all that are held."""
-        held, self._held = self._held, []
+        with self._lock:
+            held, self._held = self._held, []
         for time, text, pairs in by_cause(held):
             tell(time, "ERROR", text, pairs)
 
