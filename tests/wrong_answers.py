@@ -4,19 +4,14 @@ The program runs in this process, on a real S3 server and the stand-in for Cloud
 behind a proxy that lies once.
 """
 
-import io
-import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing, redirect_stderr
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Timer
 from typing import NamedTuple, Self
-from unittest.mock import patch
 
-from engine import Engine
 from tests.servers.installation import (
     BUCKET,
     LOG_GROUP,
@@ -44,8 +39,6 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 
 MOST_ITERATIONS = 5
-# No iteration takes this long, unless it hangs.
-DEADLINE_SECONDS = 45.0
 BATCH_SIZE = 7
 NOT_UTF8 = b"\xff\xfe is no text"
 DAY = timedelta(days=1)
@@ -131,18 +124,7 @@ class Trial:
         Raises:
             AssertionError: it did not come to its end.
         """
-        path = self.installation.write_configuration()
-        said = io.StringIO()
-        variables = patch.dict(os.environ, self.installation.environment, clear=True)
-        with variables, redirect_stderr(said):
-            engine = Engine(path)
-            stopping = Timer(DEADLINE_SECONDS, engine.stop.set)
-            stopping.start()
-            with closing(engine.health):
-                status = engine.run_once()
-            stopping.cancel()
-        assert not engine.stop.is_set(), f"an iteration hung:\n{said.getvalue()}"
-        return Outcome(status, "", said.getvalue())
+        return self.installation.once()
 
     def messages(self) -> Counter[str]:
         """Returns what the log stream holds."""

@@ -524,5 +524,5 @@ def test_no_line_is_dated_wrongly(installation: Installation) -> None:
     installation.environment["TZ"] = "Asia/Kolkata"
     installation.configuration["mode"] = "never"
     began = datetime.now(UTC).replace(microsecond=0)
-    (line,) = installation.once().lines
+    (line,) = installation.run_as_process("--once").lines
     assert began <= line.time <= datetime.now(UTC)

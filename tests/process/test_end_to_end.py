@@ -401,7 +401,7 @@ def test_a_date_begins_at_its_midnight_of_utc(
         installation.put(key, gzip_lines(numbered(number, 1)))
     installation.configuration["mode"] = mode_of(5 * DAY)
     installation.environment["TZ"] = "America/New_York"
-    installation.once()
+    installation.run_as_process("--once")
     assert installation.messages() == ['{"number": 0}']
 
 

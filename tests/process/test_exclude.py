@@ -91,7 +91,7 @@ def test_verify_misses_no_excluded_line_and_says_how_many_there_are(
     excluding.configuration["exclude"] = EXCLUDE
     excluding.put("May-2024/S3-b.gz", gzip_lines(requests(100, "HeadObject", "PutObject")))
     assert excluding.once().done.figures("excluded") == {"excluded": 50}
-    outcome = excluding.run("--verify")
+    outcome = excluding.run("--verify", "--rate", "1000")
     assert outcome.exit_status == 0, outcome.stderr
     (line,) = (line for line in outcome.lines if line.text.startswith("Verified"))
     # What was sent before it was excluded is more than is to be there, and not missing.

@@ -6,12 +6,13 @@ from random import Random
 
 import pytest
 
-from tests.process.test_verify import EXIT_NOT, EXIT_WHOLE, STREAM, lines, put, report, tamper
+from tests.process.test_verify import EXIT_NOT, EXIT_WHOLE, FAST, STREAM, lines, put, report, tamper
 from tests.servers.installation import (
     BUCKET,
     LOG_GROUP,
     OUTPUT_BUCKET,
     Installation,
+    Outcome,
     RunningEngine,
 )
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
@@ -34,12 +35,16 @@ def fill(installation: Installation) -> Counter[str]:
     return stored
 
 
+def repair(installation: Installation) -> Outcome:
+    return installation.run("--repair", *FAST)
+
+
 def test_what_is_missing_is_sent_once(
     installation: Installation, standin: CloudWatchStandin
 ) -> None:
     due = fill(installation)
     tamper(standin, every_third_is_gone)
-    outcome = installation.run("--repair")
+    outcome = repair(installation)
     assert outcome.exit_status == EXIT_WHOLE, outcome
     assert Counter(installation.messages()) == due
     (line,) = (line for line in outcome.lines if line.text.startswith("Done repairing"))
@@ -62,7 +67,7 @@ def test_a_lost_checkpoint_is_mended_by_one_command(
     else:
         installation.put(STATE, state, OUTPUT_BUCKET)
     assert installation.once().exit_status == 1
-    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert repair(installation).exit_status == EXIT_WHOLE
     assert installation.once().done.figures("accepted") == {"accepted": 0}
     assert Counter(installation.messages()) == due
     put(installation, c=lines(7, "c"))
@@ -79,7 +84,7 @@ def test_a_daemon_at_work_is_told_to_be_stopped(
         daemon.wait_until_said("")
         while "PutLogEvents" not in standin.calls().operations:
             assert daemon.process.poll() is None
-        outcome = installation.run("--repair")
+        outcome = repair(installation)
         assert outcome.exit_status == EXIT_NOT
         (error,) = outcome.errors
         assert error.text.startswith(
@@ -94,7 +99,7 @@ def test_a_daemon_at_work_is_told_to_be_stopped(
 def kill_at_a_put(installation: Installation, standin: CloudWatchStandin, puts: int) -> bool:
     """Repairs, and kills that after so many puts; returns whether it came so far."""
     before = standin.calls().operations["PutLogEvents"]
-    with installation.start("--repair") as engine:
+    with installation.start("--repair", *FAST) as engine:
         while standin.calls().operations["PutLogEvents"] - before < puts:
             if engine.process.poll() is not None:
                 return False
@@ -118,7 +123,7 @@ def test_killed_as_a_process(
     tamper(standin, lambda events: [one for one in events if random.random() > 0.5])
     for _ in range(random.randint(1, 3)):
         kill_at_a_put(installation, standin, random.randint(1, 20))
-    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert repair(installation).exit_status == EXIT_WHOLE
     assert Counter(installation.messages()) == due
     assert installation.once().done.figures("accepted") == {"accepted": 0}
     assert json.loads(installation.output(STATE))["running"] is False
@@ -139,7 +144,7 @@ def test_a_first_start_into_a_stream_that_holds_events_names_the_way_on(
     (error,) = outcome.errors
     assert "holds events (not found). Run --repair" in error.text
     assert Counter(installation.messages()) == due
-    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert repair(installation).exit_status == EXIT_WHOLE
     assert installation.once().done.figures("accepted") == {"accepted": 0}
     assert Counter(installation.messages()) == due
 
@@ -168,12 +173,12 @@ def test_partitions_become_one_and_are_shared_again(
     due = Counter(line.decode() for number in range(6) for line in lines(40, f"a{number}"))
     del installation.environment["SHARD"]
     assert installation.once().exit_status == 1
-    assert installation.run("--repair").exit_status == EXIT_WHOLE
+    assert repair(installation).exit_status == EXIT_WHOLE
     if after:
         installation.environment["SHARD"] = after
     assert installation.once().exit_status == 0
     assert Counter(m for one in [STREAM, *streams] for m in _stored(standin, one)) == due
-    assert installation.run("--verify").exit_status == EXIT_WHOLE
+    assert installation.run("--verify", *FAST).exit_status == EXIT_WHOLE
 
 
 def _stored(standin: CloudWatchStandin, stream: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The program as a person installs it, run as a process, and what it left in both services."""
+"""The program as a person installs it, and what it left in both services."""
 
 import json
 import os
@@ -7,14 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
+from io import BytesIO, TextIOWrapper
 from pathlib import Path, PurePosixPath
+from threading import Timer
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from unittest.mock import patch
 
 import boto3
 
+from engine import main
+from services.daemon.rounds import forget_clients
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import Event
@@ -37,6 +43,8 @@ DEADLINE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
 # https://docs.docker.com/reference/cli/docker/container/stop/ kills ten seconds after its signal.
 STOP_SECONDS = 10.0
+# A busy machine takes longer; what hangs would take a minute.
+_STOP_SECONDS_WHEN_BUSY = 3 * STOP_SECONDS
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (INFO|WARN|ERROR) (.+?)((?: source=.*)?)")
 _PAIR = re.compile(r" ([a-z_]+)=(?:(\"(?:[^\"\\]|\\.)*\")|(\S*))")
@@ -145,9 +153,9 @@ class RunningEngine:
         return Outcome(status, self._stdout.read_text(), self.stderr)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> Outcome:
-        """Asks it to end and waits for that, as long as Docker would."""
+        """Asks it to end and waits for that, as Docker would."""
         self.send(number)
-        return self.wait(STOP_SECONDS)
+        return self.wait(_STOP_SECONDS_WHEN_BUSY)
 
     def wait_until_said(self, text: str) -> None:
         """Waits until it has written a text on standard error."""
@@ -199,6 +207,7 @@ class Installation:
         }
         self.secrets: set[str] = set()
         self._running: list[RunningEngine] = []
+        self._written: dict[str, bytes] = {}
 
     # What goes in.
 
@@ -207,17 +216,28 @@ class Installation:
         self.s3.put_object(Bucket=bucket, Key=key, Body=body)
 
     def run(self, *arguments: str) -> Outcome:
-        """Runs the engine to its end.
+        """Runs the engine to its end, in this process: the start of one would take most of it.
+
+        Raises:
+            AssertionError: it does not end.
+        """
+        path = self.write_configuration()
+        outcome = run_here(["--config", str(path), *arguments], self.environment)
+        self._written[f"run {len(self._written)}"] = f"{outcome.stdout}{outcome.stderr}".encode()
+        return outcome
+
+    def once(self) -> Outcome:
+        """Runs one iteration, in this process."""
+        return self.run("--once")
+
+    def run_as_process(self, *arguments: str) -> Outcome:
+        """Runs the engine to its end, as a person does.
 
         Raises:
             subprocess.TimeoutExpired: it does not end.
         """
         with self.start(*arguments) as engine:
             return engine.wait()
-
-    def once(self) -> Outcome:
-        """Runs one iteration."""
-        return self.run("--once")
 
     def start(self, *arguments: str, program: Path = ENGINE) -> RunningEngine:
         """Starts the engine with the configuration and the environment as they are now."""
@@ -298,11 +318,51 @@ class Installation:
         for engine in self._running:
             engine.__exit__(None, None, None)
         said = [path for path in self.directory.iterdir() if path.suffix in {".stdout", ".stderr"}]
-        written = {path.name: path.read_bytes() for path in said}
+        written = self._written | {path.name: path.read_bytes() for path in said}
         written |= {key: self.output(key) for key in self.output_keys()}
         for secret in self.secrets:
             leaks = [name for name, content in written.items() if secret.encode() in content]
             assert not leaks, f"a secret stands in {leaks}"
+
+
+def run_here(arguments: Sequence[str], environment: Mapping[str, str]) -> Outcome:
+    """Runs the engine to its end in this process, with clients of its own as a new one has.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        environment: all of its variables.
+
+    Raises:
+        AssertionError: it does not end.
+    """
+    streams = [TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    hangs: list[bool] = []
+
+    def stop() -> None:
+        hangs.append(True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    timer = Timer(DEADLINE_SECONDS, stop)
+    forget_clients()
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        redirect_stdout(streams[0]),
+        redirect_stderr(streams[1]),
+    ):
+        timer.start()
+        try:
+            status = main(arguments)
+        except SystemExit as exc:
+            status = int(exc.code or 0)
+        finally:
+            timer.cancel()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    stdout, stderr = (stream.detach() for stream in streams)
+    outcome = Outcome(status, stdout.getvalue().decode(), stderr.getvalue().decode())
+    assert not hangs, f"it hangs:\n{outcome.stderr}"
+    return outcome
 
 
 def status_lines(text: str) -> list[StatusLine]:
