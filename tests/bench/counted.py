@@ -66,6 +66,12 @@ class Event(NamedTuple):
         return event_time_ms(self.stored.message.encode())
 
     @property
+    def access_time(self) -> str:
+        """The own time of an access log's line, in the form that can be sorted."""
+        moment = datetime.strptime(self.access["time"], "%d/%b/%Y:%H:%M:%S %z")
+        return f"{moment:%Y-%m-%d %H:%M:%S %z}"
+
+    @property
     def access(self) -> dict[str, str]:
         """The fields of an access log's line; none for another event."""
         access: dict[str, str] = self.document.get("access", {})
@@ -172,9 +178,9 @@ def listed(events: Iterable[Event], cells: Callable[[Event], Row]) -> list[Row]:
     return [cells(one) for one in by_request.values()][:100]
 
 
-def _moment(one: Event) -> tuple[int, str]:
-    """Returns what orders events: the own time as it is written, where a query can sort by it."""
-    return (one.stored.timestamp_ms, "") if one.access else (0, one.entry["time"])
+def _moment(one: Event) -> str:
+    """Returns what orders events: the own time as the queries write it."""
+    return one.access_time if one.access else str(one.entry["time"])
 
 
 def response_ms(one: Event) -> float:

@@ -120,16 +120,15 @@ def downloads(events: Sequence[Event]) -> list[Row]:
 
 
 def access_requests(events: Iterable[Event], *names: str) -> list[Row]:
-    return listed(events, lambda one: tuple(one.access[name] for name in ("time", *names)))
+    return listed(events, lambda one: (one.access_time, *(one.access[name] for name in names)))
 
 
 def access_counted(events: Iterable[Event], *names: str) -> list[Row]:
     """Returns how many requests there are by some fields, each once, and the first and the last."""
     rows = []
     for key, same in grouped(events, lambda one: tuple(one.access[n] for n in names)).items():
-        in_order = sorted(same, key=lambda one: one.stored.timestamp_ms)
-        times = in_order[0].access["time"], in_order[-1].access["time"]
-        rows.append((*key, len({one.access["request"] for one in same}), *times))
+        times = [one.access_time for one in same]
+        rows.append((*key, len({one.access["request"] for one in same}), min(times), max(times)))
     return rows
 
 

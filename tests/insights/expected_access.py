@@ -18,8 +18,8 @@ DELETING = {"DeleteObject", "DeleteObjects", "DeleteBucketPolicy", "DeleteBucket
 
 
 def fields(*names: str) -> Callable[[Event], Row]:
-    """Returns what takes some fields of an event."""
-    return lambda one: tuple(one.access[name] for name in names)
+    """Returns what takes some fields of an event, its time in the form that can be sorted."""
+    return lambda one: tuple(({**one.access, "time": one.access_time})[name] for name in names)
 
 
 def by(*names: str) -> Expected:
@@ -55,8 +55,8 @@ def addresses(events: Sequence[Event]) -> list[Row]:
 def first_seen(events: Sequence[Event]) -> list[Row]:
     rows = []
     for key, same in grouped(of_access(events), fields("requester")).items():
-        in_order = sorted(same, key=lambda one: one.stored.timestamp_ms)
-        rows.append((*key, in_order[0].access["time"], in_order[-1].access["time"], len(same)))
+        times = [one.access_time for one in same]
+        rows.append((*key, min(times), max(times), len(same)))
     return rows
 
 

@@ -33,9 +33,11 @@ FUNCTIONS = {
     "floor": Function(("number",), "number", "floor({})"),
     # From an index that counts from 0: so many characters.
     "substr": Function(("text", "number", "number"), "text", "substr({}, {} + 1, {})"),
+    "replace": Function(("text", "text", "text"), "text", "replace({}, {}, {})"),
     "strcontains": Function(("text", "text"), "number", "contains({}, {})::INT"),
 }
-# count(*), ispresent, coalesce and bin take more than one kind: the translation knows them.
+# count(*), concat, ispresent, coalesce and bin take other numbers or kinds of arguments: the
+# translation knows them.
 AGGREGATES = {
     "count": Function(("text",), "number", "count({})"),
     "count_distinct": Function(("text",), "number", "count(DISTINCT {})"),

@@ -93,6 +93,9 @@ class Translation:
                 return Value(f"({time} // {ms} * {ms})", "time")
             case "ispresent", (Name(field),):
                 return Value(f"({self.column(field).sql} IS NOT NULL)", "condition")
+            case "concat", _:
+                parts = (as_kind(self.value(one), "text") for one in arguments)
+                return Value(f"({' || '.join(parts)})", "text")
             case "coalesce", _:
                 inner = Translation(self.kinds)
                 values = [inner.value(one) for one in arguments]

@@ -28,7 +28,8 @@ function cell(value, kind) {
 
 function drawText(body, widget) {
   const [title, ...rest] = widget.markdown.split("\n");
-  body.append(element("h2", {}, title.replace(/^#+ /, "")));
+  const heading = title.startsWith("### ") ? "h3" : "h2";
+  body.append(element(heading, {}, title.replace(/^#+ /, "")));
   for (const line of rest) body.append(element("p", {}, line));
 }
 

@@ -76,7 +76,7 @@ def _shown(widget: dict[str, object], insights: Insights) -> dict[str, object]:
     assert isinstance(properties, dict)
     shown = {**{key: value for key, value in widget.items() if key != "properties"}, **properties}
     if shown["type"] == "metric":
-        shown |= {"type": "text", "markdown": f"## {shown['title']}\n{NO_METRICS}"}
+        shown |= {"type": "text", "markdown": f"### {shown['title']}\n{NO_METRICS}"}
     if "query" in shown:
         shown |= insights.ask(str(shown.pop("query")))._asdict()
     return shown
