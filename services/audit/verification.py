@@ -30,6 +30,9 @@ _DAY_MS = 24 * _HOUR_MS
 _CLOCKS_APART_MS = 60_000
 # A daemon that begins to send now may give events the time at which its iteration began.
 _LONGEST_ITERATION_MS = _HOUR_MS
+# A daemon at work is known by an event that was stored a second after the bucket was listed, as the
+# store tells its time by the second.
+_SHOWS_ITSELF_SECONDS = 1.5
 _KEY_BYTES = 32
 # Enough to see what is wrong.
 _MOST_UNREADABLE = 100
@@ -225,7 +228,7 @@ class Verification:
         """Looks again at what is missing: it may be under way, or not be readable yet."""
         if not findings.missing:
             return findings
-        self._streams.pace.wait(self._source.settle_seconds)
+        self._streams.pace.wait(max(_SHOWS_ITSELF_SECONDS, self._source.settle_seconds))
         again = self._compared(_Look(is_first=False, under_way_ms=findings.arrived_ms))
         if again.arrived_ms == findings.arrived_ms:
             return again

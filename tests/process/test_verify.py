@@ -249,6 +249,32 @@ def test_what_is_written_since_the_last_iteration_is_left_out(
     assert figures(document, "left_out", "left_out_objects", "missing", "found") == (4, 1, 0, 3)
 
 
+def test_what_a_daemon_is_sending_is_left_out_from_its_first_event_on(
+    installation: Installation, standin: CloudWatchStandin
+) -> None:
+    """However soon the second look is, nothing is called missing that is on its way."""
+    for number in range(4):
+        put(installation, **{f"a{number}": lines(150, f"a{number}", timedelta(hours=5 - number))})
+    installation.configuration |= {"batch_size": 5, "concurrency": 1, "settle_seconds": 0}
+    standin.control(latency_ms=50, visible_after_ms=100)
+    with installation.start("--once") as daemon:
+        eventually(lambda: _held(standin) > 0, "a first event", daemon.process)
+        outcome, document = verify(installation, "--rate", "100")
+        assert outcome.exit_status == EXIT_WHOLE, outcome
+        assert document["left_out"] != 0
+        standin.control(latency_ms=0)
+        assert daemon.wait().exit_status == 0
+    _, document = verify(installation)
+    assert figures(document, "found", "left_out") == (600, 0)
+
+
+def _held(standin: CloudWatchStandin) -> int:
+    try:
+        return len([*standin.events(LOG_GROUP, STREAM)])
+    except ValueError:
+        return 0
+
+
 def test_a_stream_that_is_gone(installation: Installation) -> None:
     put(installation, a=lines(3, "a"))
     assert installation.once().exit_status == 0
