@@ -12,6 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import pytest
+
+from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import (
     BUCKET,
     LOG_GROUP,
@@ -39,6 +42,16 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 
 MOST_ITERATIONS = 5
+# Between tries; a service that lies once need not be waited for.
+_PAUSE_SECONDS = 0.01
+_PAUSES = [
+    f"services.{module}._FIRST_PAUSE_SECONDS"
+    for module in (
+        *("aws.list_request", "output.checkpoints", "output.objects"),
+        *("pull_logs_service", "threads.backoff"),
+    )
+]
+_SETTLE_SECONDS = 0.1
 BATCH_SIZE = 7
 NOT_UTF8 = b"\xff\xfe is no text"
 DAY = timedelta(days=1)
@@ -67,6 +80,10 @@ class Trial:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            pauses = stack.enter_context(pytest.MonkeyPatch.context())
+            for name in _PAUSES:
+                pauses.setattr(name, _PAUSE_SECONDS)
+            pauses.setattr(ObjectReader, "_pause", lambda *_: None)
             standin = CloudWatchStandin(credentials={ACCESS_KEY: SECRET_KEY})
             self.standin = stack.enter_context(standin)
             self._dated = stack.enter_context(S3Proxy(self._lyve_cloud.endpoint_url))
@@ -94,7 +111,11 @@ class Trial:
             empty(self.installation.s3, bucket)
         self._streams += 1
         self.stream = f"stream-{self._streams}"
-        given = {"log_stream": self.stream, "batch_size": 100}
+        given = {
+            "log_stream": self.stream,
+            "batch_size": 100,
+            "settle_seconds": _SETTLE_SECONDS,
+        }
         self.installation.configuration |= given | configuration
         self.dates.clear()
         self._dated.requests.clear()
@@ -193,6 +214,8 @@ KINDS = (
 CHECKABLE = {"GET object", "GET checkpoint", "PUT checkpoint", "HEAD checkpoint", "HEAD object"}
 # It is asked for where no checkpoint is found.
 AT_FIRST = {"list output"}
+# A first iteration lists the whole bucket at once.
+LATER = {"list folder"}
 STATUSES = range(200, 600)
 
 
@@ -215,7 +238,7 @@ def fault_of(seed: int) -> Fault:
     }
     if kind not in CHECKABLE:
         del named["itself, with a bit turned"]
-    is_later = kind not in AT_FIRST and rng.random() < 0.7
+    is_later = kind in LATER or (kind not in AT_FIRST and rng.random() < 0.7)
     if not is_later:
         del named["an older one"]
     name = rng.choice(list(named))

@@ -168,6 +168,8 @@ def _check_page(page: Page, listing: Listing) -> None:
         "it has keys of another prefix": not all(one.startswith(listing.prefix) for one in names),
         "it has another delimiter": page.delimiter not in {None, "", listing.delimiter},
         "it has folders in the place of keys": bool(folders) and not listing.delimiter,
+        "it has keys in the place of folders": bool(listing.delimiter)
+        and any(listing.delimiter in one.key[len(listing.prefix) :] for one in page.objects),
         # Ceph's counts the keys alone, AWS's the folders too.
         "it has another number of keys than it says": page.key_count
         not in {None, keys, keys + folders},

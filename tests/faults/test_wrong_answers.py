@@ -58,8 +58,6 @@ def trial(running: Trial) -> Iterator[Trial]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up soon, where an answer is wrong for long."""
-    monkeypatch.setattr("services.aws.list_request._FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr("services.output.checkpoints._FIRST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr("services.shipping.object_reader._RESUMES", 2)
 
 
@@ -89,6 +87,13 @@ def events(count: int, name: str = "a", size: int = 150, ago: timedelta = NEW) -
 def put(trial: Trial, key: str, count: int, ago: timedelta = NEW) -> bytes:
     """Writes an object of events, some time old; returns its bytes."""
     return trial.put(key, events(count, key, ago=ago), datetime.now(UTC) - ago)
+
+
+def begin_in(trial: Trial, *folders: str) -> None:
+    """Ships an object of each folder, so that these are listed one by one from then on."""
+    for folder in folders:
+        put(trial, f"{folder}S3-0.gz", 1, 2 * NEW)
+    assert trial.once().exit_status == 0
 
 
 def well(trial: Trial) -> list[Outcome]:
@@ -225,10 +230,10 @@ LISTINGS = {
 @pytest.mark.parametrize("times", [1, FOR_GOOD], ids=["once", "for-a-while"])
 def test_a_folder_whose_listing_is_none(trial: Trial, lie: Lie, times: int) -> None:
     """In a backfill coverage moved past what was not listed: 60 of 120 were lost for good."""
-    # Listed before the other, so that there is an answer to another request.
-    put(trial, "April-2024/S3-c.gz", 1, timedelta(days=50))
+    # April is listed before May, so that there is an answer to another request.
+    begin_in(trial, "April-2024/", "May-2024/")
     for key in ("May-2024/S3-a.gz", "May-2024/S3-b.gz"):
-        put(trial, key, 30, OLD)
+        put(trial, key, 30)
     put(trial, "June-2024/S3-new.gz", 60)
     trial.store.lie("list folder", lie, times=times, about="=May-2024/")
     if times == FOR_GOOD:
@@ -318,7 +323,8 @@ def with_other_etags(answer: Answer) -> Answer:
 
 def test_a_listing_whose_etag_is_not_that_of_the_object(trial: Trial) -> None:
     """It was never shipped, with `was replaced` in each hour and exit status 0."""
-    put(trial, "May-2024/S3-a.gz", 60, OLD)
+    begin_in(trial, "May-2024/")
+    put(trial, "May-2024/S3-a.gz", 60)
     put(trial, "June-2024/S3-new.gz", 20)
     trial.store.lie("list folder", changed(with_other_etags), times=FOR_GOOD, about="=May-2024/")
     for _ in range(2):
@@ -426,6 +432,8 @@ BUSY = {
 )
 def test_a_store_that_is_busy_once(trial: Trial, kind: str, name: str) -> None:
     """The source stopped for the hour."""
+    if kind == "list folder":
+        begin_in(trial, "May-2024/")
     put(trial, "May-2024/S3-a.gz", 60)
     trial.store.lie(kind, instead(PASSING[name]))
     well_at_once(trial)

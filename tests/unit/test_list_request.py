@@ -111,6 +111,16 @@ def test_what_a_store_leaves_out_is_not_wrong(right: Reply) -> None:
     assert listed(always(right)) == KEYS
 
 
+def test_an_answer_of_before_that_lists_all_folders_is_none_to_what_is_asked() -> None:
+    """It would hide what was written since."""
+    all_folders = page(NAME, "<Prefix></Prefix>", *map(entry, KEYS), "<KeyCount>2</KeyCount>")
+    with FakeServer(always(all_folders)) as server:
+        client = s3_client(access_to(server), 1)
+        bucket = AuditBucket(client, source_of(lyve=access_to(server)), NoPause())
+        with pytest.raises(ServiceError, match="it has keys in the place of folders"):
+            bucket.top_level()
+
+
 def test_pages_that_go_round_are_an_error() -> None:
     with pytest.raises(ServiceError, match="it goes on where it did before"):
         listed(always(page(NAME, PREFIX, MORE, truncated="true")))
