@@ -8,7 +8,7 @@ import msgspec
 
 from services.audit.objects import AuditObjects, Range
 from services.audit.streams import LogStreams, Pace
-from services.audit.verification import NOTHING_MORE, Need, Verification, Witnesses
+from services.audit.verification import NOTHING_MORE, Need, Progress, Verification, Witnesses
 from services.aws.clients import logs_client, s3_client
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
@@ -18,7 +18,6 @@ from services.output.quarantined import QuarantinedLines
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from utils.audit.audit import Audit, encoded, key_of
-from utils.audit.progress import Progress
 from utils.config.settings import Source
 from utils.report.preview import span
 

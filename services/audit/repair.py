@@ -37,10 +37,9 @@ _MOST_ROUNDS = 4
 
 
 class Repaired(Struct, frozen=True):
-    """What is there after a repair, how many logs it has sent, and the newest `LastModified`."""
+    """What is there after a repair, and the newest `LastModified` of what is shipped."""
 
     audit: Audit
-    logs: int
     newest_ms: int
 
 
@@ -145,8 +144,7 @@ class Repair:
             self._cover(progress.ledger, proof)
             progress.end_repair()
         proof.audit.repaired = proof.audit.found - found_before
-        newest_ms = proof.spans.newest_beside(proof.findings.young)
-        return Repaired(proof.audit, proof.audit.repaired, newest_ms)
+        return Repaired(proof.audit, proof.spans.newest_beside(proof.findings.young))
 
     # Who is at work.
 

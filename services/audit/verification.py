@@ -13,14 +13,13 @@ from services.output.quarantined import QuarantinedLines
 from utils.audit.audit import Audit
 from utils.audit.comparison import Comparison
 from utils.audit.findings import TOLD, Difference, Fate, Findings, Limits
-from utils.audit.progress import Progress
 from utils.audit.spans import Spans, Tally
 from utils.audit.sums import Digests, Group, Sums
 from utils.audit.times import Bursts, Retention, Timing
 from utils.config.settings import Source
 from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
-from utils.model import LogObject
+from utils.model import Gauge, LogObject
 from utils.state.intervals import Interval, union
 
 _SECOND_MS = 1000
@@ -36,6 +35,30 @@ _SHOWS_ITSELF_SECONDS = 1.5
 _KEY_BYTES = 32
 # Enough to see what is wrong.
 _MOST_UNREADABLE = 100
+
+
+class Progress(Gauge):
+    """How far a comparison is: `lines` of the bucket, and events of the log streams."""
+
+    lines: int = 0
+
+    def read(self, one: LogObject, lines: int) -> None:
+        """Takes an object into account that is read."""
+        self.objects += 1
+        self.bytes += one.size_bytes
+        self.lines += lines
+
+    @property
+    def share(self) -> float:
+        """How much is done, from 0 to 1: one half is the bucket, the other the log streams."""
+        bucket = self.bytes / self.bytes_total if self.bytes_total else 1.0
+        # There are about as many events as lines, once all of these are read.
+        streams = min(1.0, self.events / self.lines) if self.lines and bucket >= 1 else 0.0
+        return (bucket + streams) / 2
+
+    def amounts(self, _: float) -> str:
+        """Returns how much was read of both sides, in words."""
+        return f"{self.lines:,} lines, {self.events:,} events"
 
 
 class _Look(msgspec.Struct, frozen=True):

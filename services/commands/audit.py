@@ -116,7 +116,7 @@ class Auditing:
             self._print(source, audit, self._auditor.keep(source, audit))
             if not audit.is_whole:
                 lines.write(*status(audit), {})
-            lines.write("INFO", f"Done repairing {repaired.logs:,} logs", self._pairs(audit))
+            lines.write("INFO", f"Done repairing {audit.repaired:,} logs", self._pairs(audit))
             self._keep_status(source, report, repaired)
         finally:
             if lines.text:

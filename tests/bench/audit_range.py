@@ -17,9 +17,8 @@ from msgspec import Struct, json
 
 from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams, StoredEvent
-from services.audit.verification import Verification, Witnesses
+from services.audit.verification import Progress, Verification, Witnesses
 from tests.world.in_memory import source_of
-from utils.audit.progress import Progress
 from utils.audit.spans import Tally
 from utils.json_extractor import event_time_ms
 from utils.model import LogObject

@@ -14,6 +14,8 @@ from tests.servers.installation import (
     Installation,
     Outcome,
     RunningEngine,
+    empty,
+    keys_of,
 )
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
 from tests.world.audit_events import gzip_lines
@@ -147,6 +149,30 @@ def test_a_first_start_into_a_stream_that_holds_events_names_the_way_on(
     assert repair(installation).exit_status == EXIT_WHOLE
     assert installation.once().done.figures("accepted") == {"accepted": 0}
     assert Counter(installation.messages()) == due
+
+
+def test_a_bucket_that_moved_to_another_name_is_mended_by_one_command(
+    installation: Installation,
+) -> None:
+    """Its source has another name, and so another checkpoint and another quarantine."""
+    due = fill(installation)
+    moved = f"{BUCKET}-moved"
+    installation.s3.create_bucket(Bucket=moved)
+    try:
+        for key in keys_of(installation.s3, BUCKET):
+            content = installation.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            installation.put(key, content, moved)
+        installation.configuration |= {"bucket_name": moved, "log_stream": STREAM}
+        outcome = installation.once()
+        assert outcome.exit_status == 1
+        assert "Run --repair" in outcome.errors[0].text
+        assert installation.run("--repair").exit_status == EXIT_WHOLE
+        assert installation.once().done.figures("accepted") == {"accepted": 0}
+        assert Counter(installation.messages()) == due
+        assert len(installation.quarantine(f"{moved}-S3")) == 1
+    finally:
+        empty(installation.s3, moved)
+        installation.s3.delete_bucket(Bucket=moved)
 
 
 def test_sources_that_share_a_stream_each_have_a_first_start(installation: Installation) -> None:
