@@ -15,8 +15,8 @@ from uuid import uuid4
 from services.commands.options import read_options
 from services.commands.settings import read_sources
 from services.daemon.allocator import use_one_arena
-from services.daemon.health import HealthSign
-from services.daemon.rounds import Rounds, Starting
+from services.daemon.health import HeartbeatFile
+from services.daemon.iterations import Iterations, Starting
 from services.output.status import Clock, tell
 from services.threads.background import REFRESH_SECONDS, attend
 from utils.config.settings import Source
@@ -44,9 +44,9 @@ class Engine:
         self._owner = uuid4().hex
         self._clock = Clock(_now, time.monotonic)
         self._began_seconds = self._clock.elapsed_seconds()
-        self.health = HealthSign(time.monotonic)
+        self.health = HeartbeatFile(time.monotonic)
         self.stop = Event()
-        self._rounds = Rounds(self._clock, self.stop)
+        self._iterations = Iterations(self._clock, self.stop)
         # As last read, for the time while the configuration is wrong.
         self._known: tuple[Source, ...] = ()
 
@@ -62,8 +62,8 @@ class Engine:
     def run_once(self) -> int:
         """Runs one iteration; returns the exit status."""
         since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        is_begun = self._begin(self._rounds.run, since_seconds, lambda _: True)
-        return self._status(lambda: self._rounds.join() and is_begun)
+        is_begun = self._begin(self._iterations.run, since_seconds, lambda _: True)
+        return self._status(lambda: self._iterations.join() and is_begun)
 
     # A command imports what only it needs: that would be a tenth of the daemon's start.
 
@@ -113,8 +113,8 @@ class Engine:
         started_seconds = self._clock.elapsed_seconds()
         looked = _now()
         self._wait()
-        self._begin(self._rounds.open, started_seconds, lambda _: True)
-        self._rounds.await_open()
+        self._begin(self._iterations.open, started_seconds, lambda _: True)
+        self._iterations.await_open()
         self._announce(looked)
         is_announced = True
         while not self.stop.is_set():
@@ -130,17 +130,17 @@ class Engine:
             is_announced &= before <= looked
             is_due = partial(_is_due, before, looked)
             if not self.stop.is_set() and any(map(is_due, self._known)):
-                self._begin(self._rounds.run, started_seconds, is_due)
+                self._begin(self._iterations.run, started_seconds, is_due)
                 is_announced = False
                 self._wait()
-        ended = self._attend(self._rounds.join, self._refresh)
+        ended = self._attend(self._iterations.join, self._refresh)
         return EXIT_OK if ended is not None else EXIT_FAILED
 
     def _status(self, work: Callable[[], bool], refresh: Callable[[], object] | None = None) -> int:
         return EXIT_OK if self._attend(work, refresh or self._refresh) else EXIT_FAILED
 
     def _wait(self) -> None:
-        """Says in the sign of health that it waits for the next iteration from now on."""
+        """Says in the heartbeat that it waits for the next iteration from now on."""
         self.health.wait(min((source.every_minutes for source in self._known), default=60))
 
     def _next_slot(self, moment: datetime) -> datetime:
@@ -164,9 +164,9 @@ class Engine:
 
     def _refresh(self) -> bool:
         """Shows how far it is, says that it is alive; returns if anything is under way."""
-        working = self._rounds.working()
-        self._rounds.refresh()
-        self.health.say(working, self._rounds.failures(), self._rounds.unproven())
+        working = self._iterations.working()
+        self._iterations.refresh()
+        self.health.say(working, self._iterations.failures(), self._iterations.unproven())
         return bool(working)
 
     def _begin(
@@ -178,11 +178,11 @@ class Engine:
         """Begins work of each source that is due; returns if it could. It never raises."""
         try:
             sources = self.read_sources()
-            self._rounds.expect(sources)
+            self._iterations.expect(sources)
             work([*filter(is_due, sources)], lambda: self._start(since_seconds))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration comes
             print_problems(exc)
-            self._rounds.skip(source.name for source in self._known if is_due(source))
+            self._iterations.skip(source.name for source in self._known if is_due(source))
             return False
         return True
 

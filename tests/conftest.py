@@ -10,7 +10,7 @@ import boto3
 import pytest
 from urllib3.util import connection
 
-from services.daemon.rounds import forget_clients
+from services.daemon.iterations import forget_clients
 from tests.servers.installation import (
     AWS_REGION,
     BUCKET,

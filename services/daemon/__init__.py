@@ -1,1 +1,1 @@
-"""The process over its hours: rounds of iterations, the display, its health."""
+"""The daemon over its hours: iterations of all sources, the display, its health."""

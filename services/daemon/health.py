@@ -9,7 +9,7 @@ from stat import S_ISREG
 
 import msgspec
 
-from utils.report.health import Sign, Work
+from utils.report.health import Heartbeat, Work
 
 # In memory, and there to be written also where a container's root is read-only.
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
@@ -18,10 +18,10 @@ _SAY_EVERY_SECONDS = 5.0
 # Where a system has no such flag it has no links in its place.
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # Hundreds of sources take less.
-_LONGEST_SIGN = 2**20
+_LONGEST_HEARTBEAT = 2**20
 
 
-class HealthSign:
+class HeartbeatFile:
     """What this process says of itself, said again and again by its main thread.
 
     Args:
@@ -30,7 +30,7 @@ class HealthSign:
 
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
         self._elapsed_seconds = elapsed_seconds
-        self._path = sign_path(os.getpid())
+        self._path = heartbeat_path(os.getpid())
         self._failures: Mapping[str, int] = {}
         self._unproven: list[str] = []
         self._slot_seconds: float | None = None
@@ -77,7 +77,7 @@ class HealthSign:
         }
         self._known = {source: self._known[source] for source in works}
         with suppress(OSError):
-            sign = Sign(
+            heartbeat = Heartbeat(
                 now_seconds,
                 self._slot_seconds,
                 dict(failures),
@@ -85,10 +85,10 @@ class HealthSign:
                 self._unproven,
                 self._every_minutes,
             )
-            _write(self._path, msgspec.json.encode(sign))
+            _write(self._path, msgspec.json.encode(heartbeat))
 
     def close(self) -> None:
-        """Takes the sign away: the program ends."""
+        """Takes the heartbeat away: the program ends."""
         with suppress(OSError):
             self._path.unlink()
 
@@ -100,7 +100,7 @@ class HealthSign:
         return self._known[source][1]
 
 
-def sign_path(pid: int) -> Path:
+def heartbeat_path(pid: int) -> Path:
     """Returns where a program says how it is.
 
     Args:
@@ -109,11 +109,11 @@ def sign_path(pid: int) -> Path:
     return _place() / f"{_prefix()}{pid}.json"
 
 
-def signs() -> Iterator[Sign]:
+def heartbeats() -> Iterator[Heartbeat]:
     """Yields what each program in this container says of itself."""
     for path in _place().glob(f"{_prefix()}*.json"):
         with suppress(OSError, msgspec.DecodeError):
-            yield msgspec.json.decode(_read(path), type=Sign)
+            yield msgspec.json.decode(_read(path), type=Heartbeat)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -137,7 +137,7 @@ def _write(path: Path, content: bytes) -> None:
 def _read(path: Path) -> bytes:
     """Returns a file's beginning; of a link, a pipe or a device nothing is read."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NOFOLLOW), "rb") as file:
-        return file.read(_LONGEST_SIGN) if S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+        return file.read(_LONGEST_HEARTBEAT) if S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def _place() -> Path:

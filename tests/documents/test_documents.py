@@ -23,7 +23,7 @@ from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
 from utils.model import Counts
-from utils.report.health import Sign, Work, ailments
+from utils.report.health import Heartbeat, Work, ailments
 from utils.report.latest import Outcome, decode_trail, encode_latest
 from utils.report.status import count_pairs
 from utils.version import VERSION
@@ -500,9 +500,9 @@ def test_the_last_status_in_the_documents_is_as_the_program_writes_it() -> None:
 
 
 def test_every_ailment_of_the_health_check_is_documented_and_no_other() -> None:
-    sick = Sign(10**6, 0.0, {"audit-logs-S3": 3})
-    new = Sign(10**6, None, {"audit-logs-S3": 1}, unproven=["audit-logs-S3"])
-    still = Sign(10**6, None, {}, {"audit-logs-S3": Work(0.0, 0.0)})
+    sick = Heartbeat(10**6, 0.0, {"audit-logs-S3": 3})
+    new = Heartbeat(10**6, None, {"audit-logs-S3": 1}, unproven=["audit-logs-S3"])
+    still = Heartbeat(10**6, None, {}, {"audit-logs-S3": Work(0.0, 0.0)})
     said = [*ailments([sick, new, still], 10**6), *ailments([], 0.0)]
     written = [row[0].strip("`") for row in rows(section(IMAGE, "Is it well?"))]
     patterns = [re.sub("<[^>]*>", ".+", line) for line in written]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from tests.servers.heartbeats import wait_for_hour
 from tests.servers.installation import Installation, RunningEngine
-from tests.servers.signs import wait_for_hour
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines

@@ -12,7 +12,7 @@ from botocore.utils import parse_timestamp
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.errors import lyve_errors
 from services.aws.session import USED_OPERATIONS, botocore_session, moment
-from services.daemon.rounds import forget_clients
+from services.daemon.iterations import forget_clients
 from tests.standin.fake_server import FakeServer, Reply, always
 from utils.config.settings import AwsAccess, LyveAccess
 from utils.errors import ServiceError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.heartbeats import wait_for_heartbeat, wait_for_hour
 from tests.servers.installation import (
     BUCKET,
     OUTPUT_BUCKET,
@@ -20,7 +21,6 @@ from tests.servers.installation import (
     eventually,
 )
 from tests.servers.s3_proxy import S3Proxy
-from tests.servers.signs import wait_for_hour, wait_for_sign
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 
@@ -129,7 +129,8 @@ def test_each_source_is_shipped_at_its_own_minutes(
     installation.configuration.update({**shared, "sources": sources})
     with daemon.start("2026-11-01T05:39:59") as engine:
         assert "The next iteration begins at 05:40 UTC." in engine.stderr
-        assert wait_for_sign(engine, lambda sign: sign.slot_seconds is not None).every_minutes == 20
+        beat = wait_for_heartbeat(engine, lambda beat: beat.slot_seconds is not None)
+        assert beat.every_minutes == 20
         for minute in ("05:40:00", "05:59:59", "06:00:00", "06:19:00", "06:20:00", "07:01:00"):
             if minute in {"05:59:59", "06:19:00"}:
                 daemon.set_clock(f"2026-11-01T{minute}")
@@ -204,7 +205,7 @@ def test_iterations_never_overlap_and_a_missed_slot_loses_nothing(
         daemon.set_clock("2026-11-01T08:00:00")
         engine.wait_until_said("so none begins now")
         s3_proxy.release()
-        wait_for_sign(engine, lambda sign: not sign.working)
+        wait_for_heartbeat(engine, lambda beat: not beat.working)
         daemon.fire(engine, "2026-11-01T09:00:00")
         outcome = engine.stop()
     assert Counter(installation.messages()) == texts(numbered(0, 20))

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from services.daemon import health as health_service
 from services.daemon import health_check
-from services.daemon.health import HealthSign, signs
+from services.daemon.health import HeartbeatFile, heartbeats
 from services.shipping.iteration import Iteration
 from services.shipping.tools import Shared
 from tests.process.test_daemon import Daemon, numbered
+from tests.servers.heartbeats import heartbeat_of, wait_for_heartbeat
 from tests.servers.installation import REPOSITORY, Installation
 from tests.servers.s3_proxy import S3Proxy
-from tests.servers.signs import sign_of, wait_for_sign
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 from tests.world.in_memory import World, source_of
@@ -32,7 +32,7 @@ from utils.report.health import (
     MOST_LATE_SECONDS,
     MOST_SILENCE_SECONDS,
     MOST_STANDSTILL_SECONDS,
-    Sign,
+    Heartbeat,
     Work,
     ailments,
 )
@@ -46,7 +46,7 @@ SECONDS = st.floats(0, 10**7)
 
 
 def test_a_daemon_that_waits_for_its_first_iteration_is_well() -> None:
-    assert ailments([Sign(HOUR - 30, slot_seconds=0.0)], HOUR) == []
+    assert ailments([Heartbeat(HOUR - 30, slot_seconds=0.0)], HOUR) == []
 
 
 def test_without_a_sign_nothing_is_well() -> None:
@@ -61,23 +61,23 @@ def test_an_iteration_that_comes_further_is_well_however_long_it_takes(
     now = began + took
     progress = max(began, now - MOST_STANDSTILL_SECONDS)
     last_hour = now - min(took, HOUR)
-    sign = Sign(now, last_hour, working={"a": Work(progress, 0.0)})
-    assert ailments([sign], now) == []
+    beat = Heartbeat(now, last_hour, working={"a": Work(progress, 0.0)})
+    assert ailments([beat], now) == []
 
 
 def test_an_hour_that_does_not_come_is_told_while_a_source_is_under_way() -> None:
     """The others wait for it."""
     now = 2 * HOUR
-    sign = Sign(now, 0.0, working={"a": Work(now, 0.0)})
-    assert ailments([sign], now) == ["No iteration has begun for 120 minutes."]
+    beat = Heartbeat(now, 0.0, working={"a": Work(now, 0.0)})
+    assert ailments([beat], now) == ["No iteration has begun for 120 minutes."]
 
 
 @PROPERTY
 @given(settle=st.floats(0, 3600), over=st.floats(1, 10**6))
 def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over: float) -> None:
     now = MOST_STANDSTILL_SECONDS + settle + over
-    sign = Sign(now, now, working={"a": Work(0.0, settle), "b": Work(now, 0.0)})
-    (found,) = ailments([sign], now)
+    beat = Heartbeat(now, now, working={"a": Work(0.0, settle), "b": Work(now, 0.0)})
+    (found,) = ailments([beat], now)
     assert found.startswith("a has come no further for ")
 
 
@@ -91,8 +91,8 @@ def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over
 def test_an_overdue_iteration_and_three_failures_are_told(
     idle: float, failures: int, silence: float, every: int
 ) -> None:
-    sign = Sign(idle - silence, 0.0, {"a": failures, "b": 0}, every_minutes=every)
-    found = ailments([sign], idle)
+    beat = Heartbeat(idle - silence, 0.0, {"a": failures, "b": 0}, every_minutes=every)
+    found = ailments([beat], idle)
     if silence > idle:
         return
     assert any("No iteration has begun" in one for one in found) == (
@@ -104,8 +104,8 @@ def test_an_overdue_iteration_and_three_failures_are_told(
 
 
 def test_a_source_that_has_only_failed_since_the_start_is_told_at_once() -> None:
-    sign = Sign(0.0, 0.0, {"a": 1, "b": 1, "c": 0}, unproven=["a", "c"])
-    assert ailments([sign], 0.0) == ["a has failed since the start."]
+    beat = Heartbeat(0.0, 0.0, {"a": 1, "b": 1, "c": 0}, unproven=["a", "c"])
+    assert ailments([beat], 0.0) == ["a has failed since the start."]
 
 
 @PROPERTY
@@ -113,11 +113,11 @@ def test_a_source_that_has_only_failed_since_the_start_is_told_at_once() -> None
 def test_a_sign_counts_only_while_it_is_fresh(said: float, now: float) -> None:
     """One that lies ahead is of a time before the machine was started anew."""
     is_fresh = 0 <= now - said <= MOST_SILENCE_SECONDS
-    assert (ailments([Sign(said)], now) == []) == is_fresh
+    assert (ailments([Heartbeat(said)], now) == []) == is_fresh
 
 
 def test_a_single_iteration_is_never_overdue() -> None:
-    assert ailments([Sign(9 * HOUR, slot_seconds=None)], 9 * HOUR) == []
+    assert ailments([Heartbeat(9 * HOUR, slot_seconds=None)], 9 * HOUR) == []
 
 
 # What the process says.
@@ -131,38 +131,38 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Told:
-    """A sign by a clock that is set by hand."""
+    """A heartbeat by a clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.sign = HealthSign(lambda: self.now)
+        self.file = HeartbeatFile(lambda: self.now)
 
-    def say(self, working: Mapping[str, tuple[object, float]] | None = None) -> Sign:
+    def say(self, working: Mapping[str, tuple[object, float]] | None = None) -> Heartbeat:
         """Says it a while later, and returns what can be read then."""
         self.now += 10
-        self.sign.say(working or {}, {})
-        (found,) = signs()
+        self.file.say(working or {}, {})
+        (found,) = heartbeats()
         return found
 
 
 @pytest.mark.usefixtures("place")
 def test_the_wait_begins_anew_with_each_iteration_that_is_due() -> None:
     told = Told()
-    told.sign.wait(60)
+    told.file.wait(60)
     assert told.say().slot_seconds == 0.0
-    told.sign.wait(5)
-    sign = told.say()
-    assert (sign.slot_seconds, sign.every_minutes) == (10.0, 5)
+    told.file.wait(5)
+    beat = told.say()
+    assert (beat.slot_seconds, beat.every_minutes) == (10.0, 5)
 
 
 @pytest.mark.usefixtures("place")
 def test_an_end_is_said_at_once() -> None:
     told = Told()
     told.say({"a": (1, 0.0)})
-    told.sign.say({}, {})
-    assert next(signs()).working == {}
-    told.sign.say({}, {"a": 1})
-    assert next(signs()).failures == {"a": 1}
+    told.file.say({}, {})
+    assert next(heartbeats()).working == {}
+    told.file.say({}, {"a": 1})
+    assert next(heartbeats()).failures == {"a": 1}
 
 
 @pytest.mark.usefixtures("place")
@@ -177,16 +177,16 @@ def test_progress_is_when_a_source_was_seen_elsewhere_than_before() -> None:
 def test_the_end_takes_the_sign_away(place: Path) -> None:
     told = Told()
     told.say()
-    told.sign.close()
+    told.file.close()
     assert list(place.iterdir()) == []
 
 
 def test_a_place_that_can_not_be_written_stops_nothing(place: Path) -> None:
     told = Told()
     place.rmdir()
-    told.sign.say({}, {})
-    told.sign.close()
-    assert list(signs()) == []
+    told.file.say({}, {})
+    told.file.close()
+    assert list(heartbeats()) == []
 
 
 @pytest.mark.usefixtures("place")
@@ -196,10 +196,10 @@ def test_a_link_in_the_place_of_the_sign_is_replaced_and_not_followed(
     """In a folder that others may write to, it would overwrite a file of this program's."""
     other = tmp_path_factory.mktemp("other") / "config.json"
     other.write_text("{}")
-    path = health_service.sign_path(os.getpid())
+    path = health_service.heartbeat_path(os.getpid())
     for link in (path, path.with_suffix(".draft")):
         link.symlink_to(other)
-    assert list(signs()) == []
+    assert list(heartbeats()) == []
     told = Told()
     told.say()
     assert other.read_text() == "{}"
@@ -209,14 +209,14 @@ def test_a_link_in_the_place_of_the_sign_is_replaced_and_not_followed(
 
 def test_what_is_no_file_in_the_place_of_the_sign_stops_nothing(place: Path) -> None:
     """A pipe would be waited for without end."""
-    path = health_service.sign_path(os.getpid())
+    path = health_service.heartbeat_path(os.getpid())
     path.mkdir()
-    HealthSign(time.monotonic).say({}, {})
-    assert list(signs()) == []
+    HeartbeatFile(time.monotonic).say({}, {})
+    assert list(heartbeats()) == []
     assert list(place.iterdir()) == [path]
     path.rmdir()
     os.mkfifo(path)
-    assert list(signs()) == []
+    assert list(heartbeats()) == []
 
 
 def test_another_reason_why_nothing_is_taken_is_no_progress(
@@ -258,11 +258,11 @@ def test_it_says_what_is_wrong_and_ends_with_a_status(
 ) -> None:
     assert health_check.main() == 1
     assert capsys.readouterr().out == "No sign of life for 5 minutes.\n"
-    sign = HealthSign(time.monotonic)
-    sign.say({}, {})
+    beat = HeartbeatFile(time.monotonic)
+    beat.say({}, {})
     assert health_check.main() == 0
     assert capsys.readouterr().out == "healthy\n"
-    sign.say({}, {"audit-logs-S3": MOST_FAILURES})
+    beat.say({}, {"audit-logs-S3": MOST_FAILURES})
     assert health_check.main() == 1
     assert capsys.readouterr().out == "The last 3 iterations of audit-logs-S3 failed.\n"
     (path,) = place.glob("*.json")
@@ -293,22 +293,22 @@ def test_a_daemon_is_well_before_its_first_iteration_and_sick_after_three_failur
     daemon: Daemon,
 ) -> None:
     with daemon.start("2026-11-01T05:59:59") as engine:
-        first = wait_for_sign(engine, lambda sign: sign.slot_seconds is not None)
+        first = wait_for_heartbeat(engine, lambda beat: beat.slot_seconds is not None)
         assert ailments([first], first.said_seconds) == []
         daemon.explosion.touch()
         for failures, hour in enumerate(("06", "07", "08"), 1):
             daemon.fire(engine, f"2026-11-01T{hour}:00:00")
-            wait_for_sign(engine, lambda sign, count=failures: count in sign.failures.values())  # type: ignore[misc]
-        sick = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 3})
+            wait_for_heartbeat(engine, lambda beat, count=failures: count in beat.failures.values())  # type: ignore[misc]
+        sick = wait_for_heartbeat(engine, lambda beat: beat.failures == {"audit-logs-S3": 3})
         assert ailments([sick], sick.said_seconds) == [
             "The last 3 iterations of audit-logs-S3 failed."
         ]
         daemon.explosion.unlink()
         daemon.fire(engine, "2026-11-01T09:00:00")
-        well = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
+        well = wait_for_heartbeat(engine, lambda beat: beat.failures == {"audit-logs-S3": 0})
         assert ailments([well], well.said_seconds) == []
         engine.stop()
-        assert sign_of(engine) is None
+        assert heartbeat_of(engine) is None
 
 
 def test_a_daemon_that_never_worked_is_sick_until_something_succeeds(
@@ -322,11 +322,11 @@ def test_a_daemon_that_never_worked_is_sick_until_something_succeeds(
     installation.secrets.add(right)
     path.write_text("wrongwrongwrongwrongwrongwrongwrongwrong")
     with daemon.start("2026-11-01T05:59:58") as engine:
-        sick = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 1})
+        sick = wait_for_heartbeat(engine, lambda beat: beat.failures == {"audit-logs-S3": 1})
         assert ailments([sick], sick.said_seconds) == ["audit-logs-S3 has failed since the start."]
         path.write_text(right)
         daemon.fire(engine, "2026-11-01T06:00:00")
-        well = wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
+        well = wait_for_heartbeat(engine, lambda beat: beat.failures == {"audit-logs-S3": 0})
         assert ailments([well], well.said_seconds) == []
         engine.stop()
 
@@ -338,12 +338,12 @@ def test_an_iteration_that_hangs_is_seen_not_to_come_further(
     s3_proxy.hold("GET /audit-logs/May-2024/S3-a.gz")
     with installation.start("--once") as engine:
         assert s3_proxy.held.wait(30)
-        sign = wait_for_sign(engine, lambda sign: bool(sign.working))
-        (work,) = sign.working.values()
-        assert sign.slot_seconds is None
-        assert ailments([sign], sign.said_seconds) == []
+        beat = wait_for_heartbeat(engine, lambda beat: bool(beat.working))
+        (work,) = beat.working.values()
+        assert beat.slot_seconds is None
+        assert ailments([beat], beat.said_seconds) == []
         later = work.progress_seconds + MOST_STANDSTILL_SECONDS + work.settle_seconds + 1
-        (found,) = ailments([Sign(later, working=sign.working)], later)
+        (found,) = ailments([Heartbeat(later, working=beat.working)], later)
         assert found == "audit-logs-S3 has come no further for 30 minutes."
         s3_proxy.release()
         assert engine.wait().exit_status == 0
@@ -358,9 +358,9 @@ def test_an_iteration_that_comes_further_says_so(
     with installation.start("--once") as engine:
         seen: set[float] = set()
 
-        def has_come_further(sign: Sign) -> bool:
-            seen.update(work.progress_seconds for work in sign.working.values())
+        def has_come_further(beat: Heartbeat) -> bool:
+            seen.update(work.progress_seconds for work in beat.working.values())
             return len(seen) > 1
 
-        wait_for_sign(engine, has_come_further)
+        wait_for_heartbeat(engine, has_come_further)
         assert engine.stop().exit_status == 0

@@ -7,6 +7,7 @@ import pytest
 
 from tests.process.test_daemon import Daemon
 from tests.process.test_sources import lines_of, messages, numbered, texts
+from tests.servers.heartbeats import wait_for_heartbeat
 from tests.servers.installation import (
     BUCKET,
     SLOW_GROUP,
@@ -17,7 +18,6 @@ from tests.servers.installation import (
 )
 from tests.servers.s3_proxy import S3Proxy
 from tests.servers.seaweedfs import SeaweedFS
-from tests.servers.signs import wait_for_sign
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 from utils.report.health import ailments
@@ -64,11 +64,11 @@ def test_a_source_that_is_throttled_for_hours_costs_no_other_an_hour(
         for hour in (6, 7, 8):
             ship(installation, daemon, engine, hour)
             wait_until_late(engine, hour - 6)
-        sign = wait_for_sign(engine, lambda sign: set(sign.working) == {"slow-IAM"})
-        assert ailments([sign], sign.said_seconds) == []
+        beat = wait_for_heartbeat(engine, lambda beat: set(beat.working) == {"slow-IAM"})
+        assert ailments([beat], beat.said_seconds) == []
         standin.control(probabilities={})
         engine.wait_until_said("Done sending 500 logs")
-        wait_for_sign(engine, lambda sign: not sign.working)
+        wait_for_heartbeat(engine, lambda beat: not beat.working)
         installation.put("May-2024/IAM-b.gz", gzip_lines(numbered(500, 5)))
         ship(installation, daemon, engine, 9)
         engine.wait_until_said("Done sending 5 logs")
@@ -95,7 +95,7 @@ def test_a_source_whose_s3_server_hangs_from_the_start_costs_no_other_an_hour(
         engine.wait_until_said(LATE)
         s3_proxy.release()
         installation.put("May-2024/IAM-a.gz", gzip_lines(numbered(0, 5)))
-        wait_for_sign(engine, lambda sign: not sign.working)
+        wait_for_heartbeat(engine, lambda beat: not beat.working)
         ship(installation, daemon, engine, 8)
         assert engine.stop().exit_status == 0
     assert sorted(installation.messages()) == shipped(6, 7, 8)
@@ -139,14 +139,14 @@ def test_a_configuration_that_is_wrong_for_three_hours_is_told_by_the_health_che
         installation.config_path.write_text("{")
         for failures, hour in enumerate(("07", "08", "09"), 1):
             daemon.set_clock(f"{DAY}T{hour}:00:00")
-            wait_for_sign(engine, lambda sign, count=failures: count in sign.failures.values())  # type: ignore[misc]
-        sign = wait_for_sign(engine, lambda sign: set(sign.failures.values()) == {3})
-        assert ailments([sign], sign.said_seconds) == [
+            wait_for_heartbeat(engine, lambda beat, count=failures: count in beat.failures.values())  # type: ignore[misc]
+        beat = wait_for_heartbeat(engine, lambda beat: set(beat.failures.values()) == {3})
+        assert ailments([beat], beat.said_seconds) == [
             "The last 3 iterations of other-S3 failed.",
             "The last 3 iterations of slow-IAM failed.",
         ]
         installation.config_path.write_text(configuration)
         ship(installation, daemon, engine, 10)
-        wait_for_sign(engine, lambda sign: set(sign.failures.values()) == {0})
+        wait_for_heartbeat(engine, lambda beat: set(beat.failures.values()) == {0})
         assert engine.stop().exit_status == 0
     assert sorted(installation.messages()) == shipped(6, 10)

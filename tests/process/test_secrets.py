@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services.daemon.health import sign_path
+from services.daemon.health import heartbeat_path
 from tests.process.test_daemon import Daemon
 from tests.servers.installation import Installation, eventually
 from tests.standin.cloudwatch_process import CloudWatchStandin
@@ -148,9 +148,9 @@ def test_what_nobody_foresaw_and_the_sign_of_life_show_no_secret(
     daemon.explosion.touch()
     with daemon.start("2026-11-01T05:59:59") as engine:
         daemon.fire(engine, "2026-11-01T06:00:00")
-        path = sign_path(engine.process.pid)
-        eventually(path.exists, "a sign", engine.process)
-        sign = path.read_text()
+        path = heartbeat_path(engine.process.pid)
+        eventually(path.exists, "a heartbeat", engine.process)
+        beat = path.read_text()
         outcome = engine.stop()
     assert "ExplosionError" in outcome.errors[0].text
-    assert [secret for secret in installation.secrets if secret in sign] == []
+    assert [secret for secret in installation.secrets if secret in beat] == []

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import boto3
 
 from engine import main
-from services.daemon.rounds import forget_clients
+from services.daemon.iterations import forget_clients
 from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import Event

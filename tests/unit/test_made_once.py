@@ -9,7 +9,7 @@ import pytest
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
-from services.daemon.rounds import forget_clients
+from services.daemon.iterations import forget_clients
 from services.threads.made_once import MadeOnce
 from utils.config.settings import AwsAccess, LyveAccess
 

@@ -19,7 +19,7 @@ from services.aws.put_request import (
     StreamMissingError,
     UnknownOutcomeError,
 )
-from services.daemon.rounds import forget_clients
+from services.daemon.iterations import forget_clients
 from tests.standin.fake_server import Authority, FakeServer, Reply, always
 from tests.world.in_memory import source_of
 from utils.model import LogEvent

@@ -20,8 +20,8 @@ class Work(msgspec.Struct, frozen=True):
     settle_seconds: float
 
 
-class Sign(msgspec.Struct, frozen=True):
-    """What a running program says of itself, times in seconds of a clock that nobody sets.
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a running program says of itself, times in seconds of the monotonic clock.
 
     `said_seconds` is when it said so. `slot_seconds` is when iterations were last due, or when it
     began to wait for the first; None if it waits for none. They are due each `every_minutes`.
@@ -38,32 +38,36 @@ class Sign(msgspec.Struct, frozen=True):
     every_minutes: int = 60
 
 
-def ailments(signs: Iterable[Sign], now_seconds: float) -> list[str]:
+def ailments(heartbeats: Iterable[Heartbeat], now_seconds: float) -> list[str]:
     """Returns what is wrong with the programs that run here, nothing if all are well.
 
     Args:
-        signs: what each has said last. One that has been silent for long has ended, or it hangs.
+        heartbeats: what each has said last. One long silent has ended, or it hangs.
         now_seconds: the time by the same clock.
     """
-    heard = [sign for sign in signs if 0 <= now_seconds - sign.said_seconds <= MOST_SILENCE_SECONDS]
+    heard = [
+        heartbeat
+        for heartbeat in heartbeats
+        if 0 <= now_seconds - heartbeat.said_seconds <= MOST_SILENCE_SECONDS
+    ]
     if not heard:
         return [f"No sign of life for {_minutes(MOST_SILENCE_SECONDS)}."]
-    return [ailment for sign in heard for ailment in _ailments(sign, now_seconds)]
+    return [ailment for heartbeat in heard for ailment in _ailments(heartbeat, now_seconds)]
 
 
-def _ailments(sign: Sign, now_seconds: float) -> Iterator[str]:
-    for source, work in sign.working.items():
+def _ailments(heartbeat: Heartbeat, now_seconds: float) -> Iterator[str]:
+    for source, work in heartbeat.working.items():
         standstill_seconds = now_seconds - work.progress_seconds
         if standstill_seconds > MOST_STANDSTILL_SECONDS + work.settle_seconds:
             yield f"{source} has come no further for {_minutes(standstill_seconds)}."
-    if sign.slot_seconds is not None:
-        idle_seconds = now_seconds - sign.slot_seconds
-        if idle_seconds > sign.every_minutes * 60 + MOST_LATE_SECONDS:
+    if heartbeat.slot_seconds is not None:
+        idle_seconds = now_seconds - heartbeat.slot_seconds
+        if idle_seconds > heartbeat.every_minutes * 60 + MOST_LATE_SECONDS:
             yield f"No iteration has begun for {_minutes(idle_seconds)}."
-    for source, failures in sign.failures.items():
+    for source, failures in heartbeat.failures.items():
         if failures >= MOST_FAILURES:
             yield f"The last {failures} iterations of {source} failed."
-        elif failures and source in sign.unproven:
+        elif failures and source in heartbeat.unproven:
             yield f"{source} has failed since the start."
 
 

@@ -7,7 +7,7 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.display import Display
-from services.daemon.heartbeat import Heartbeats
+from services.daemon.iteration_metrics import IterationMetrics
 from services.daemon.start_line import tell_start
 from services.output.failure_lines import FailureLines
 from services.output.status import Clock, tell
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.05
 Starting = Callable[[], Start]
 
 
-class Rounds:
+class Iterations:
     """The iterations of all sources: one that is slow or broken keeps no other waiting.
 
     Args:
@@ -47,7 +47,7 @@ class Rounds:
         self._failures: dict[str, int] = {}
         self._owed: dict[str, int] = {}
         self._display = Display([], clock)
-        self._heartbeats = Heartbeats(clock)
+        self._metrics = IterationMetrics(clock)
         # How many threads are at work on sources, and may yet fail as others did.
         self._at_work = 0
         self._failure_lines = FailureLines(clock)
@@ -102,7 +102,7 @@ class Rounds:
             thread.join()
         with self._changed:
             self._changed.wait_for(lambda: not self._under_way)
-        self._heartbeats.wait()
+        self._metrics.wait()
         with self._changed:
             return not any(self._failures.values()) and not any(self._owed.values())
 
@@ -114,7 +114,7 @@ class Rounds:
             self._display.refresh()
 
     def working(self) -> dict[str, tuple[object, float]]:
-        """Returns the sources under way, as `HealthSign.say` takes them."""
+        """Returns the sources under way, as `HeartbeatFile.say` takes them."""
         with self._changed:
             under_way = self._under_way.items()
             return {name: (one.progress, one.source.settle_seconds) for name, one in under_way}
@@ -144,7 +144,7 @@ class Rounds:
             is_good = not is_run or iteration.run(start())
         finally:
             if is_run:
-                self._heartbeats.beat(iteration, is_good=is_good)
+                self._metrics.put(iteration, is_good=is_good)
             with self._changed:
                 name = iteration.source.name
                 del self._under_way[name]

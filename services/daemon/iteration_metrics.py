@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class Heartbeats:
-    """The heartbeats of all sources, each put by a thread that nothing waits for.
+class IterationMetrics:
+    """The metrics of all sources, each put by a thread that nothing waits for.
 
     What could not be put is in the source's next event. Where it is unknown whether an event is
     stored, it counts as not put: a count twice is better than an alarm that does not ring.
@@ -32,7 +32,7 @@ class Heartbeats:
         self._pending: dict[str, Figures] = {}
         self._putting: set[str] = set()
 
-    def beat(self, iteration: Iteration, *, is_good: bool) -> None:
+    def put(self, iteration: Iteration, *, is_good: bool) -> None:
         """Begins to put the event of an iteration that has ended, if its source is to have one.
 
         Args:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from engine import EXIT_FAILED, Engine
-from services.daemon import rounds as round_service
-from services.daemon.rounds import Rounds
+from services.daemon import iterations as iterations_service
+from services.daemon.iterations import Iterations
 from services.output.status import Clock
 from tests.unit.test_put_pool import DEADLINE_SECONDS, until
 from tests.world.in_memory import source_of
@@ -59,8 +59,8 @@ class Doing:
 @pytest.fixture(autouse=True)
 def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Doing]]:
     """All that has begun."""
-    monkeypatch.setattr(round_service, "Iteration", Doing)
-    monkeypatch.setattr(round_service, "tell_start", lambda *_: None)
+    monkeypatch.setattr(iterations_service, "Iteration", Doing)
+    monkeypatch.setattr(iterations_service, "tell_start", lambda *_: None)
     Doing.begun.clear()
     yield Doing.begun
     for one in Doing.begun:
@@ -73,18 +73,18 @@ def stop() -> Event:
 
 
 @pytest.fixture
-def rounds(stop: Event) -> Rounds:
+def iterations(stop: Event) -> Iterations:
     time = VirtualTime()
-    return Rounds(Clock(time.machine_now, time.seconds), stop)
+    return Iterations(Clock(time.machine_now, time.seconds), stop)
 
 
 def sources(*names: str) -> list[Source]:
     return [source_of(name=name) for name in names]
 
 
-def hour(rounds: Rounds, *names: str) -> None:
-    rounds.expect(sources(*names))
-    rounds.run(sources(*names), lambda: START)
+def hour(iterations: Iterations, *names: str) -> None:
+    iterations.expect(sources(*names))
+    iterations.run(sources(*names), lambda: START)
 
 
 def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
@@ -98,79 +98,85 @@ def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
 
 
 def test_the_next_hour_comes_for_all_but_the_source_that_is_under_way(
-    rounds: Rounds, begun: list[Doing], capsys: pytest.CaptureFixture[str]
+    iterations: Iterations, begun: list[Doing], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for count in (1, 2, 3):
-        hour(rounds, "slow", "quick")
+        hour(iterations, "slow", "quick")
         latest(begun, "slow")
         latest(begun, "quick", count).end()
-        until(lambda: set(rounds.working()) == {"slow"})
+        until(lambda: set(iterations.working()) == {"slow"})
     said = capsys.readouterr().err
     assert said.count("still under way") == 2
     assert said.count("source=slow") == 2
     latest(begun, "slow").end()
-    assert rounds.join()
-    hour(rounds, "slow")
+    assert iterations.join()
+    hour(iterations, "slow")
     latest(begun, "slow", 2)
 
 
-def test_the_first_hour_waits_for_its_own_source_alone(rounds: Rounds, begun: list[Doing]) -> None:
+def test_the_first_hour_waits_for_its_own_source_alone(
+    iterations: Iterations, begun: list[Doing]
+) -> None:
     """What is opened and shipped at the same time would have two checkpoints."""
-    rounds.expect(sources("slow", "quick"))
-    rounds.open(sources("slow", "quick"), lambda: START)
+    iterations.expect(sources("slow", "quick"))
+    iterations.open(sources("slow", "quick"), lambda: START)
     latest(begun, "quick").end()
     slow = latest(begun, "slow")
-    hour(rounds, "slow", "quick")
+    hour(iterations, "slow", "quick")
     assert latest(begun, "quick", 2).what == "run"
     assert latest(begun, "slow").what == "open"
     slow.end()
     assert latest(begun, "slow", 2).what == "run"
 
 
-def test_nothing_begins_after_a_stop(rounds: Rounds, begun: list[Doing], stop: Event) -> None:
-    rounds.expect(sources("slow"))
-    rounds.open(sources("slow"), lambda: START)
-    hour(rounds, "slow")
+def test_nothing_begins_after_a_stop(
+    iterations: Iterations, begun: list[Doing], stop: Event
+) -> None:
+    iterations.expect(sources("slow"))
+    iterations.open(sources("slow"), lambda: START)
+    hour(iterations, "slow")
     slow = latest(begun, "slow")
     stop.set()
     slow.end()
-    assert rounds.join()
+    assert iterations.join()
     assert begun == [slow]
 
 
-def test_failures_in_a_row_are_counted_for_each_source(rounds: Rounds, begun: list[Doing]) -> None:
+def test_failures_in_a_row_are_counted_for_each_source(
+    iterations: Iterations, begun: list[Doing]
+) -> None:
     """They end at different times, and the good ones of one do not make up for another's."""
     for count, (is_good, failures) in enumerate([(False, 1), (False, 2), (True, 0), (False, 1)], 1):
-        hour(rounds, "bad", "good")
+        hour(iterations, "bad", "good")
         latest(begun, "bad", count).end(is_good=is_good)
         latest(begun, "good", count).end()
-        assert rounds.join() == is_good
-        assert rounds.failures() == {"bad": failures, "good": 0}
+        assert iterations.join() == is_good
+        assert iterations.failures() == {"bad": failures, "good": 0}
 
 
 def test_an_hour_without_a_configuration_is_a_failure_of_those_that_would_have_begun(
-    rounds: Rounds, begun: list[Doing]
+    iterations: Iterations, begun: list[Doing]
 ) -> None:
-    hour(rounds, "slow", "quick")
+    hour(iterations, "slow", "quick")
     latest(begun, "quick").end()
-    until(lambda: set(rounds.working()) == {"slow"})
-    rounds.skip(["slow", "quick"])
-    assert rounds.failures() == {"slow": 0, "quick": 1}
+    until(lambda: set(iterations.working()) == {"slow"})
+    iterations.skip(["slow", "quick"])
+    assert iterations.failures() == {"slow": 0, "quick": 1}
 
 
 def test_a_source_that_is_no_longer_configured_is_forgotten_when_it_has_ended(
-    rounds: Rounds, begun: list[Doing]
+    iterations: Iterations, begun: list[Doing]
 ) -> None:
-    hour(rounds, "gone", "left", "stays")
+    hour(iterations, "gone", "left", "stays")
     latest(begun, "gone").end(is_good=False)
-    until(lambda: set(rounds.working()) == {"left", "stays"})
-    hour(rounds, "stays")
-    assert set(rounds.failures()) == {"left", "stays"}
+    until(lambda: set(iterations.working()) == {"left", "stays"})
+    hour(iterations, "stays")
+    assert set(iterations.failures()) == {"left", "stays"}
     latest(begun, "left").end(is_good=False)
-    until(lambda: set(rounds.working()) == {"stays"})
-    assert rounds.failures()["left"] == 1
-    hour(rounds, "stays")
-    assert set(rounds.failures()) == {"stays"}
+    until(lambda: set(iterations.working()) == {"stays"})
+    assert iterations.failures()["left"] == 1
+    hour(iterations, "stays")
+    assert set(iterations.failures()) == {"stays"}
 
 
 def test_what_can_not_begin_is_an_error_and_the_next_hour_comes(
@@ -188,7 +194,7 @@ def test_what_can_not_begin_is_an_error_and_the_next_hour_comes(
             super().start()
 
     only_one.acquire()
-    monkeypatch.setattr(round_service, "Thread", NoThread)
+    monkeypatch.setattr(iterations_service, "Thread", NoThread)
     assert engine.run_once() == EXIT_FAILED
     assert "RuntimeError at " in capsys.readouterr().err
     only_one.release()
