@@ -362,8 +362,8 @@ MUTATIONS = (
     ),
     Mutation(
         "Each partition lists the bucket's folders on a day of its own",
-        "DueObjects._places",
-        "one.begin_sweep(outset.now_ms)",
+        "places_to_list",
+        "one.begin_sweep(now_ms)",
         "pass",
         f"{SHARDS}::test_all_partitions_of_a_replica_look_at_all_folders_at_once",
     ),

@@ -10,6 +10,7 @@ from services.pull_logs_service import AuditBucket, TopLevel
 from services.shipping.partitions import Partition, Whole, load_partitions, load_whole
 from utils.config.settings import Source
 from utils.model import LogObject, Position, Start
+from utils.state.ledger import places_to_list
 from utils.state.planning import Backlog
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class DueObjects:
             outset: of the iteration.
             backlog: takes what the listing shows.
         """
-        for place in self._places(outset):
+        ledgers = [one.ledger for one in outset.partitions.values()]
+        folders, prefix = outset.top.folders, self.source.prefix
+        for place in places_to_list(ledgers, folders, prefix, outset.now_ms):
             backlog.begin(place)
             for listed in self._objects(outset, place):
                 is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
@@ -132,21 +135,6 @@ class DueObjects:
                     yield listed
                 if listed.key == part.last:
                     break
-
-    def _places(self, outset: Outset) -> list[str | None]:
-        """Returns what is to be listed: prefixes, and None for what stands beside the folders.
-
-        For a sweep that is everything at once, by far fewer pages than of thousands of folders. All
-        partitions sweep together, and list what one of them asks for.
-        """
-        ledgers = [one.ledger for one in outset.partitions.values()]
-        if any(one.is_sweep_due(outset.now_ms) for one in ledgers):
-            for one in ledgers:
-                one.begin_sweep(outset.now_ms)
-            return [self.source.prefix]
-        folders = outset.top.folders
-        awake = (one for one in folders if not all(by.is_dormant(one) for by in ledgers))
-        return [None, *awake]
 
     def _objects(self, outset: Outset, place: str | None, after: str = "") -> Iterator[LogObject]:
         if place is None:

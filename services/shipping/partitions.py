@@ -12,9 +12,8 @@ from utils.config.partitions import PARTITIONS, parse_partition, parse_shard
 from utils.config.settings import Source
 from utils.errors import CheckpointError
 from utils.model import LogObject, Position, Start
-from utils.state.checkpoint import Checkpoint, Sharing, check_identity
+from utils.state.checkpoint import Checkpoint, Sharing, check_identity, split
 from utils.state.ledger import Coverage, Ledger
-from utils.state.sharing import split
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -21,8 +21,14 @@ from utils.config.partitions import PARTITIONS, Shard, partition_name
 from utils.config.settings import Source
 from utils.errors import CheckpointError, OwnerError, StoppedError
 from utils.model import Start
-from utils.state.checkpoint import VERSION, Checkpoint, Sharing, encode_checkpoint
-from utils.state.sharing import split, without_coverage
+from utils.state.checkpoint import (
+    VERSION,
+    Checkpoint,
+    Sharing,
+    encode_checkpoint,
+    split,
+    without_coverage,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

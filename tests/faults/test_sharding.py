@@ -39,9 +39,14 @@ from utils.config.partitions import (
 )
 from utils.config.settings import Source
 from utils.model import LogObject, Position, Start
-from utils.state.checkpoint import Checkpoint, Succession, decode_checkpoint, encode_checkpoint
+from utils.state.checkpoint import (
+    Checkpoint,
+    Succession,
+    decode_checkpoint,
+    encode_checkpoint,
+    split,
+)
 from utils.state.ledger import DORMANT_ROW, RECENT_ROW, Coverage, Ledger, key_hash
-from utils.state.sharing import split
 
 KILLED_AT = [
     *(f"put {number} done" for number in range(1, 8)),

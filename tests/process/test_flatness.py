@@ -277,7 +277,7 @@ def test_an_object_in_an_old_month_is_found_by_the_daily_sweep(
 def test_an_hour_with_nothing_new_lists_none_of_10_000_quiet_folders(
     untraced: Installation, serve: Serve, standin: CloudWatchStandin
 ) -> None:
-    """Its folders stand in the checkpoint: no more than the pages that name them are asked for."""
+    """No more than the pages that name them are asked for, however many are remembered."""
     folders = [OldObjects(f"tenant-{one:05d}/", 1, START - 60 * 24 * HOUR) for one in range(10_000)]
     server = serve(MONTHS, folders)
     put_now(server, CURRENT)
@@ -292,6 +292,16 @@ def test_an_hour_with_nothing_new_lists_none_of_10_000_quiet_folders(
     server.now += 24 * HOUR
     assert pages_asked(untraced, server) == sorted([*top_level, *everything])
     assert events_stored(standin) == 2
+
+
+def test_thousands_of_folders_with_something_new_are_listed_at_once(
+    untraced: Installation, serve: Serve
+) -> None:
+    server = serve(MONTHS, [OldObjects(f"tenant-{n}/", 1, START - 2 * HOUR) for n in range(3_000)])
+    pages = sorted(2 * [Page("", offset) for offset in range(0, 3_000 + MONTHS, KEYS_A_PAGE)])
+    for _ in range(2):
+        assert pages_asked(untraced, server) == pages
+        server.now += HOUR
 
 
 def test_the_month_of_the_newest_object_is_listed_however_quiet_it_was(

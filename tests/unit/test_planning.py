@@ -23,6 +23,7 @@ from utils.state.ledger import (
     SWEEP_EVERY_MS,
     Coverage,
     Ledger,
+    places_to_list,
 )
 from utils.state.memory_share import MAX_PLAN_OBJECTS
 from utils.state.planning import Backlog, Survey, is_of_type, oldest
@@ -139,12 +140,7 @@ class Daemon:
         return is_due
 
     def _listed(self, now_ms: int, backlog: Backlog) -> Iterator[LogObject]:
-        if self.ledger.is_sweep_due(now_ms):
-            self.ledger.begin_sweep(now_ms)
-            places: list[str | None] = [""]
-        else:
-            places = [None, *(one for one in FOLDERS[1:] if not self.ledger.is_dormant(one))]
-        for place in places:
+        for place in places_to_list([self.ledger], FOLDERS[1:], "", now_ms):
             backlog.begin(place)
             yield from self.bucket.listing(place)
 
@@ -197,11 +193,14 @@ class Shipments(RuleBasedStateMachine):
     most_recent = MAX_RECENT_OBJECTS
     most_dormant = 1
     close_every_objects = CLOSE_EVERY_OBJECTS
+    # Everything is listed at once where that takes fewer pages than the folders.
+    page_objects = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(utils.state.planning, "PART_OBJECTS", 2)
+        self.patch.setattr(utils.state.ledger, "PART_OBJECTS", self.page_objects)
         self.patch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.state.ledger, "MAX_DORMANT_FOLDERS", self.most_dormant)
         self.patch.setattr(utils.state.ledger, "CLOSE_EVERY_OBJECTS", self.close_every_objects)
@@ -260,6 +259,7 @@ class CrowdedShipmentsBesideOldFolders(CrowdedShipments):
 class ShipmentsThatFillTheCheckpoint(Shipments):
     """Of a large plan, each object fills the checkpoint."""
 
+    page_objects = 1
     most_planned = MAX_PLAN_OBJECTS
     close_every_objects = -MAX_RECENT_OBJECTS
 
@@ -471,23 +471,21 @@ def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch
 def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back() -> None:
     ledger = Ledger(Coverage(since_ms=0))
 
-    def folders(now_ms: int) -> list[str]:
-        if ledger.is_sweep_due(now_ms):
-            ledger.begin_sweep(now_ms)
-        found = [one for one in ("a/", "b/") if ledger.is_sweeping or not ledger.is_dormant(one)]
+    def places(now_ms: int) -> list[str | None]:
+        found = places_to_list([ledger], ["a/", "b/"], "", now_ms)
         ledger.close(survey, NOON_MS, now_ms)
         return found
 
     survey = Survey()
     for one in (listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)):
         survey.note(one)
-    assert folders(NOON_MS) == ["a/", "b/"]
+    assert places(NOON_MS) == [""]
     assert ledger.is_dormant("a/")
     assert not ledger.is_dormant("b/")
-    assert folders(NOON_MS + SWEEP_EVERY_MS - 1) == ["b/"]
-    assert folders(NOON_MS + SWEEP_EVERY_MS) == ["a/", "b/"]
-    assert folders(NOON_MS + SWEEP_EVERY_MS + 1) == ["b/"]
-    assert folders(NOON_MS) == ["a/", "b/"]
+    assert places(NOON_MS + SWEEP_EVERY_MS - 1) == [None, "b/"]
+    assert places(NOON_MS + SWEEP_EVERY_MS) == [""]
+    assert places(NOON_MS + SWEEP_EVERY_MS + 1) == [None, "b/"]
+    assert places(NOON_MS) == [""]
 
 
 @PROPERTY
@@ -504,6 +502,13 @@ def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
         survey.note(listed(key, time))
     assert survey.newest_ms == 9
     assert survey.newest_by_folder == {"a/": 9, "c/": 7, "": 2}
+
+
+def test_everything_is_listed_where_that_takes_fewer_pages_than_the_folders() -> None:
+    ledger = Ledger(Coverage(0, swept_ms=NOON_MS, swept_objects=1_999))
+    assert places_to_list([ledger], ["a/", "b/"], "", NOON_MS) == [None, "a/", "b/"]
+    assert places_to_list([ledger], ["a/", "b/", "c/"], "x", NOON_MS) == ["x"]
+    assert not ledger.is_sweeping
 
 
 def test_a_folder_with_the_hash_of_another_is_not_dormant_while_that_is_not(

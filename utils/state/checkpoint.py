@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from utils.config.partitions import PARTITIONS, partition_of
 from utils.errors import CheckpointError
 from utils.model import Position, SourceIdentity
 from utils.state.ledger import Coverage, carried_over
@@ -134,6 +135,35 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
     if not is_whole:
         raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
     return checkpoint
+
+
+def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation: str) -> Checkpoint:
+    """Returns what a checkpoint says of the objects of one partition.
+
+    Args:
+        whole: of all of the source, or of a replica of version 1 that had all of the partition.
+        partition: its number.
+        source: what the partition's checkpoint is for.
+        generation: names the sharing.
+    """
+    coverage = whole.coverage.of_keys(lambda key_hash: key_hash % PARTITIONS == partition)
+    begun = [one for one in whole.open if partition_of(one.object.key) == partition]
+    return replace(
+        whole,
+        source=source,
+        version=VERSION,
+        coverage=coverage,
+        open=begun,
+        succession=msgspec.UNSET,
+        sharing=msgspec.UNSET,
+        generation=generation,
+    )
+
+
+def without_coverage(whole: Checkpoint) -> Checkpoint:
+    """Returns the checkpoint of a source of which each partition has its own."""
+    coverage = Coverage(whole.coverage.since_ms)
+    return replace(whole, coverage=coverage, open=[], running=False)
 
 
 def check_identity(

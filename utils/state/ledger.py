@@ -3,7 +3,7 @@
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any
@@ -12,7 +12,7 @@ import msgspec
 
 from utils.model import LogObject, Position
 from utils.state.intervals import Interval, union
-from utils.state.planning import Survey
+from utils.state.planning import PART_OBJECTS, Survey
 
 # An object that appears this far behind the newest one is still found.
 LATE_WINDOW_MS = 24 * 60 * 60 * 1000
@@ -59,8 +59,8 @@ class Coverage(msgspec.Struct, forbid_unknown_fields=True):
 
     `covered` are half-open ranges of `LastModified` in which everything is shipped; `recent` the
     shipped objects outside of these; `dormant` the folders in which nothing was new when all were
-    listed, at `swept_ms`; `since_ms` where it begins; `owed` what is due by its key, wherever it
-    lies. All times in ms since 1970.
+    listed, at `swept_ms`, with `swept_objects` in them; `since_ms` where it begins; `owed` what is
+    due by its key, wherever it lies. All times in ms since 1970.
     """
 
     since_ms: int
@@ -68,6 +68,7 @@ class Coverage(msgspec.Struct, forbid_unknown_fields=True):
     recent: bytearray = msgspec.field(default_factory=bytearray)
     dormant: bytearray = msgspec.field(default_factory=bytearray)
     swept_ms: int | None = None
+    swept_objects: int = 0
     owed: dict[str, Owed] = msgspec.field(default_factory=dict)
 
     def newest_shipped_ms(self) -> int:
@@ -88,6 +89,7 @@ class Coverage(msgspec.Struct, forbid_unknown_fields=True):
             recent.packed,
             bytearray(self.dormant),
             self.swept_ms,
+            self.swept_objects,
             {key: one for key, one in self.owed.items() if is_kept(key_hash(key))},
         )
 
@@ -280,6 +282,7 @@ class Ledger:
             quiet = sorted(one for one in newest_by_hash.items() if one[1] < quiet_ms)
             self._dormant.fill(quiet[:MAX_DORMANT_FOLDERS])
             self.coverage.swept_ms, self._sweep_ms = self._sweep_ms, None
+            self.coverage.swept_objects = survey.listed
             return
         for folder_hash, newest_ms in newest_by_hash.items():
             dormant = self._dormant.find(folder_hash)
@@ -303,6 +306,30 @@ class Ledger:
         self._cover_until(end_ms)
         self._forget_covered(frontier_ms)
         return True
+
+
+def places_to_list(
+    ledgers: Sequence[Ledger], folders: Iterable[str], prefix: str, now_ms: int
+) -> list[str | None]:
+    """Returns what is to be listed: prefixes, and None for what stands beside the folders.
+
+    For a sweep that is everything at once, by far fewer pages than of thousands of folders, and so
+    it is where more folders have something new than everything has pages. All ledgers of a source
+    sweep together, and list what one of them asks for.
+
+    Args:
+        ledgers: of the source's partitions.
+        folders: of the top level.
+        prefix: what the source's keys begin with.
+        now_ms: the time in ms since 1970.
+    """
+    if any(one.is_sweep_due(now_ms) for one in ledgers):
+        for one in ledgers:
+            one.begin_sweep(now_ms)
+        return [prefix]
+    awake = [one for one in folders if not all(by.is_dormant(one) for by in ledgers)]
+    pages = max(one.coverage.swept_objects for one in ledgers) // PART_OBJECTS + 1
+    return [prefix] if len(awake) > pages else [None, *awake]
 
 
 class _Rows:
