@@ -35,7 +35,12 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     outset = due.outset(start)
     partitions = outset.partitions.values()
     begun = {one.object.key: one for known in partitions for one in known.checkpoint.open}
-    summary = Preview(outset.now_ms, since_ms=outset.since_ms, until_ms=source.until_ms)
+    summary = Preview(
+        outset.now_ms,
+        since_ms=outset.since_ms,
+        until_ms=source.until_ms,
+        is_excluding=bool(source.exclude),
+    )
     changed = _Changed(due)
     largest: LogObject | None = None
     for one in chain(due.owed(outset), due.listed(outset, due.backlog())):

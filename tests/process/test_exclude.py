@@ -107,6 +107,8 @@ def test_the_plan_estimates_what_is_saved(excluding: Installation) -> None:
     assert re.search(
         r"^  excluded +about 300 lines, which saves about \$0\.00$", stdout, re.MULTILINE
     )
+    excluding.configuration["exclude"] = [{"field": "api.name", "values": ["HeadObject"]}]
+    assert re.search(r"^  excluded +about 0 lines,", excluding.run("--plan").stdout, re.MULTILINE)
     del excluding.configuration["exclude"]
     assert "excluded" not in excluding.run("--plan").stdout
 

@@ -55,6 +55,7 @@ class Preview(msgspec.Struct):
     """The objects that are due, summed up. Times in ms since 1970.
 
     `since_ms` is where coverage begins, and `until_ms` where it ends, None for nowhere.
+    `is_excluding` says whether some lines are not to be sent.
     """
 
     now_ms: int
@@ -67,6 +68,7 @@ class Preview(msgspec.Struct):
     sample: Sample = msgspec.field(default_factory=Sample)
     since_ms: int | None = None
     until_ms: int | None = None
+    is_excluding: bool = False
 
     def note(self, due: LogObject, shipped_lines: int = 0) -> None:
         """Takes an object into account.
@@ -142,7 +144,8 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
         ("size", f"{size_bytes:,} bytes as stored"),
         ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
         ("events", f"about {events:,}, by a sample of {sampled:,} lines"),
-        *(saves if excluded else []),
+        # Also if that is none: a field that no line has is spelt wrong.
+        *(saves if any(one.is_excluding for one in due) else []),
         ("past 14 days", f"about {past:.0%}: these get the time of their upload"),
         ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
         ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
