@@ -27,6 +27,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _HOUR = timedelta(hours=1)
 # The clock may jump while the daemon waits, so it looks this often.
 _LOOK_SECONDS = 30.0
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = read_options(arguments, Path(__file__).with_name("config.json"))
         engine = Engine(options.config)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, lambda *_: engine.stop.set())
         engine.read_sources()
         if options.dashboard is not None:
@@ -222,7 +223,11 @@ def main(arguments: Sequence[str]) -> int:
             options.install_dashboards: engine.run_install,
             options.once: engine.run_once,
         }
-        return asked.get(True, engine.run_daemon)()
+        status = asked.get(True, engine.run_daemon)()
+    # While Python ends, its own handlers are gone, and a signal would kill what has succeeded.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return status
 
 
 def print_problems(error: Exception) -> None:

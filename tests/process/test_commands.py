@@ -53,3 +53,31 @@ def test_the_demo_shows_that_nothing_is_missing() -> None:
     assert "All 14,400 events arrived, each once; the last iteration sent none." in done.stdout
     assert "Whole, each of 4 sources: 9,600 + 1,200 + 1,200 + 2,400 logs" in done.stdout
     assert len(done.stdout.splitlines()) <= MOST_DEMO_LINES
+
+
+def test_a_signal_that_comes_while_python_ends_leaves_the_exit_status(
+    installation: Installation,
+) -> None:
+    """Such as an orchestrator's, to an iteration that ends by itself at that moment."""
+    late = """
+import os, signal, sys
+import engine
+
+class Late:
+    def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
+        kill(own, number)
+
+sys.late = Late()
+sys.exit(engine.main(sys.argv[1:]))
+"""
+    installation.write_configuration()
+    ended = subprocess.run(
+        [sys.executable, "-c", late, "--once", "--config", str(installation.config_path)],
+        cwd=REPOSITORY,
+        env=installation.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Done sending 0 logs" in ended.stderr
