@@ -14,7 +14,7 @@ from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
 from services.output.metrics import put_soon
 from services.output.objects import put_object
-from services.output.quarantined import QuarantinedLines
+from services.output.quarantine import QuarantinedLines
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from utils.audit.audit import Audit, encoded, key_of

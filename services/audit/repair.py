@@ -13,7 +13,7 @@ from services.audit.verification import Need, Verification
 from services.aws.clients import s3_client
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
-from services.output.status import Quarantine
+from services.output.quarantine import Quarantine
 from services.pull_logs_service import AuditBucket
 from services.shipping.reconcile import Reconciler
 from services.shipping.resume import Report, shipping

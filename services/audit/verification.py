@@ -9,7 +9,7 @@ import msgspec
 
 from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams
-from services.output.quarantined import QuarantinedLines
+from services.output.quarantine import QuarantinedLines
 from utils.audit.audit import Audit
 from utils.audit.comparison import Comparison
 from utils.audit.findings import TOLD, Difference, Fate, Findings, Limits

@@ -1,10 +1,9 @@
 """Writes status lines and quarantined lines into the output bucket."""
 
-import base64
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -16,9 +15,9 @@ import msgspec
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.output.objects import put_object
 from utils.config.log_format import is_json
-from utils.model import Counts, LogObject, QuarantinedLine
+from utils.model import Counts
 from utils.report.latest import Outcome
-from utils.report.status import Pairs, json_line, quarantine_key, status_key, status_line
+from utils.report.status import Pairs, json_line, status_key, status_line
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -176,56 +175,3 @@ class StatusLog:
     def _keep(self, level: str, text: str, pairs: Pairs) -> None:
         line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
         self._lines.append(line)
-
-
-class _QuarantineEntry(msgspec.Struct, omit_defaults=True):
-    reason: str
-    key: str
-    etag: str
-    line_number: int
-    line: str | None = None
-    line_base64: str | None = None
-
-
-class Quarantine:
-    """Keeps the lines that CloudWatch can't take.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        source: the source's name.
-    """
-
-    def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._source = source
-
-    def keep(self, log_object: LogObject, lines: Sequence[QuarantinedLine]) -> None:
-        """Writes lines with their reasons into one object; the same lines again are the same one.
-
-        A line is known by the object's key and its number: it may stand in two objects, where what
-        is shipped together was cut elsewhere before a kill.
-
-        Args:
-            log_object: the object that holds the lines.
-            lines: at least one.
-
-        Raises:
-            ServiceError: they can't be written.
-        """
-        ordered = sorted(lines, key=lambda line: line.number)
-        entries = (msgspec.json.encode(_entry(log_object, line)) for line in ordered)
-        content = b"".join(entry + b"\n" for entry in entries)
-        with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
-            key = quarantine_key(self._source, log_object.key, ordered[0].number)
-            put_object(self._client, self._bucket, key, content, "application/x-ndjson")
-
-
-def _entry(log_object: LogObject, line: QuarantinedLine) -> _QuarantineEntry:
-    entry = _QuarantineEntry(line.reason, log_object.key, log_object.etag, line.number)
-    try:
-        entry.line = line.content.decode()
-    except UnicodeDecodeError:
-        entry.line_base64 = base64.b64encode(line.content).decode()
-    return entry

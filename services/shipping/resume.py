@@ -7,7 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from services.output.checkpoint_saver import CheckpointSaver
-from services.output.status import Quarantine, StatusLog
+from services.output.quarantine import Quarantine
+from services.output.status import StatusLog
 from services.shipping.partitions import Partition
 from services.shipping.reconcile import Reconciler, await_owner
 from services.shipping.shipper import Shipper

@@ -5,7 +5,8 @@ from threading import Event
 import msgspec
 
 from services.output.checkpoint_saver import CheckpointSaver
-from services.output.status import Clock, Quarantine, StatusLog
+from services.output.quarantine import Quarantine
+from services.output.status import Clock, StatusLog
 from services.pull_logs_service import AuditBucket
 from services.shipping.reconcile import Reconciler
 from services.threads.put_pool import PutPool

@@ -25,7 +25,7 @@ from utils.model import LogObject
 from utils.state.intervals import Interval
 
 if TYPE_CHECKING:
-    from services.output.quarantined import QuarantinedLines
+    from services.output.quarantine import QuarantinedLines
 
 LINES_AN_OBJECT = 1_000
 BEGIN_MS = 1_700_000_000_000

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.output.quarantine import Quarantine
 from services.output.status import (
     MOST_OF_A_KIND,
     MOST_OF_OBJECTS,
     Clock,
-    Quarantine,
     StatusLog,
     tell,
 )

@@ -1,7 +1,7 @@
-"""Looks lines up in the quarantine."""
+"""Keeps the lines that CloudWatch can't take, and looks them up again."""
 
-from base64 import b64decode
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from threading import Event
 from typing import TYPE_CHECKING
@@ -10,7 +10,9 @@ import msgspec
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.list_request import Listing, listed_pages
-from utils.report.status import quarantine_prefix
+from services.output.objects import put_object
+from utils.model import LogObject, QuarantinedLine
+from utils.report.status import quarantine_key, quarantine_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -20,8 +22,10 @@ _ENDINGS = (".jsonl", ".json")
 _DIGEST_BYTES = 16
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, omit_defaults=True):
+    reason: str
     key: str
+    etag: str
     line_number: int
     line: str | None = None
     line_base64: str | None = None
@@ -31,6 +35,41 @@ class _Entry(msgspec.Struct):
 
 
 _decode_entry = msgspec.json.Decoder(_Entry).decode
+
+
+class Quarantine:
+    """Keeps the lines that CloudWatch can't take.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        source: the source's name.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._source = source
+
+    def keep(self, log_object: LogObject, lines: Sequence[QuarantinedLine]) -> None:
+        """Writes lines with their reasons into one object; the same lines again are the same one.
+
+        A line is known by the object's key and its number: it may stand in two objects, where what
+        is shipped together was cut elsewhere before a kill.
+
+        Args:
+            log_object: the object that holds the lines.
+            lines: at least one.
+
+        Raises:
+            ServiceError: they can't be written.
+        """
+        ordered = sorted(lines, key=lambda line: line.number)
+        entries = (msgspec.json.encode(_entry(log_object, line)) for line in ordered)
+        content = b"".join(entry + b"\n" for entry in entries)
+        with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
+            key = quarantine_key(self._source, log_object.key, ordered[0].number)
+            put_object(self._client, self._bucket, key, content, "application/x-ndjson")
 
 
 class QuarantinedLines:
@@ -91,6 +130,15 @@ class QuarantinedLines:
                 continue  # What is no entry proves nothing.
             if entry.key == self._key:
                 self._known.setdefault(entry.line_number, set()).add(_digest(held))
+
+
+def _entry(log_object: LogObject, line: QuarantinedLine) -> _Entry:
+    entry = _Entry(line.reason, log_object.key, log_object.etag, line.number)
+    try:
+        entry.line = line.content.decode()
+    except UnicodeDecodeError:
+        entry.line_base64 = b64encode(line.content).decode()
+    return entry
 
 
 def _digest(line: bytes) -> bytes:
