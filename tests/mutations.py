@@ -53,6 +53,8 @@ FAULTS = "tests/faults/test_faults.py"
 STORAGE = "tests/faults/test_faults_of_storage.py"
 TIME = "tests/faults/test_faults_of_time.py"
 SHARDS = "tests/faults/test_sharding.py"
+AUDIT = "tests/faults/test_audit.py"
+REPAIR = "tests/faults/test_repair.py"
 
 MUTATIONS = (
     Mutation(
@@ -373,6 +375,69 @@ MUTATIONS = (
         "free > kept",
         "free > 0",
         "tests/unit/test_put_pool.py::test_sources_that_hang_leave_threads_to_the_others",
+    ),
+    Mutation(
+        "A line that can't be sent counts as kept without a look into the quarantine",
+        "Verification._sum_up_object",
+        "not line.is_sendable and quarantined.holds(line.number, line.content)",
+        "not line.is_sendable",
+        f"{AUDIT}::test_a_line_that_is_not_in_the_quarantine_is_missing",
+    ),
+    Mutation(
+        "What the retention has removed is missing",
+        "Retention.has_expired",
+        "if self.days is None:",
+        "if self.days:",
+        f"{AUDIT}::test_what_the_retention_has_removed_is_expired_and_not_missing",
+    ),
+    Mutation(
+        "Identical lines of the days beside a day count as doubled",
+        "Verification._compare",
+        "comparison.has_surplus and self._is_limited",
+        "False",
+        f"{AUDIT}::test_a_day_is_compared_by_when_its_objects_were_written",
+    ),
+    Mutation(
+        "The streams of partitions and older replicas are not read",
+        "is_stream_of",
+        "return head == source_stream and",
+        "return False and",
+        f"{AUDIT}::test_all_partitions_and_older_layouts_are_read",
+    ),
+    Mutation(
+        "What a daemon is sending meanwhile is missing",
+        "Verification._compare",
+        "findings.arrive(one)",
+        "pass",
+        f"{AUDIT}::test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing",
+    ),
+    Mutation(
+        "A line takes an event and leaves it there",
+        "Comparison.take",
+        "del self._left[digest]",
+        "pass",
+        f"{AUDIT}::test_any_mix_of_lines_and_any_change",
+    ),
+    Mutation(
+        "A repair sends whole objects",
+        "_Missing.split",
+        "if event.line_number in missing",
+        "if True",
+        f"{REPAIR}::test_what_is_missing_is_sent_and_nothing_else",
+    ),
+    Mutation(
+        "A repair does not say in the checkpoint that it is at work",
+        "Repair._progress",
+        "repairing=True",
+        "repairing=False",
+        f"{REPAIR}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "A repair does not look whether a daemon is at work",
+        "Repair._await_owners",
+        "self._store.look() != document",
+        "False",
+        f"{REPAIR}::test_a_daemon_at_work_ends_it",
     ),
 )
 
