@@ -55,16 +55,53 @@ TIME = "tests/faults/test_faults_of_time.py"
 SHARDS = "tests/faults/test_sharding.py"
 AUDIT = "tests/faults/test_audit.py"
 REPAIR = "tests/faults/test_repair.py"
+RUNS = "tests/unit/test_runs.py"
+ACROSS = "tests/faults/test_runs_across_objects.py"
 
 MUTATIONS = (
     Mutation(
         "The position is saved before the acknowledgement",
         "Shipper._finish_oldest",
         "        pending = self._in_flight.settle_oldest()\n",
-        "        chunk = self._in_flight._pending[0].chunk\n"
-        "        self._tools.progress.acknowledge(chunk.position, 0)\n"
+        "        parts = self._in_flight._pending[0].run.parts.values()\n"
+        "        self._tools.progress.acknowledge(parts)\n"
         "        pending = self._in_flight.settle_oldest()\n",
         f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "Only the first object of a run has to be named before it is sent",
+        "Shipper._await_room",
+        "self._sent.objects + len(run.parts) - 1",
+        "self._sent.objects",
+        f"{KILLS}::test_killed_at_each_call_in_turn",
+    ),
+    Mutation(
+        "A run holds more objects than a checkpoint names",
+        "Run.has_place",
+        "is_in_window and begin.object.key",
+        "begin.object.key",
+        f"{RUNS}::test_a_run_stays_within_what_a_checkpoint_can_name",
+    ),
+    Mutation(
+        "An object that can't be read to its end takes its neighbours with it",
+        "Run.drop",
+        "if event.object_key != key",
+        "if False",
+        f"{RUNS}::test_each_object_of_a_run_is_accounted_for_by_itself",
+    ),
+    Mutation(
+        "A run that was cut by a changed object is handed out twice",
+        "runs",
+        "            yield run\n            run = begun()\n",
+        "            yield run\n",
+        f"{RUNS}::test_each_object_of_a_run_is_accounted_for_by_itself",
+    ),
+    Mutation(
+        "What is accepted of a run is booked on its first object",
+        "Shipper._finish_oldest",
+        "counts = parts[event.object_key].counts",
+        "counts = next(iter(parts.values())).counts",
+        f"{ACROSS}::test_a_refused_event_is_quarantined_with_its_own_object",
     ),
     Mutation(
         "What will be sent is not saved before",
@@ -421,8 +458,8 @@ MUTATIONS = (
     Mutation(
         "A repair sends whole objects",
         "_Missing.split",
-        "if event.line_number in missing",
-        "if True",
+        "(missing if is_missing else stored)",
+        "missing",
         f"{REPAIR}::test_what_is_missing_is_sent_and_nothing_else",
     ),
     Mutation(

@@ -54,14 +54,6 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.earlier_ms
         return self.object.last_modified_ms
 
-    def upload_times(self, line_number: int) -> tuple[int, ...]:
-        """Returns the upload times that an event can be stored at, in ms since 1970.
-
-        Args:
-            line_number: of the event, from 1.
-        """
-        return _upload_times(self.uploads_ms, (line_number - 1) // LINES_AN_UPLOAD_TIME)
-
     def begun_anew(self) -> "Position":
         """Returns the beginning of an object that no longer begins with what was shipped of it."""
         return replace(self, lines=0, line_hash=0, in_doubt=True)
@@ -89,16 +81,24 @@ def _upload_times(uploads_ms: tuple[int, ...], block: int) -> tuple[int, ...]:
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as CloudWatch takes it. `size_bytes` counts the message's UTF-8 bytes alone.
 
-    `upload_times` are those that it can be stored at instead of its own time, in ms since 1970: the
-    last one if it is sent now.
+    `line_number` is that of its line in the object, and `uploads_ms` the object's upload times.
     """
 
     timestamp_ms: int
     message: str
     size_bytes: int
     line_number: int
+    object_key: str = ""
+    uploads_ms: tuple[int, ...] = ()
     restamped: bool = False
-    upload_times: tuple[int, ...] = ()
+
+    @property
+    def upload_times(self) -> tuple[int, ...]:
+        """The times that it can be stored at instead of its own, in ms since 1970.
+
+        The last one is for one that is sent now.
+        """
+        return _upload_times(self.uploads_ms, (self.line_number - 1) // LINES_AN_UPLOAD_TIME)
 
 
 Batch = Sequence[LogEvent]

@@ -11,9 +11,9 @@ from services.pull_logs_service import AuditBucket
 from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from utils.audit.spans import Tally
 from utils.config.settings import Source
-from utils.lines.chunking import Chunk
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.forms import form_of
+from utils.lines.runs import Part, Run
 from utils.model import LogObject, OtherFormError, Position
 
 
@@ -103,7 +103,7 @@ class AuditObjects:
         """
         content, last = sha256(), b""
         # It is the daemon's own, so that what it takes for an event is one here.
-        chunk = Chunk(Position(one), self._bucket.form)
+        run, part = Run(self._bucket.form), Part(Position(one), Position(one))
         try:
             for line in self._bucket.lines(one):
                 tally.lines += 1
@@ -113,10 +113,10 @@ class AuditObjects:
                 if not line:
                     tally.blank += 1
                     continue
-                found = self._line(chunk, tally.lines, line)
+                found = self._line(run, part, tally.lines, line)
                 if found is None:
-                    tally.blank += chunk.counts.excluded == tally.excluded
-                    tally.excluded = chunk.counts.excluded
+                    tally.blank += part.counts.excluded == tally.excluded
+                    tally.excluded = part.counts.excluded
                     continue
                 tally.unsendable += not found.is_sendable
                 tally.note(found.own_ms)
@@ -134,15 +134,15 @@ class AuditObjects:
         tally.content_hash = content.hexdigest()
         tally.line_hash = crc32(last) if tally.lines > tally.cut_off else 0
 
-    def _line(self, chunk: Chunk, number: int, line: bytes) -> Line | None:
-        chunk.take(number, [line])
-        if chunk.quarantined:
-            chunk.quarantined.clear()
+    def _line(self, run: Run, part: Part, number: int, line: bytes) -> Line | None:
+        run.read(part, number, [line])
+        if part.quarantined:
+            part.quarantined.clear()
             return Line(number, line, None, is_sendable=False)
-        if not chunk.events:
+        if not run.events:
             return None
-        timestamp_ms = chunk.events.pop().timestamp_ms
-        is_untimed = timestamp_ms == chunk.position.untimed_ms
+        timestamp_ms = run.events.pop().timestamp_ms
+        is_untimed = timestamp_ms == part.begin.untimed_ms
         return Line(
             number, line, self.own_time_ms(line) if is_untimed else timestamp_ms, is_sendable=True
         )

@@ -1,7 +1,7 @@
 """Sends exactly what is missing of a source, and makes its checkpoint cover what is proven."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -63,16 +63,14 @@ class _Missing(Recovered):
         super().__init__(Uncertain(), ends)
         self._lines = {key: frozenset(numbers) for key, numbers in lines.items()}
 
-    def split(self, events: Sequence[LogEvent], of_object: str) -> tuple[Batch, list[LogEvent]]:
-        """Returns the events that are stored, and those that are to be sent.
-
-        Args:
-            events: of one object.
-            of_object: its key.
-        """
-        missing = self._lines.get(of_object, frozenset())
-        stored = [event for event in events if event.line_number not in missing]
-        return stored, [event for event in events if event.line_number in missing]
+    def split(self, events: list[LogEvent]) -> tuple[Batch, list[LogEvent]]:
+        """Returns the events that are stored, and those that are to be sent."""
+        stored: list[LogEvent] = []
+        missing: list[LogEvent] = []
+        for event in events:
+            is_missing = event.line_number in self._lines.get(event.object_key, ())
+            (missing if is_missing else stored).append(event)
+        return stored, missing
 
 
 class Repair:

@@ -1,8 +1,9 @@
-"""The chunks under way, oldest first: their batches side by side, settled where in doubt."""
+"""The runs under way, oldest first: their batches side by side, settled where in doubt."""
 
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from itertools import chain
 
 import msgspec
 
@@ -10,8 +11,8 @@ from services.shipping.tools import Rules, Tools
 from services.threads.start import RAISE_THE_LIMIT
 from utils.errors import StoppedError
 from utils.lines.batching import batches, restamped
-from utils.lines.chunking import Chunk
 from utils.lines.delivery import Delivery
+from utils.lines.runs import Run
 from utils.model import Batch, LogEvent, Position
 from utils.state.uncertain import Recovered, Uncertain, split_stored
 
@@ -22,21 +23,21 @@ _MOST_FRUITLESS_LOOKS = 10
 
 
 class Pending(msgspec.Struct):
-    """A chunk whose batches are under way; `is_sent` is set once all of them are submitted."""
+    """A run whose batches are under way; `is_sent` is set once all of them are submitted."""
 
-    chunk: Chunk
+    run: Run
     delivery: Delivery
     futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
     is_sent: bool = False
 
     def is_delivered(self) -> bool:
-        """Tells if all of the chunk is known to be accepted or refused."""
+        """Tells if all of the run is known to be accepted or refused."""
         known = [self.delivery, *self._deliveries()]
         is_whole = self.is_sent and len(known) == 1 + len(self.futures)
         return is_whole and not any(delivery.uncertain or delivery.error for delivery in known)
 
     def is_untouched(self) -> bool:
-        """Tells if nothing of the chunk can have been stored in this iteration."""
+        """Tells if nothing of the run can have been stored in this iteration."""
         known = self._deliveries()
         touched = [self.delivery.uncertain, *(one.accepted or one.uncertain for one in known)]
         has_stored = bool(self.delivery.accepted)
@@ -48,7 +49,7 @@ class Pending(msgspec.Struct):
 
 
 class InFlight:
-    """Sends chunks and hands them back in order, once all of their events are settled.
+    """Sends runs and hands them back in order, once all of their events are settled.
 
     `recovered` is a filter in front of the puts: what it claims is stored already.
 
@@ -67,37 +68,39 @@ class InFlight:
         tools.log_stream.open(tools.saver.may_send)
 
     def __bool__(self) -> bool:
-        """Tells if a chunk is under way."""
+        """Tells if a run is under way."""
         return bool(self._pending)
 
     def is_loaded(self) -> bool:
         """Tells if enough is under way to keep all workers busy."""
         count = sum(len(pending.futures) for pending in self._pending)
-        size_bytes = sum(pending.chunk.size_bytes for pending in self._pending)
+        size_bytes = sum(pending.run.size_bytes for pending in self._pending)
         most_bytes = self._tools.shared.memory.in_flight_bytes()
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
-    def send(self, chunk: Chunk) -> None:
-        """Sends the chunk's events in batches, but for those that are known to be stored.
+    def send(self, run: Run) -> None:
+        """Sends the run's events in batches, but for those that are known to be stored.
 
         What may be sent is noted before it can be: whatever is raised here leaves nothing out.
 
         Raises:
             ForwarderError: there is no thread to send it.
         """
-        stored, events = self.recovered.split(chunk.events, chunk.position.object.key)
-        pending = Pending(chunk, Delivery(accepted=list(stored)))
+        stored, events = self.recovered.split(run.events)
+        pending = Pending(run, Delivery(accepted=list(stored)))
         self._pending.append(pending)
-        for batch in batches(events, self._rules.acceptance, self._rules.batch_size):
-            if chunk.position.in_doubt:
-                pending.delivery.uncertain.append(batch)
-            else:
-                self._deliver(pending, batch)
+        in_doubt = {key for key, part in run.parts.items() if part.begin.in_doubt}
+        if in_doubt:
+            doubtful = [event for event in events if event.object_key in in_doubt]
+            events = [event for event in events if event.object_key not in in_doubt]
+            pending.delivery.uncertain += self._batches(doubtful)
+        for batch in self._batches(events):
+            self._deliver(pending, batch)
         pending.is_sent = True
         self._tell_missing_threads()
 
     def settle_oldest(self) -> Pending:
-        """Waits until all of the oldest chunk is accepted or refused, and returns it.
+        """Waits until all of the oldest run is accepted or refused, and returns it.
 
         Raises:
             ForwarderError: it can't be settled now.
@@ -108,7 +111,7 @@ class InFlight:
         return self._pending[0]
 
     def remove_oldest(self) -> None:
-        """Forgets the oldest chunk, once it is acknowledged."""
+        """Forgets the oldest run, once it is acknowledged."""
         self._pending.popleft()
 
     def wait(self, timeout_seconds: float) -> None:
@@ -118,12 +121,15 @@ class InFlight:
         self._lane.close()
 
     def is_oldest_delivered(self) -> bool:
-        """Tells if the oldest chunk can be acknowledged without sending or waiting."""
+        """Tells if the oldest run can be acknowledged without sending or waiting."""
         return bool(self._pending) and self._pending[0].is_delivered()
 
     def is_clean(self) -> bool:
         """Tells if nothing under way can have been stored."""
         return not self.recovered and all(pending.is_untouched() for pending in self._pending)
+
+    def _batches(self, events: list[LogEvent]) -> Iterator[Batch]:
+        return batches(events, self._rules.acceptance, self._rules.batch_size)
 
     def _deliver(self, pending: Pending, batch: Batch) -> None:
         is_in_time = self._rules.acceptance.includes(batch[0].timestamp_ms)
@@ -173,26 +179,25 @@ class InFlight:
     def _reconciled(self) -> Uncertain:
         """Returns what is in doubt, with what the log stream holds of it."""
         uncertain = Uncertain()
-        for key, event in self._in_doubt():
-            uncertain.expect(event, key)
-        positions = [one.chunk.position for one in self._pending]
-        in_doubt = {one.object.key for one in positions if one.in_doubt}
+        for event in self._in_doubt():
+            uncertain.expect(event)
+        parts = chain.from_iterable(one.run.parts.items() for one in self._pending)
+        in_doubt = {key for key, part in parts if part.begin.in_doubt}
         self._tools.reconciler.look(uncertain, self._known(), self.recovered.uncertain, in_doubt)
         return uncertain
 
-    def _in_doubt(self) -> Iterator[tuple[str, LogEvent]]:
+    def _in_doubt(self) -> Iterator[LogEvent]:
         for pending in self._pending:
-            for batch in pending.delivery.uncertain:
-                yield from ((pending.chunk.position.object.key, event) for event in batch)
+            yield from chain.from_iterable(pending.delivery.uncertain)
 
     def _known(self) -> Iterator[LogEvent]:
         """Yields what is stored for sure: of what is under way, and before it in its objects."""
         begins: dict[str, Position] = {}
         for pending in self._pending:
             yield from pending.delivery.accepted
-            begin = pending.chunk.begin
-            begins.setdefault(begin.object.key, begin)
-        for key in {key for key, _ in self._in_doubt()}:
+            for key, part in pending.run.parts.items():
+                begins.setdefault(key, part.begin)
+        for key in {event.object_key for event in self._in_doubt()}:
             yield from self._tools.reconciler.shipped(begins[key])
 
     def _send_missing(self, pending: Pending, uncertain: Uncertain) -> None:

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from services.output.checkpoints import CheckpointStore
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
+from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.read_back import ReadBack
 from utils.config.settings import Source
 from utils.errors import OwnerError, ServiceError, StoppedError, UnreadableError
-from utils.lines.chunking import ContentChangedError, events_behind
 from utils.lines.decompression import DamagedError, ReplacedError
+from utils.lines.runs import ContentChangedError, events_behind
 from utils.model import Counts, LogEvent, Position
 from utils.state.checkpoint import WINDOW_LINES, Checkpoint
 from utils.state.uncertain import Recovered, Uncertain
@@ -122,16 +123,18 @@ class Reconciler:
         uncertain, ends = Uncertain(), dict[str, int]()
         lines_left = WINDOW_LINES
         for place, position in enumerate(positions):
-            if position.in_doubt:
+            if position.in_doubt or not lines_left:
                 continue
             key = position.object.key
+            near = positions[place : place + OBJECTS_OPENED_AHEAD]
+            self._bucket.reader.open_ahead(one.object for one in near if not one.in_doubt)
             try:
                 blocks = self._bucket.blocks(position.object)
                 events = events_behind(position, blocks, self._bucket.form)
                 for number, event in islice(events, lines_left):
                     ends[key] = number
                     if event:
-                        uncertain.expect(event, key)
+                        uncertain.expect(event)
             except ContentChangedError:
                 return self.recover(_with(positions, place, position.begun_anew()))
             except (ReplacedError, UnreadableError):

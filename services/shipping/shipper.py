@@ -10,12 +10,12 @@ from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.tools import Rules, Tools
 from services.threads.read_ahead import read_ahead
 from utils.errors import ForwarderError, StoppedError
-from utils.lines.chunking import Chunk, ContentChangedError, chunks
+from utils.lines.runs import Part, Run, runs
 from utils.model import Position
 from utils.state.progress import Mark
 from utils.state.uncertain import Recovered, Uncertain
 
-_CHUNKS_READ_AHEAD = 1
+_RUNS_READ_AHEAD = 1
 _GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 
@@ -42,11 +42,11 @@ class Shipper:
             ForwarderError: something failed; `wind_up` is to be called in any case.
         """
         self._tools.gauge.expect(position.object for position in positions)
-        reading = read_ahead(self._chunks(positions), _CHUNKS_READ_AHEAD, self._tools.shared.stop)
+        reading = read_ahead(self._runs(positions), _RUNS_READ_AHEAD, self._tools.shared.stop)
         with closing(reading):  # its thread ends with it
-            for chunk in reading:
-                self._await_room(chunk)
-                self._in_flight.send(chunk)
+            for run in reading:
+                self._await_room(run)
+                self._in_flight.send(run)
                 while self._in_flight.is_loaded():
                     self._finish_oldest()
         while self._in_flight:
@@ -73,26 +73,23 @@ class Shipper:
             return False
         return self._in_flight.is_clean()
 
-    def _chunks(self, positions: list[Position]) -> Iterator[Chunk]:
-        reader = self._tools.bucket.reader
+    def _runs(self, positions: list[Position]) -> Iterator[Run]:
+        bucket, memory = self._tools.bucket, self._tools.shared.memory
+        opened = self._opened_ahead(positions)
+        return runs(opened, bucket.blocks, self._rules.batch_size, memory.run_bytes, bucket.form)
+
+    def _opened_ahead(self, positions: list[Position]) -> Iterator[Position]:
+        """Yields the positions, while the bodies of the objects behind are asked for."""
         for index, position in enumerate(positions):
             near = positions[index : index + OBJECTS_OPENED_AHEAD]
-            reader.open_ahead(one.object for one in near)
-            try:
-                yield from self._chunks_of(position)
-            except ContentChangedError:
-                yield from self._chunks_of(position.begun_anew())
+            self._tools.bucket.reader.open_ahead(one.object for one in near)
+            yield position
 
-    def _chunks_of(self, position: Position) -> Iterator[Chunk]:
-        blocks = self._tools.bucket.blocks(position.object)
-        full_bytes = self._tools.shared.memory.chunk_bytes
-        form = self._tools.bucket.form
-        return chunks(position, blocks, self._rules.batch_size, full_bytes, form)
-
-    def _await_room(self, chunk: Chunk) -> None:
+    def _await_room(self, run: Run) -> None:
         """Stays within what the saved checkpoint says may be under way."""
         self._tools.saver.confirm(self._tools.shared.stop)
-        end = Mark(self._sent.lines + chunk.counts.read, self._sent.objects)
+        lines = sum(part.counts.read for part in run.parts.values())
+        end = Mark(self._sent.lines + lines, self._sent.objects + len(run.parts) - 1)
         while not self._tools.saver.has_room(end):
             if self._tools.shared.stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
@@ -100,42 +97,48 @@ class Shipper:
                 self._finish_oldest()
             else:
                 self._tools.saver.wait_for_save(_LOOK_SECONDS)
-        self._sent = Mark(end.lines, end.objects + chunk.is_last)
+        completed = sum(part.is_last for part in run.parts.values())
+        self._sent = Mark(end.lines, self._sent.objects + completed)
 
     def _finish_oldest(self) -> None:
-        """Acknowledges the oldest chunk, once its events are stored or in quarantine."""
+        """Acknowledges the oldest run, once its events are stored or in quarantine."""
         pending = self._in_flight.settle_oldest()
-        chunk, delivery = pending.chunk, pending.delivery
+        parts, delivery = pending.run.parts, pending.delivery
         for event, reason in delivery.refused:
-            chunk.quarantine(event.line_number, event.message.encode(), reason)
-        if chunk.quarantined:
-            self._tools.quarantine.keep(chunk.position.object, chunk.quarantined)
-        chunk.counts.accepted = len(delivery.accepted)
-        chunk.counts.restamped = sum(event.restamped for event in delivery.accepted)
-        _check_balance(chunk)
+            part = parts[event.object_key]
+            part.quarantine(event.line_number, event.message.encode(), reason)
+        for event in delivery.accepted:
+            counts = parts[event.object_key].counts
+            counts.accepted += 1
+            counts.restamped += event.restamped
+        for part in parts.values():
+            if part.quarantined:
+                self._tools.quarantine.keep(part.position.object, part.quarantined)
+            _check_balance(part)
         self._in_flight.remove_oldest()
-        self._acknowledge(chunk)
+        self._acknowledge(list(parts.values()))
 
-    def _acknowledge(self, chunk: Chunk) -> None:
-        progress = self._tools.progress
-        if chunk.trouble and self._in_flight.recovered.reaches_behind(chunk.position):
-            chunk.position = replace(chunk.position, in_doubt=True)
-        progress.acknowledge(chunk.position, chunk.counts.read)
-        self._quarantined += chunk.counts.quarantined
-        if chunk.is_last:
-            if chunk.trouble and not chunk.is_gone:
-                progress.owe(chunk.position)
-            else:
-                progress.complete(chunk.position)
-            self._tell_quarantined(chunk.position)
-            if chunk.position.in_doubt and not chunk.trouble:
-                self._tell_changed(chunk.position)
-        self._tools.counts.add(chunk.counts)
-        self._tools.gauge.note(chunk.counts, self._tools.bucket.reader.bytes_read)
-        if chunk.trouble:
-            pairs = {"object": chunk.position.object.key, "lines": chunk.position.lines}
-            self._tools.status.write("ERROR", str(chunk.trouble), pairs)
-        self._tools.saver.advance(progress.mark)
+    def _acknowledge(self, parts: list[Part]) -> None:
+        for part in parts:
+            if part.trouble and self._in_flight.recovered.reaches_behind(part.position):
+                part.position = replace(part.position, in_doubt=True)
+        self._tools.progress.acknowledge(parts)
+        for part in parts:
+            self._tell(part)
+            self._tools.counts.add(part.counts)
+            self._tools.gauge.note(part.counts, self._tools.bucket.reader.bytes_read)
+        self._tools.saver.advance(self._tools.progress.mark)
+
+    def _tell(self, part: Part) -> None:
+        """Says what a person is to know of an object."""
+        self._quarantined += part.counts.quarantined
+        if part.is_last:
+            self._tell_quarantined(part.position)
+            if part.position.in_doubt and not part.trouble:
+                self._tell_changed(part.position)
+        if part.trouble:
+            pairs = {"object": part.position.object.key, "lines": part.position.lines}
+            self._tools.status.write("ERROR", str(part.trouble), pairs)
 
     def _tell_changed(self, position: Position) -> None:
         key = position.object.key
@@ -152,10 +155,10 @@ were sent. Run --repair, which sends any that is missing and names any that is s
         self._quarantined = 0
 
 
-def _check_balance(chunk: Chunk) -> None:
-    if chunk.counts.imbalance:
+def _check_balance(part: Part) -> None:
+    if part.counts.imbalance:
         raise ForwarderError(
-            f"Not every line of {chunk.position.object.key} is accounted for",
-            f"{chunk.counts.imbalance} lines up to line {chunk.position.lines}",
+            f"Not every line of {part.position.object.key} is accounted for",
+            f"{part.counts.imbalance} lines up to line {part.position.lines}",
             "Report this with the status line; nothing of it is marked as sent",
         )

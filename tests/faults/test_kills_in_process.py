@@ -68,7 +68,7 @@ class SavedAtEachStep(Progress):
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        if name not in {"acknowledge", "complete", "plan", "close_plan", "end"}:
+        if name not in {"acknowledge", "plan", "close_plan", "end"}:
             return found
 
         def step(*arguments: object) -> object:

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_not_passed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_wrong_bytes_of_a_large_object_lose_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """That they were wrong shows at the end: by then lines of them are sent."""
     monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
-    monkeypatch.setattr("utils.lines.chunking.MAX_CHUNK_LINES", 4)
+    monkeypatch.setattr("utils.lines.runs.MAX_RUN_LINES", 4)
     world = world_of([])
     lines = [event(number, NOON_MS - HOUR_MS) for number in range(30)]
     world.put(BAD, text_of(lines), NOON_MS)

@@ -360,7 +360,7 @@ def test_replicas_do_not_ship_beside_a_daemon_without_shard_at_work() -> None:
         is_saved.clear()
         assert is_saved.wait(DEADLINE_SECONDS)
 
-    newcomer = Life({"load 4": wait_for_the_other})
+    newcomer = Life({"load 3": wait_for_the_other})
     faults: dict[str, Fault] = {"put 5": lambda: world.iterate(newcomer, replica)}
     alone = source_of(settle_seconds=0.1)
     shipped(world, alone, faults | each("save", range(1, 999), is_saved.set))

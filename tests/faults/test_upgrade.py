@@ -81,7 +81,7 @@ def write(world: World, source: Source, members: dict[str, Any]) -> None:
 
 @OLD_VERSIONS
 @SHARDS
-@pytest.mark.parametrize("put", [4, 7, 12])
+@pytest.mark.parametrize("put", [4, 7, 13])
 def test_an_iteration_that_ended_in_mid_backlog_goes_on(
     put: int, shard: Shard | None, version: int
 ) -> None:

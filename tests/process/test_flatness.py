@@ -31,7 +31,8 @@ from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, object_key
-from utils.model import LogObject, Position, SourceIdentity
+from utils.lines.runs import Part
+from utils.model import Counts, LogObject, Position, SourceIdentity
 from utils.state.checkpoint import Checkpoint
 from utils.state.ledger import RECENT_ROW, Coverage, Ledger
 from utils.state.memory_share import MAX_PLAN_OBJECTS
@@ -344,8 +345,8 @@ def checkpoint_sizes(plans: Plans, coverage: Coverage) -> Iterator[int]:
         progress.plan_from(survey, plan[-1].last_modified_ms)
         progress.plan(Position(due) for due in plan)
         for number, due in enumerate(plan):
-            progress.acknowledge(Position(due, 1), 1)
-            progress.complete(Position(due, 1))
+            part = Part(Position(due), Position(due, 1), counts=Counts(read=1), is_last=True)
+            progress.acknowledge([part])
             if number % 500 == 0:
                 yield len(progress.snapshot().document)
         yield len(progress.snapshot().document)

@@ -56,7 +56,7 @@ BATCH_SIZES = st.integers(1, 12) | st.just(MAX_BATCH_EVENTS)
 
 def event(timestamp_ms: int, message: str = "a line", number: int = 1) -> LogEvent:
     size_bytes = len(message.encode())
-    return LogEvent(timestamp_ms, message, size_bytes, number, upload_times=(NOW_MS,))
+    return LogEvent(timestamp_ms, message, size_bytes, number, uploads_ms=(NOW_MS,))
 
 
 def as_sent(batch: Batch) -> list[InputLogEvent]:
@@ -147,14 +147,14 @@ def test_both_ends_of_what_is_accepted_are_included() -> None:
 
 def test_a_restamped_event_changes_in_its_time_alone() -> None:
     uploads = (NOW_MS - 9, NOW_MS)
-    original = LogEvent(5, "é", 2, 7, upload_times=uploads)
-    expected = LogEvent(NOW_MS, "é", 2, 7, restamped=True, upload_times=uploads)
+    original = LogEvent(5, "é", 2, 7, uploads_ms=uploads)
+    expected = LogEvent(NOW_MS, "é", 2, 7, restamped=True, uploads_ms=uploads)
     assert restamped([original]) == [expected]
     assert not original.restamped
 
 
 def test_restamped_events_stand_in_the_order_of_their_upload_times() -> None:
-    events = [LogEvent(5, "", 0, one, upload_times=(NOW_MS + one,)) for one in (3, 1, 2)]
+    events = [LogEvent(5, "", 0, one, uploads_ms=(NOW_MS + one,)) for one in (3, 1, 2)]
     assert [one.line_number for one in restamped(events)] == [1, 2, 3]
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_chunking import BEGINNING
+from tests.unit.test_runs import BEGINNING
 from tests.world.audit_events import Period, audit_lines
 from utils.json_extractor import NotJsonError, event_time_ms
-from utils.lines.chunking import chunks
 from utils.lines.exclusion import ExcludedError, json_field
 from utils.lines.forms import ACCESS, FORMS, form_of
+from utils.lines.runs import runs
 from utils.model import Exclusion
 
 PERIOD = Period(datetime(2024, 2, 29, tzinfo=UTC), timedelta(hours=1))
@@ -110,13 +110,14 @@ def test_a_field_of_an_access_log_has_the_guides_name() -> None:
     form_of("Access", [Exclusion("operation", (operation,))]).time_ms(line)
 
 
-def test_a_chunk_counts_what_is_excluded_and_its_positions_count_it_as_a_line() -> None:
+def test_a_run_counts_what_is_excluded_and_its_positions_count_it_as_a_line() -> None:
     lines = [b'{"a": "1"}', b"", b'{"a": "2"}', b"\xff", b'{"a": "1"}']
     form = form_of("S3", [Exclusion("a", ("1",))])
-    (chunk,) = chunks(BEGINNING, [lines], 100, lambda: 2**20, form)
-    assert [event.line_number for event in chunk.events] == [3]
-    counts = chunk.counts
+    (run,) = runs([BEGINNING], lambda _: [lines], 100, lambda: 2**20, form)
+    (part,) = run.parts.values()
+    assert [event.line_number for event in run.events] == [3]
+    counts = part.counts
     assert (counts.read, counts.excluded, counts.blank, counts.quarantined) == (5, 2, 1, 1)
-    assert chunk.position.lines == 5
+    assert part.position.lines == 5
     counts.accepted = 1
     assert counts.imbalance == 0

@@ -4,13 +4,15 @@ It is saved while the pipeline goes on: whenever a process dies, the last one sa
 """
 
 from collections.abc import Iterable
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from utils.model import LogObject, Position, SourceIdentity
+from utils.lines.runs import Part
+from utils.model import Counts, LogObject, Position, SourceIdentity
 from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
 from utils.state.ledger import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, Coverage, Ledger
 from utils.state.planning import Survey
@@ -50,34 +52,47 @@ def named(progress: Progress) -> list[Position]:
     return [replace(one, uploads_ms=()) for one in saved(progress).open]
 
 
+def part(position: Position, lines: int, *, is_last: bool = False) -> Part:
+    """Returns so many lines that end at a position."""
+    return Part(position, position, counts=Counts(read=lines), is_last=is_last)
+
+
 def ship(progress: Progress, number: int) -> None:
-    progress.acknowledge(at(number, 3), 3)
-    progress.complete(at(number, 3))
+    progress.acknowledge([part(at(number, 3), 3, is_last=True)])
 
 
 @PROPERTY
 @given(
-    chunk_counts=st.lists(st.integers(1, 3), max_size=WINDOW_OBJECTS + 9),
-    steps=st.integers(0, 60),
+    line_counts=st.lists(st.integers(1, 3), max_size=40),
+    runs=st.lists(st.integers(1, 9), max_size=20),
 )
-def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], steps: int) -> None:
+def test_each_snapshot_names_what_is_not_acknowledged(
+    line_counts: list[int], runs: list[int]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.state.progress.WINDOW_OBJECTS", 6)
+        _acknowledge_run_by_run(line_counts, runs)
+
+
+def _acknowledge_run_by_run(line_counts: list[int], runs: list[int]) -> None:
     progress = begun()
-    progress.plan(positions(range(len(chunk_counts))))
-    left = [(number, chunk) for number, count in enumerate(chunk_counts) for chunk in range(count)]
-    for step in range(min(steps, len(left))):
-        number, chunk = left[step]
-        progress.acknowledge(at(number, chunk + 1), 1)
-        if chunk + 1 == chunk_counts[number]:
-            progress.complete(at(number, chunk + 1))
+    progress.plan(positions(range(len(line_counts))))
+    left = [(number, line) for number, count in enumerate(line_counts) for line in range(count)]
+    ends = [end for end in accumulate(runs) if end <= len(left)]
+    for saves, (start, end) in enumerate(pairwise([0, *ends]), 1):
+        progress.acknowledge(
+            part(at(number, line + 1), 1, is_last=line + 1 == line_counts[number])
+            for number, line in left[start:end]
+        )
         snapshot = progress.snapshot()
         checkpoint = decode_checkpoint(snapshot.document, "state.json")
-        open_numbers = sorted({number for number, _ in left[step + 1 :]})[:WINDOW_OBJECTS]
-        completed = len(set(range(len(chunk_counts))) - {number for number, _ in left[step + 1 :]})
+        open_numbers = sorted({number for number, _ in left[end:]})[:6]
+        completed = len(set(range(len(line_counts))) - {number for number, _ in left[end:]})
         assert [one.object for one in checkpoint.open] == [listed(one) for one in open_numbers]
         assert [one.lines for one in checkpoint.open[1:]] == [0] * (len(open_numbers) - 1)
         assert checkpoint.running == bool(open_numbers)
-        assert checkpoint.saves == step + 1
-        assert snapshot.mark == Mark(lines=step + 1, objects=completed)
+        assert checkpoint.saves == saves
+        assert snapshot.mark == Mark(lines=end, objects=completed)
         assert snapshot.objects_named == completed + len(open_numbers)
         due = [number for number in open_numbers if progress.ledger.is_due(listed(number))]
         assert due == open_numbers
@@ -86,7 +101,7 @@ def test_each_snapshot_names_what_is_not_acknowledged(chunk_counts: list[int], s
 def test_an_object_within_the_window_is_named_with_its_position() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 7), 7)
+    progress.acknowledge([part(at(0, 7), 7)])
     assert named(progress) == [at(0, 7), *positions([1])]
     assert progress.ledger.is_due(listed(0))
 
@@ -123,7 +138,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
     doubted = Position(listed(1), in_doubt=True)
     progress = begun()
     progress.plan([Position(listed(0)), doubted, *positions([2])])
-    progress.acknowledge(at(0, 5), 5)
+    progress.acknowledge([part(at(0, 5), 5)])
     progress.end()
     checkpoint = saved(progress)
     assert not checkpoint.running
@@ -133,7 +148,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
 def test_an_iteration_that_did_not_end_is_to_be_taken_over() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge(at(0, 5), 5)
+    progress.acknowledge([part(at(0, 5), 5)])
     assert saved(progress).running
     assert named(progress) == [at(0, 5), *positions([1])]
 
@@ -209,8 +224,7 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         progress.plan_from(survey, now_ms)
         progress.plan(Position(one) for one in plan)
         for place, shipped in enumerate(plan, 1):
-            progress.acknowledge(Position(shipped, 1), 1)
-            progress.complete(Position(shipped, 1))
+            progress.acknowledge([part(Position(shipped, 1), 1, is_last=True)])
             restarted = Ledger(saved(progress).coverage)
             assert [restarted.is_due(one) for one in plan] == [
                 index >= place for index in range(len(plan))

@@ -19,6 +19,7 @@ from utils.state.uncertain import Recovered, Uncertain, split_stored
 
 HOUR_MS = 3_600_000
 UPLOAD_MS = 500 * HOUR_MS
+KEY = "S3-a"
 
 PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
 TIMES = st.one_of(
@@ -33,13 +34,13 @@ INTERVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size
 
 def event(timestamp_ms: int, message: str, number: int = 1, *uploads_ms: int) -> LogEvent:
     size_bytes = len(message.encode())
-    return LogEvent(timestamp_ms, message, size_bytes, number, upload_times=uploads_ms)
+    return LogEvent(timestamp_ms, message, size_bytes, number, KEY, uploads_ms)
 
 
-def expecting(events: Iterable[LogEvent], of_object: str = "S3-a") -> Uncertain:
+def expecting(events: Iterable[LogEvent]) -> Uncertain:
     uncertain = Uncertain()
     for one in events:
-        uncertain.expect(one, of_object)
+        uncertain.expect(one)
     return uncertain
 
 
@@ -171,7 +172,7 @@ def ambiguous(parts: Sequence[Sequence[LogEvent]], stream: Iterable[tuple[int, s
     uncertain = Uncertain()
     for number, events in enumerate(parts):
         for one in events:
-            uncertain.expect(one, f"S3-{number}")
+            uncertain.expect(replace(one, object_key=f"S3-{number}"))
     look(uncertain, stream)
     return uncertain.ambiguous()
 
@@ -186,13 +187,14 @@ def test_what_may_as_well_be_of_other_objects_is_counted() -> None:
 
 def test_only_lines_that_a_dead_process_can_have_sent_are_recovered() -> None:
     events = [event(7, "a", number) for number in range(1, 5)]
-    recovered = Recovered(expecting(events[:3]), {"S3-a": 3})
+    recovered = Recovered(expecting(events[:3]), {KEY: 3})
     look(recovered.uncertain, [(7, "a")] * 2)
     assert recovered
-    stored, missing = recovered.split(events, "S3-a")
+    stored, missing = recovered.split(events)
     assert (list(stored), missing) == (events[:2], events[2:])
-    assert recovered.split(events, "S3-b") == ([], events)
-    known = LogObject(1, "S3-a", "", 9)
+    others = [replace(one, object_key="S3-b") for one in events]
+    assert recovered.split(others) == ([], others)
+    known = LogObject(1, KEY, "", 9)
     ends = [recovered.reaches_behind(Position(known, lines)) for lines in (2, 3, 4)]
     assert ends == [True, False, False]
     assert not recovered.reaches_behind(Position(replace(known, key="S3-b"), 2))
@@ -200,9 +202,8 @@ def test_only_lines_that_a_dead_process_can_have_sent_are_recovered() -> None:
 
 
 def test_an_upload_time_serves_so_many_lines() -> None:
-    position = Position(LogObject(1, "S3-a", "", 9), uploads_ms=(100, 500))
     numbers = [1, LINES_AN_UPLOAD_TIME, LINES_AN_UPLOAD_TIME + 1, 3 * LINES_AN_UPLOAD_TIME]
-    times = [position.upload_times(number) for number in numbers]
+    times = [event(7, "a", number, 100, 500).upload_times for number in numbers]
     assert times == [(100, 500), (100, 500), (101, 501), (102, 502)]
 
 

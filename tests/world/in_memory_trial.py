@@ -72,9 +72,11 @@ def assert_same(stored: Counter[str], due: Counter[str]) -> None:
 
 
 def take_small_steps(patch: pytest.MonkeyPatch) -> None:
-    """Makes chunks, saves and windows of a few lines: a few events show what millions would."""
+    """Makes runs, saves and windows of a few lines: a few events show what millions would."""
     for name, value in {
-        "utils.lines.chunking.MAX_CHUNK_LINES": 7,
+        "utils.lines.runs.MAX_RUN_LINES": 7,
+        "utils.lines.runs.MAX_RUN_OBJECTS": 3,
+        "utils.lines.runs._ENOUGH_OBJECTS": 2,
         "services.output.checkpoint_saver._SAVE_EVERY_LINES": 10,
         "services.output.checkpoint_saver.WINDOW_LINES": 28,
         "services.output.checkpoint_saver.WINDOW_OBJECTS": 6,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from utils.config.partitions import PARTITIONS, partition_of
 from utils.errors import CheckpointError
+from utils.lines.runs import MAX_RUN_OBJECTS, MAX_RUN_POSITIONS_BYTES
 from utils.model import Position, SourceIdentity
 from utils.state.ledger import Coverage, carried_over
 
@@ -18,9 +19,9 @@ VERSION = 4
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
 # Objects behind the saved position of which lines may have been sent already.
-WINDOW_OBJECTS = 64
+WINDOW_OBJECTS = 2 * MAX_RUN_OBJECTS
 # What these take in the checkpoint.
-WINDOW_BYTES = 120_000
+WINDOW_BYTES = 2 * MAX_RUN_POSITIONS_BYTES
 
 # How a person sets what a checkpoint is for, where that has another name.
 _SETTINGS = {"aws_region": "AWS_REGION"}

@@ -8,9 +8,9 @@ from utils.lines.batching import MAX_BATCH_BYTES
 
 # Small enough to hold a few in memory, it fills two of the largest requests, less what remains of
 # these where the next line is too long; with many sources at work, a few of the default size.
-FULL_CHUNK_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
-LEAST_CHUNK_BYTES = 80 * 1024
-MOST_IN_FLIGHT_BYTES = 4 * FULL_CHUNK_BYTES
+FULL_RUN_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
+LEAST_RUN_BYTES = 80 * 1024
+MOST_IN_FLIGHT_BYTES = 4 * FULL_RUN_BYTES
 # What keeps planning flat in memory; the rest is planned once these are shipped.
 MAX_PLAN_OBJECTS = 10_000
 # Half a page of the listing: for less, pages would be listed again and again.
@@ -33,13 +33,13 @@ class MemoryShare:
         finally:
             self._add(-1)
 
-    def chunk_bytes(self) -> int:
-        """Returns at which size the chunks of a source are full."""
+    def run_bytes(self) -> int:
+        """Returns at which size the runs of a source are full."""
         with self._lock:
-            return max(LEAST_CHUNK_BYTES, FULL_CHUNK_BYTES // max(1, self._sources))
+            return max(LEAST_RUN_BYTES, FULL_RUN_BYTES // max(1, self._sources))
 
     def in_flight_bytes(self) -> int:
-        """Returns how much of a source may be under way before it waits for the oldest chunk.
+        """Returns how much of a source may be under way before it waits for the oldest run.
 
         Of many sources, each has about as much again read ahead.
         """

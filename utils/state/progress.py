@@ -9,6 +9,7 @@ from threading import Lock
 import msgspec
 from msgspec.structs import replace
 
+from utils.lines.runs import Part
 from utils.model import Position
 from utils.state.checkpoint import (
     VERSION,
@@ -82,42 +83,20 @@ class Progress:
         with self._lock:
             self._survey, self._now_ms = survey, now_ms
 
-    def acknowledge(self, position: Position, lines: int) -> None:
-        """Notes that the first planned object is acknowledged up to a position.
+    def acknowledge(self, parts: Iterable[Part]) -> None:
+        """Notes that the first planned objects are acknowledged as far as a run goes.
 
         Args:
-            position: behind the last acknowledged line.
-            lines: how many were acknowledged since the last call.
+            parts: of the run, in their order.
         """
         with self._lock:
-            self._open[0] = position
-            self.mark = Mark(self.mark.lines + lines, self.mark.objects)
-
-    def complete(self, position: Position) -> None:
-        """Notes that the first planned object is shipped.
-
-        Args:
-            position: behind its last line.
-        """
-        with self._lock:
-            self._open.popleft()
-            self.ledger.ship(position)
-            self.mark = Mark(self.mark.lines, self.mark.objects + 1)
-            newest_ms = position.object.last_modified_ms
-            self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
-            if self._open and self.ledger.is_full():
-                self._close(self._open[0].object.last_modified_ms)
-
-    def owe(self, position: Position) -> None:
-        """Notes that the first planned object can't be shipped beyond a position now.
-
-        Args:
-            position: behind its last acknowledged line.
-        """
-        with self._lock:
-            self._open.popleft()
-            self.ledger.owe(position)
-            self.mark = Mark(self.mark.lines, self.mark.objects + 1)
+            for part in parts:
+                self._open[0] = part.position
+                lines = self.mark.lines + part.counts.read
+                self.mark = Mark(lines, self.mark.objects + part.is_last)
+                if part.is_last:
+                    self._open.popleft()
+                    self._complete(part)
 
     def let_go(self, key: str) -> int:
         """Forgets an object that is owed and is not there any more; returns the lines sent of it.
@@ -175,6 +154,18 @@ class Progress:
         upload_ms = self._checkpoint.upload_ms + 1
         self._checkpoint = replace(self._checkpoint, upload_ms=upload_ms)
         return replace(position, uploads_ms=(*position.uploads_ms, upload_ms))
+
+    def _complete(self, part: Part) -> None:
+        """Notes that nothing more of an object is shipped now."""
+        position = part.position
+        if part.is_owed:
+            self.ledger.owe(position)
+            return
+        self.ledger.ship(position)
+        newest_ms = position.object.last_modified_ms
+        self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
+        if self._open and self.ledger.is_full():
+            self._close(self._open[0].object.last_modified_ms)
 
     def _close(self, frontier_ms: int) -> None:
         if self._survey:

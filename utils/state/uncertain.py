@@ -1,7 +1,7 @@
 """Events that a log stream may hold: told from what it holds, as a multiset."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from msgspec.structs import replace
@@ -30,17 +30,12 @@ class Uncertain:
         self.found: Counter[Key] = Counter()
         self.size = 0
 
-    def expect(self, event: LogEvent, of_object: str) -> None:
-        """Adds an event that may be stored.
-
-        Args:
-            event: with all times that it can be stored at.
-            of_object: the key of the object that it stands in.
-        """
+    def expect(self, event: LogEvent) -> None:
+        """Adds an event that may be stored, with all times that it can be stored at."""
         self.size += 1
         for key in _keys(event):
             self._expected[key] += 1
-            if self._objects.setdefault(key, of_object) != of_object:
+            if self._objects.setdefault(key, event.object_key) != event.object_key:
                 self._of_many.add(key)
 
     def ranges(self) -> Iterator[Interval]:
@@ -121,18 +116,21 @@ class Recovered:
         """Tells if some of them lie behind the position."""
         return self._ends.get(position.object.key, 0) > position.lines
 
-    def split(self, events: Sequence[LogEvent], of_object: str) -> tuple[Batch, list[LogEvent]]:
+    def split(self, events: list[LogEvent]) -> tuple[Batch, list[LogEvent]]:
         """Returns the events that are stored, and those that are to be sent.
 
         Args:
-            events: of one object, in the order of its lines.
-            of_object: its key.
+            events: in the order of their lines.
         """
-        end = self._ends.get(of_object, 0)
-        stored, missing = split_stored(
-            (event for event in events if event.line_number <= end), self.uncertain
-        )
-        return stored, [*missing, *(event for event in events if event.line_number > end)]
+        if not self:
+            return [], events
+        doubtful: list[LogEvent] = []
+        others: list[LogEvent] = []
+        for event in events:
+            is_behind = event.line_number > self._ends.get(event.object_key, 0)
+            (others if is_behind else doubtful).append(event)
+        stored, missing = split_stored(doubtful, self.uncertain)
+        return stored, [*missing, *others]
 
 
 def _keys(event: LogEvent) -> list[Key]:
