@@ -30,9 +30,10 @@ class Outset(msgspec.Struct, frozen=True):
         """Where coverage begins, in ms since 1970."""
         return min(one.ledger.coverage.since_ms for one in self.partitions.values())
 
-    def owner_of(self, key: str) -> Partition | None:
-        """Returns the partition that an object falls into, None if another replica owns it."""
-        return self.partitions.get(self.source.part_with(key))
+    def is_due(self, listed: LogObject) -> bool:
+        """Tells if an object of the type is still to be shipped, by this replica."""
+        owner = self.partitions.get(self.source.part_with(listed.key))
+        return owner is not None and owner.ledger.is_due(listed)
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of a due object begins: behind what is shipped of it already."""
@@ -108,16 +109,17 @@ class DueObjects:
         """
         ledgers = [one.ledger for one in outset.partitions.values()]
         folders, prefix = outset.top.folders, self.source.prefix
+        until_ms = self.source.until_ms
         for place in places_to_list(ledgers, folders, prefix, outset.now_ms):
             backlog.begin(place)
             for listed in self._objects(outset, place):
-                is_newest = listed.last_modified_ms > backlog.survey.newest_of_type_ms
-                if is_newest and self.bucket.is_of_type(listed):
+                is_of_type = self.bucket.is_of_type(listed)
+                if is_of_type and listed.last_modified_ms > backlog.survey.newest_of_type_ms:
                     backlog.survey.newest_of_type_ms = listed.last_modified_ms
-                if self._is_left_out(listed):
+                if until_ms is not None and listed.last_modified_ms >= until_ms:
                     backlog.survey.leave_out(listed)
                     continue
-                is_due = self._is_due(listed, outset)
+                is_due = is_of_type and outset.is_due(listed)
                 backlog.note(listed, is_due=is_due)
                 if is_due:
                     yield listed
@@ -131,7 +133,8 @@ class DueObjects:
         """
         for part in backlog.parts():
             for listed in self._objects(outset, part.place, part.after):
-                if listed.last_modified_ms <= backlog.until_ms and self._is_due(listed, outset):
+                is_planned = listed.last_modified_ms <= backlog.until_ms
+                if is_planned and self.bucket.is_of_type(listed) and outset.is_due(listed):
                     yield listed
                 if listed.key == part.last:
                     break
@@ -140,13 +143,3 @@ class DueObjects:
         if place is None:
             return self.bucket.beside(outset.top, after)
         return self.bucket.objects(place, after)
-
-    def _is_left_out(self, listed: LogObject) -> bool:
-        until_ms = self.source.until_ms
-        return until_ms is not None and listed.last_modified_ms >= until_ms
-
-    def _is_due(self, listed: LogObject, outset: Outset) -> bool:
-        if not self.bucket.is_of_type(listed):
-            return False
-        partition = outset.owner_of(listed.key)
-        return partition is not None and partition.ledger.is_due(listed)

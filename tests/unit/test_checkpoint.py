@@ -180,6 +180,27 @@ def test_an_unknown_field_is_refused(place: str) -> None:
         decode_checkpoint(json.dumps(members).encode(), NAME)
 
 
+@pytest.mark.parametrize("version", [1, VERSION])
+@pytest.mark.parametrize(
+    "coverage",
+    [
+        None,
+        {},
+        {"recent": {}},
+        {"since_ms": 1, "recent": {"x": {}}},
+        {"since_ms": 1, "recent": {"1": {"objects": "AAAA"}}},
+        {"since_ms": 1, "recent": "AAAA"},
+        {"since_ms": 1, "recent": []},
+    ],
+)
+def test_a_checksum_alone_makes_no_checkpoint(version: int, coverage: object) -> None:
+    members: dict[str, object] = {"version": version, "open": [], "coverage": coverage}
+    content = msgspec.json.encode({**members, "checksum": ""})
+    members["checksum"] = sha256(content).hexdigest()
+    with pytest.raises(CheckpointError, match="unreadable"):
+        decode_checkpoint(msgspec.json.encode(members), NAME)
+
+
 @pytest.mark.parametrize(
     "change",
     [

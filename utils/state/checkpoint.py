@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
+from struct import error as StructError  # noqa: N812 - it is a class
 from typing import Any
 
 import msgspec
@@ -87,6 +88,18 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.succession and (self.succession.after or self.succession.over_ms))
 
 
+# What the parts of another document lead to.
+_OTHER_FORM = (
+    msgspec.DecodeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    StructError,
+)
+
+
 class _Versioned(msgspec.Struct):
     version: int
 
@@ -131,7 +144,7 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
         if is_whole and isinstance(members["coverage"]["recent"], dict):
             members["coverage"] = carried_over(members["coverage"])
         checkpoint = _decode(msgspec.json.encode(members))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except _OTHER_FORM as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
     if not is_whole:
         raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
