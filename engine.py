@@ -113,7 +113,6 @@ class Engine:
         """Runs an iteration of each source at its minutes until the stop; returns the status."""
         started_seconds = self._clock.elapsed_seconds()
         looked = _now()
-        self._wait()
         self._begin(self._iterations.open, started_seconds, lambda _: True)
         self._iterations.await_open()
         self._announce(looked)
@@ -133,16 +132,11 @@ class Engine:
             if not self.stop.is_set() and any(map(is_due, self._known)):
                 self._begin(self._iterations.run, started_seconds, is_due)
                 is_announced = False
-                self._wait()
         ended = self._attend(self._iterations.join, self._refresh)
         return EXIT_OK if ended is not None else EXIT_FAILED
 
     def _status(self, work: Callable[[], bool], refresh: Callable[[], object] | None = None) -> int:
         return EXIT_OK if self._attend(work, refresh or self._refresh) else EXIT_FAILED
-
-    def _wait(self) -> None:
-        """Says in the heartbeat that it waits for the next iteration from now on."""
-        self.health.wait(min((source.every_minutes for source in self._known), default=60))
 
     def _next_slot(self, moment: datetime) -> datetime:
         """Returns when the next iteration of any source is due."""

@@ -1,51 +1,35 @@
-"""Keeps what the running program says of itself where the image's health check finds it."""
+"""The heartbeat: a file whose time says that the program lives, and its content what is wrong."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from stat import S_ISREG
-
-import msgspec
-
-from utils.report.health import Heartbeat, Work
+from tempfile import NamedTemporaryFile
 
 # In memory, and there to be written also where a container's root is read-only.
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
 _ELSEWHERE = Path("/tmp")  # noqa: S108 - likewise
-_SAY_EVERY_SECONDS = 5.0
-# Where a system has no such flag it has no links in its place.
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-# Hundreds of sources take less.
-_LONGEST_HEARTBEAT = 2**20
+_BEAT_SECONDS = 5.0
+# The main thread beats at least every half minute, while it waits and while it works.
+MOST_SILENCE_SECONDS = 5 * 60
+# A request with all its retries takes a small part of this.
+MOST_STANDSTILL_SECONDS = 30 * 60
+MOST_FAILURES = 3
 
 
 class HeartbeatFile:
-    """What this process says of itself, said again and again by its main thread.
+    """What is wrong with this process, said again and again by its main thread.
 
     Args:
-        elapsed_seconds: a clock that nobody sets.
+        elapsed_seconds: the monotonic clock.
     """
 
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
         self._elapsed_seconds = elapsed_seconds
         self._path = heartbeat_path(os.getpid())
-        self._failures: Mapping[str, int] = {}
-        self._unproven: list[str] = []
-        self._slot_seconds: float | None = None
-        self._every_minutes = 60
-        self._said_seconds = float("-inf")
-        self._known: dict[str, tuple[object, float]] = {}
-
-    def wait(self, every_minutes: int) -> None:
-        """Notes that the program waits for its next iteration from now on.
-
-        Args:
-            every_minutes: the interval at which one begins.
-        """
-        self._slot_seconds = self._elapsed_seconds()
-        self._every_minutes = every_minutes
+        self._progress: dict[str, tuple[object, float]] = {}
+        self._said = ""
         self._said_seconds = float("-inf")
 
     def say(
@@ -54,7 +38,7 @@ class HeartbeatFile:
         failures: Mapping[str, int],
         unproven: Collection[str] = (),
     ) -> None:
-        """Says how the program is, if it is time to: called at least twice a minute.
+        """Says what is wrong, if that has changed or it is time to.
 
         Where nothing can be written nothing is said, which the health check tells.
 
@@ -65,39 +49,55 @@ class HeartbeatFile:
             unproven: the sources of which nothing has succeeded yet.
         """
         now_seconds = self._elapsed_seconds()
-        is_new = working.keys() != self._known.keys() or failures != self._failures
-        is_new |= sorted(unproven) != self._unproven
-        if not is_new and now_seconds - self._said_seconds < _SAY_EVERY_SECONDS:
+        said = " ".join([*self._standstills(working), *_failed(failures, unproven)])
+        if said == self._said and now_seconds - self._said_seconds < _BEAT_SECONDS:
             return
-        self._said_seconds, self._failures = now_seconds, failures
-        self._unproven = sorted(unproven)
-        works = {
-            source: Work(self._progress_seconds(source, progress), settle_seconds)
-            for source, (progress, settle_seconds) in working.items()
-        }
-        self._known = {source: self._known[source] for source in works}
-        with suppress(OSError):
-            heartbeat = Heartbeat(
-                now_seconds,
-                self._slot_seconds,
-                dict(failures),
-                works,
-                self._unproven,
-                self._every_minutes,
-            )
-            _write(self._path, msgspec.json.encode(heartbeat))
+        self._said, self._said_seconds = said, now_seconds
+        # Others may write into the folder too: a link with the file's name, to another file, is
+        # replaced and not followed. The draft is made with a name that nobody guesses, and is gone
+        # when it is to be removed.
+        with suppress(OSError), NamedTemporaryFile(dir=self._path.parent) as draft:
+            draft.write(said.encode(errors="backslashreplace"))
+            draft.flush()
+            Path(draft.name).replace(self._path)
 
     def close(self) -> None:
-        """Takes the heartbeat away: the program ends."""
+        """Takes the file away: the program ends."""
         with suppress(OSError):
             self._path.unlink()
 
-    def _progress_seconds(self, source: str, progress: object) -> float:
-        """Returns when the source came to where it is now."""
-        known, _ = self._known.get(source, (None, 0.0))
-        if known != progress:
-            self._known[source] = progress, self._said_seconds
-        return self._known[source][1]
+    def _standstills(self, working: Mapping[str, tuple[object, float]]) -> Iterator[str]:
+        now_seconds, known = self._elapsed_seconds(), self._progress
+        self._progress = {}
+        for source, (progress, settle_seconds) in working.items():
+            seen, since_seconds = known.get(source, (None, now_seconds))
+            if seen != progress:
+                since_seconds = now_seconds
+            self._progress[source] = progress, since_seconds
+            standstill_seconds = now_seconds - since_seconds
+            if standstill_seconds > MOST_STANDSTILL_SECONDS + settle_seconds:
+                yield f"{source} has come no further for {_minutes(standstill_seconds)}."
+
+
+def ailments(now_seconds: float) -> list[str]:
+    """Returns what is wrong with the programs that run in this container, nothing if all are well.
+
+    One whose file is old has ended, or it hangs; one of the future is of another clock.
+
+    Args:
+        now_seconds: the time, in seconds since 1970.
+    """
+    heard = []
+    for path in _folder().glob(f"{_prefix()}*"):
+        with suppress(OSError):
+            status = path.lstat()
+            # Of a link, a pipe or a device nothing is read.
+            is_fresh = 0 <= now_seconds - status.st_mtime <= MOST_SILENCE_SECONDS
+            if S_ISREG(status.st_mode) and is_fresh:
+                heard.append(path.read_text("utf-8", "replace"))
+    if not heard:
+        return [f"No sign of life for {_minutes(MOST_SILENCE_SECONDS)}."]
+    return [text for text in heard if text]
 
 
 def heartbeat_path(pid: int) -> Path:
@@ -106,41 +106,18 @@ def heartbeat_path(pid: int) -> Path:
     Args:
         pid: of its process.
     """
-    return _place() / f"{_prefix()}{pid}.json"
+    return _folder() / f"{_prefix()}{pid}"
 
 
-def heartbeats() -> Iterator[Heartbeat]:
-    """Yields what each program in this container says of itself."""
-    for path in _place().glob(f"{_prefix()}*.json"):
-        with suppress(OSError, msgspec.DecodeError):
-            yield msgspec.json.decode(_read(path), type=Heartbeat)
+def _failed(failures: Mapping[str, int], unproven: Collection[str]) -> Iterator[str]:
+    for source, count in failures.items():
+        if count >= MOST_FAILURES:
+            yield f"The last {count} iterations of {source} failed."
+        elif count and source in unproven:
+            yield f"{source} has failed since the start."
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Puts a file in place as a whole, and never writes through what another has put there.
-
-    Others may write into its folder too: a link with a name that they guess, to a file of this
-    program's, must not be followed. The draft's name can't be guessed, it is made and not opened,
-    and a rename replaces a link instead of its target.
-    """
-    draft = path.with_suffix(f".{token_hex(8)}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _read(path: Path) -> bytes:
-    """Returns a file's beginning; of a link, a pipe or a device nothing is read."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NOFOLLOW), "rb") as file:
-        return file.read(_LONGEST_HEARTBEAT) if S_ISREG(os.fstat(file.fileno()).st_mode) else b""
-
-
-def _place() -> Path:
+def _folder() -> Path:
     return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else _ELSEWHERE
 
 
@@ -149,3 +126,7 @@ def _prefix() -> str:
     with suppress(OSError):
         return f"logscollector-{Path('/proc/self/ns/mnt').stat().st_ino}-"
     return "logscollector-"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60} minutes"

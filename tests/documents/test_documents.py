@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from services.aws.diagnosis import CONNECTION
+from services.daemon import health
 from utils.config.keys import ALLOWED, REQUIRED, value_faults
 from utils.config.log_format import JSON, LOG_FORMAT, TEXT
 from utils.config.lookalikes import SECRETS, VARIABLES
@@ -23,7 +25,6 @@ from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
 from utils.model import Counts
-from utils.report.health import Heartbeat, Work, ailments
 from utils.report.latest import Outcome, decode_trail, encode_latest
 from utils.report.status import count_pairs
 from utils.version import VERSION
@@ -499,11 +500,16 @@ def test_the_last_status_in_the_documents_is_as_the_program_writes_it() -> None:
     }
 
 
-def test_every_ailment_of_the_health_check_is_documented_and_no_other() -> None:
-    sick = Heartbeat(10**6, 0.0, {"audit-logs-S3": 3})
-    new = Heartbeat(10**6, None, {"audit-logs-S3": 1}, unproven=["audit-logs-S3"])
-    still = Heartbeat(10**6, None, {}, {"audit-logs-S3": Work(0.0, 0.0)})
-    said = [*ailments([sick, new, still], 10**6), *ailments([], 0.0)]
+def test_every_ailment_of_the_health_check_is_documented_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_IN_MEMORY", tmp_path)
+    said = health.ailments(time.time())
+    times = iter([0.0, 0.0, 10.0**6, 10.0**6])
+    file = health.HeartbeatFile(lambda: next(times))
+    for _ in range(2):
+        file.say({"audit-logs-S3": (0, 0.0)}, {"old": 3, "new": 1}, {"new"})
+    said += [f"{one}." for one in health.ailments(time.time())[0].removesuffix(".").split(". ")]
     written = [row[0].strip("`") for row in rows(section(IMAGE, "Is it well?"))]
     patterns = [re.sub("<[^>]*>", ".+", line) for line in written]
     assert written[0] == "healthy"

@@ -129,8 +129,6 @@ def test_each_source_is_shipped_at_its_own_minutes(
     installation.configuration.update({**shared, "sources": sources})
     with daemon.start("2026-11-01T05:39:59") as engine:
         assert "The next iteration begins at 05:40 UTC." in engine.stderr
-        beat = wait_for_heartbeat(engine, lambda beat: beat.slot_seconds is not None)
-        assert beat.every_minutes == 20
         for minute in ("05:40:00", "05:59:59", "06:00:00", "06:19:00", "06:20:00", "07:01:00"):
             if minute in {"05:59:59", "06:19:00"}:
                 daemon.set_clock(f"2026-11-01T{minute}")

@@ -140,7 +140,7 @@ def test_a_path_of_a_file_that_is_not_there_is_shown(
     assert "it looks like a key" not in error.text
 
 
-def test_what_nobody_foresaw_and_the_sign_of_life_show_no_secret(
+def test_what_nobody_foresaw_and_the_health_file_show_no_secret(
     installation: Installation,
 ) -> None:
     """The error that the clocked engine raises has a secret in its text."""
@@ -149,8 +149,8 @@ def test_what_nobody_foresaw_and_the_sign_of_life_show_no_secret(
     with daemon.start("2026-11-01T05:59:59") as engine:
         daemon.fire(engine, "2026-11-01T06:00:00")
         path = heartbeat_path(engine.process.pid)
-        eventually(path.exists, "a heartbeat", engine.process)
-        beat = path.read_text()
+        eventually(path.exists, "a health file", engine.process)
+        said = path.read_text()
         outcome = engine.stop()
     assert "ExplosionError" in outcome.errors[0].text
-    assert [secret for secret in installation.secrets if secret in beat] == []
+    assert [secret for secret in installation.secrets if secret in said] == []

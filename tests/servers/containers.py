@@ -105,11 +105,6 @@ class Container:
         eventually(lambda: text in self.stderr or not self.is_running, f"{text!r} in the log")
         assert text in self.stderr
 
-    def wait_until_its_sign_has(self, text: str) -> None:
-        """Waits until what the daemon says of itself has a text in it."""
-        command = ("exec", self.id, "sh", "-c", "cat /dev/shm/*.json")
-        eventually(lambda: text in docker(*command), f"{text!r} in the heartbeat")
-
     def wait_until_health_is(self, status: str) -> None:
         """Waits until the health check says so."""
         eventually(

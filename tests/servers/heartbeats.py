@@ -1,4 +1,4 @@
-"""What a running program says of itself, for the tests that wait for it."""
+"""How far the clocked engine is, for the tests that wait for it."""
 
 from collections.abc import Callable
 
@@ -6,23 +6,40 @@ import msgspec
 
 from services.daemon.health import heartbeat_path
 from tests.servers.installation import RunningEngine, eventually
-from utils.report.health import Heartbeat
 
 
-def heartbeat_of(engine: RunningEngine) -> Heartbeat | None:
-    """Returns what a running engine says of itself, None before its first word."""
-    path = heartbeat_path(engine.process.pid)
-    return msgspec.json.decode(path.read_bytes(), type=Heartbeat) if path.exists() else None
+class Beat(msgspec.Struct, frozen=True):
+    """How far the engine is.
+
+    `slot_seconds` is when iterations were last due, by the monotonic clock, None if none was yet.
+    `failures` has for each source how many of its iterations in a row have failed, and `working`
+    has each source under way.
+    """
+
+    slot_seconds: float | None
+    failures: dict[str, int]
+    working: list[str]
 
 
-def wait_for_heartbeat(engine: RunningEngine, condition: Callable[[Heartbeat], bool]) -> Heartbeat:
-    """Returns what a running engine says of itself, once a condition holds."""
-    found: list[Heartbeat] = []
+def said_of_health(engine: RunningEngine) -> str:
+    """Returns what a running engine says that is wrong with it."""
+    return heartbeat_path(engine.process.pid).read_text()
+
+
+def wait_for_heartbeat(engine: RunningEngine, condition: Callable[[Beat], bool]) -> Beat:
+    """Returns how far a running engine is, once a condition holds.
+
+    Args:
+        engine: runs by the clock that a test sets.
+        condition: that is waited for.
+    """
+    path = engine.directory / "progress"
+    found: list[Beat] = []
 
     def is_found() -> bool:
-        beat = heartbeat_of(engine)
-        if beat is not None and condition(beat):
-            found.append(beat)
+        if path.exists():
+            beat = msgspec.json.decode(path.read_bytes(), type=Beat)
+            found.extend([beat] if condition(beat) else [])
         return bool(found)
 
     eventually(is_found, "a heartbeat", engine.process)
@@ -34,11 +51,11 @@ def wait_for_hour(engine: RunningEngine, since_seconds: float, source: str | Non
 
     Args:
         engine: the daemon.
-        since_seconds: by the clock that nobody sets.
+        since_seconds: by the monotonic clock.
         source: whose iteration counts, None for those of all.
     """
 
-    def is_over(beat: Heartbeat) -> bool:
+    def is_over(beat: Beat) -> bool:
         has_come = beat.slot_seconds is not None and beat.slot_seconds > since_seconds
         return has_come and not (beat.working if source is None else source in beat.working)
 

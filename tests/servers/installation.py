@@ -115,6 +115,7 @@ class RunningEngine:
     """
 
     def __init__(self, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
+        self.directory = directory
         self._stdout = directory / f"{time.monotonic_ns()}.stdout"
         self._stderr = self._stdout.with_suffix(".stderr")
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
