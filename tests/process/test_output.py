@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
 
 import pytest
 
 from services.threads.background import attend
+from tests.process.test_daemon import CLOCKED_ENGINE, Daemon
 from tests.servers.installation import DEADLINE_SECONDS, ENGINE, Installation, status_lines
+from tests.servers.signs import said_of_health, wait_for_sign
 from tests.standin.fake_server import FakeServer, Reply, always
 from tests.world.audit_events import gzip_lines
 
@@ -120,6 +122,37 @@ def test_standard_error_that_takes_nothing_decides_nothing(
     assert installation.messages() == ["{}"]
     (status,) = installation.status_objects().values()
     assert [line.level for line in status_lines(status)] == ["WARN", "INFO"]
+
+
+@contextmanager
+def hung_up() -> Iterator[int]:
+    """Yields a terminal that nobody sits at any more: writing to it is an error of I/O."""
+    terminal, program = os.openpty()
+    os.close(terminal)
+    yield program
+    os.close(program)
+
+
+@pytest.mark.parametrize("broken", [full, unread, hung_up], ids=["ENOSPC", "EPIPE", "EIO"])
+def test_a_daemon_whose_standard_error_is_dead_ships_on_as_before(
+    broken: Callable[[], AbstractContextManager[int]], installation: Installation
+) -> None:
+    """And no line of its that is lost costs an event, a status object, or its health."""
+    daemon = Daemon(installation)
+    daemon.set_clock("2026-11-01T05:59:59")
+    with broken() as stderr, installation.start(program=CLOCKED_ENGINE, stderr=stderr) as engine:
+        wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
+        for hour in (6, 7):
+            installation.put(
+                f"May-2024/S3-{hour}.gz", gzip_lines([b'{"hour": %d}' % hour, b"\xff"])
+            )
+            daemon.fire(engine, f"2026-11-01T{hour:02}:00:00")
+        assert said_of_health(engine) == ""
+        assert engine.stop().exit_status == 0
+    assert sorted(installation.messages()) == ['{"hour": 6}', '{"hour": 7}']
+    statuses = [status_lines(text) for text in installation.status_objects().values()]
+    assert [[line.level for line in lines] for lines in statuses] == [["WARN", "INFO"]] * 2
+    assert installation.latest()["level"] == "INFO"
 
 
 def test_what_the_work_raises_is_raised_where_it_is_waited_for() -> None:

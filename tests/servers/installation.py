@@ -112,15 +112,26 @@ class RunningEngine:
         command: what is run.
         environment: all of its variables.
         directory: an existing one, for what the process says.
+        stderr: takes standard error in the directory's place.
     """
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        stderr: int | None = None,
+    ) -> None:
         self.directory = directory
         self._stdout = directory / f"{time.monotonic_ns()}.stdout"
         self._stderr = self._stdout.with_suffix(".stderr")
-        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as said:
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=said if stderr is None else stderr,
             )
 
     def __enter__(self) -> Self:
@@ -240,11 +251,13 @@ class Installation:
         with self.start(*arguments) as engine:
             return engine.wait()
 
-    def start(self, *arguments: str, program: Path = ENGINE) -> RunningEngine:
+    def start(
+        self, *arguments: str, program: Path = ENGINE, stderr: int | None = None
+    ) -> RunningEngine:
         """Starts the engine with the configuration and the environment as they are now."""
         path = self.write_configuration()
         command = [sys.executable, str(program), "--config", str(path), *arguments]
-        engine = RunningEngine(command, self.environment, self.directory)
+        engine = RunningEngine(command, self.environment, self.directory, stderr)
         self._running.append(engine)
         return engine
 
