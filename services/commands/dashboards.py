@@ -49,7 +49,7 @@ def print_dashboard(name: str, sources: Sequence[Source], clock: Clock) -> None:
     if name not in fitting:
         allowed = f"allowed: {', '.join(fitting)}"
         if name in templates:
-            message, hint = f"The dashboard {name} shows no log_type of config.json", ""
+            message, hint = f"The dashboard {name} shows no configured log_type", ""
         else:
             message, hint = f"There is no dashboard {found(name)}", did_you_mean(name, fitting)
         raise ConfigurationError([ForwarderError(message, allowed, hint)])

@@ -157,8 +157,9 @@ class LyveCheck:
 
     def _read(self) -> Finding:
         log_type = self._source.log_type
-        of_type = (one for one in self._first_objects() if self._bucket.is_of_type(one))
-        found = next(of_type, None)
+        # Of one that holds less there is no part to be read.
+        filled = (one for one in self._first_objects() if one.size_bytes > 1)
+        found = next(filter(self._bucket.is_of_type, filled), None)
         if found is None:
             fix = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
             return warning(f"no object of the type {log_type} was found", fix)
@@ -170,8 +171,9 @@ class LyveCheck:
         try:
             with lyve_errors(f"read {found.key} in the audit bucket", AUDIT_BUCKET_HINTS):
                 GetClient(self._source.lyve, self._source.bucket_name).get(found, 1).body.close()
-        except WrongAnswerError as exc:
-            detail = f"a part of {found.key} can't be read by Range: {exc}"
+        except (ServiceError, WrongAnswerError) as exc:
+            reason = exc.detail if isinstance(exc, ServiceError) else exc
+            detail = f"a part of {found.key} can't be read by Range: {reason}"
             return warning(detail, f"{S3_ELSEWHERE}. An object that breaks off is not resumed")
         return passed(found.key)
 

@@ -15,15 +15,19 @@ from time import monotonic
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from services.aws import http_session
 from services.aws.diagnosis import place_of
+from services.aws.get_request import GetClient, Part
+from services.aws.list_request import Listing, Page, WrongAnswerError, listed_pages
 from services.aws.put_request import PutClient, StreamMissingError
 from services.commands import check as check_service
 from services.commands import lyve_check
 from services.commands.console import print_checks
 from services.commands.settings import read_sources
 from services.output.checkpoints import CheckpointStore
+from services.output.objects import put_object
 from services.output.status import Clock
 from tests.servers.installation import (
     AWS_REGION,
@@ -42,7 +46,8 @@ from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY, now_ms
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.standin.fake_server import Authority, FakeServer, Reply, always, s3_refusal
 from tests.world.audit_events import gzip_lines
-from utils.model import SourceIdentity
+from tests.world.faults import client_error
+from utils.model import LogObject, SourceIdentity
 from utils.report.findings import COLUMNS, Finding, failed, lines, passed, summary
 from utils.state.checkpoint import Checkpoint, encode_checkpoint
 from utils.state.ledger import Coverage
@@ -672,6 +677,65 @@ def test_an_object_of_the_type_is_found_behind_many_others(
     here.put("S3-a.gz", gzip_lines([b"{}"]))
     here.put(key, gzip_lines([b"{}"]))
     assert here.table()["read an audit object"] == passed(key)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"], ids=["none", "one"])
+def test_an_object_with_too_few_bytes_for_a_part_says_nothing_of_range(
+    content: bytes, here: Here
+) -> None:
+    """The store refuses the part that begins behind it, and the check failed."""
+    here.put("April-2024/S3-a.gz", content)
+    assert here.table()["read an audit object"] == passed(KEY)
+    assert here.is_good
+
+
+@pytest.mark.parametrize(
+    "error", [client_error("NotImplemented"), WrongAnswerError("it begins with the first byte")]
+)
+def test_a_store_that_gives_no_part_of_an_object_is_a_warning(
+    error: Exception, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon ships all the same, but an object that breaks off is read anew."""
+    get = GetClient.get
+
+    def refuse(client: GetClient, wanted: LogObject, offset: int) -> Part:
+        if offset:
+            raise error
+        return get(client, wanted, offset)
+
+    monkeypatch.setattr(GetClient, "get", refuse)
+    found = here.table()["read an audit object"]
+    assert (found.outcome, here.is_good) == ("warning", True)
+    assert re.search("can't be read by Range: (NotImplemented|it begins with)", found.detail)
+
+
+def test_a_listing_that_shows_what_was_overwritten_is_told(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache before the store: the daemon would find its checkpoint as it was an hour ago."""
+
+    def stale(client: object, asked: Listing, stop: Event) -> Iterator[Page]:
+        for page in listed_pages(client, asked, stop):  # type: ignore[arg-type]
+            objects = [replace(one, size_bytes=2 * one.size_bytes) for one in page.objects]
+            yield replace(page, objects=objects)
+
+    monkeypatch.setattr(lyve_check, "listed_pages", stale)
+    found = here.table()["find what was written"]
+    assert found.outcome == "failed"
+    assert found.detail.startswith("the listing does not show the status object")
+
+
+def test_another_etag_than_that_of_the_answer_is_a_warning(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*arguments: object) -> str:
+        put_object(*arguments)  # type: ignore[arg-type]
+        return '"another"'
+
+    monkeypatch.setattr(lyve_check, "put_object", put)
+    found = here.table()["find what was written"]
+    assert found.outcome == "warning"
+    assert found.detail.startswith("HEAD shows another ETag than PUT")
 
 
 def test_credentials_of_boto3s_own_are_found(here: Here) -> None:

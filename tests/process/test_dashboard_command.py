@@ -180,8 +180,7 @@ def test_a_dashboard_of_a_type_that_is_not_shipped_is_an_error(program: Installa
     done = program.run("--dashboard", "access_usage")
     assert (done.exit_status, done.stdout) == (2, "")
     assert [line.text for line in done.errors] == [
-        "The dashboard access_usage shows no log_type of config.json (allowed: "
-        f"{', '.join(OLDER)})."
+        f"The dashboard access_usage shows no configured log_type (allowed: {', '.join(OLDER)})."
     ]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from services.threads.background import attend
 from tests.process.test_daemon import CLOCKED_ENGINE, Daemon
+from tests.servers.heartbeats import said_of_health, wait_for_heartbeat
 from tests.servers.installation import DEADLINE_SECONDS, ENGINE, Installation, status_lines
-from tests.servers.signs import said_of_health, wait_for_sign
 from tests.standin.fake_server import FakeServer, Reply, always
 from tests.world.audit_events import gzip_lines
 
@@ -141,7 +141,7 @@ def test_a_daemon_whose_standard_error_is_dead_ships_on_as_before(
     daemon = Daemon(installation)
     daemon.set_clock("2026-11-01T05:59:59")
     with broken() as stderr, installation.start(program=CLOCKED_ENGINE, stderr=stderr) as engine:
-        wait_for_sign(engine, lambda sign: sign.failures == {"audit-logs-S3": 0})
+        wait_for_heartbeat(engine, lambda beat: beat.failures == {"audit-logs-S3": 0})
         for hour in (6, 7):
             installation.put(
                 f"May-2024/S3-{hour}.gz", gzip_lines([b'{"hour": %d}' % hour, b"\xff"])
