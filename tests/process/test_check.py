@@ -738,6 +738,59 @@ def test_another_etag_than_that_of_the_answer_is_a_warning(
     assert found.detail.startswith("HEAD shows another ETag than PUT")
 
 
+LOGGED_INTO = (
+    b"<BucketLoggingStatus><LoggingEnabled><TargetBucket>%s</TargetBucket><TargetGrants><Grant>"
+    b'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="AccessKey">'
+    b"<ID>KEY</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant></TargetGrants>"
+    b"<TargetPrefix>access/</TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+)
+LOGGING = {
+    "off": (b"<BucketLoggingStatus/>", "warning", "logging is off for vm-backups"),
+    "elsewhere": (LOGGED_INTO % b"others", "warning", "vm-backups is logged into others"),
+    "on": (LOGGED_INTO % BUCKET.encode(), "passed", f"vm-backups is logged into {BUCKET}/access/"),
+}
+
+
+@pytest.mark.parametrize("name", LOGGING)
+def test_bucket_logging_is_told_of_the_bucket_that_a_line_names(
+    name: str, installation: Installation, s3_proxy: S3Proxy
+) -> None:
+    reply, outcome, detail = LOGGING[name]
+    installation.configuration |= {"log_type": "Access", "prefix": "access/"}
+    line = b"owner vm-backups [06/Feb/2019:00:00:38 +0000] 192.0.2.1 key id s3.GetObject a"
+    installation.put("access/vm-backups/1", line)
+    s3_proxy.replies["GET /vm-backups?logging"] = reply
+    ran = installation.run("--check")
+    found = table_of(ran.stdout)["know if logging is on"]
+    assert (ran.exit_status, found.outcome) == (0, outcome)
+    assert found.detail.startswith(detail)
+
+
+def test_account_logging_that_is_off_is_told_where_nothing_was_written(
+    installation: Installation, s3_proxy: S3Proxy
+) -> None:
+    s3_proxy.replies[f"GET /{BUCKET}?logging"] = b"<BucketLoggingStatus/>"
+    found = table_of(installation.run("--check").stdout)["know if logging is on"]
+    assert found.outcome == "warning"
+    assert found.detail.startswith(f"logging is off for {BUCKET} fix: Switch it on in Lyve Cloud")
+    installation.put(KEY, gzip_lines([b"{}"]))
+    assert "know if logging is on" not in table_of(installation.run("--check").stdout)
+
+
+def test_an_output_bucket_that_keeps_versions_needs_a_lifecycle_rule(
+    installation: Installation, s3_proxy: S3Proxy
+) -> None:
+    """85 versions of the checkpoint came of one backlog."""
+    installation.put(KEY, gzip_lines([b"{}"]))
+    s3_proxy.replies[f"GET /{OUTPUT_BUCKET}?versioning"] = (
+        b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    )
+    ran = installation.run("--check")
+    found = table_of(ran.stdout)["know if it keeps versions"]
+    assert (ran.exit_status, found.outcome) == (0, "warning")
+    assert "deletes the noncurrent versions of integration-state/" in found.detail
+
+
 def test_credentials_of_boto3s_own_are_found(here: Here) -> None:
     here.environment |= {
         "AWS_ACCESS_KEY_ID": here.environment.pop("AWS_ACCESS"),

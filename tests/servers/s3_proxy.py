@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -26,7 +27,8 @@ class S3Proxy:
     """Passes requests on to an S3 server, between `with` and its end.
 
     `requests` are the request lines so far, such as `GET /bucket/key`; `dates` the LastModified of
-    objects by key, UTC, in place of the server's; `ahead` how far its clock seems to be ahead.
+    objects by key, UTC, in place of the server's; `ahead` how far its clock seems to be ahead;
+    `replies` the bodies of answers, by request line, in place of the server's.
 
     Args:
         endpoint_url: of the server.
@@ -38,6 +40,7 @@ class S3Proxy:
         self.requests: list[str] = []
         self.dates: dict[str, datetime] = {}
         self.ahead = timedelta(0)
+        self.replies: dict[str, bytes] = {}
         self.hold_text = ""
         self.held = Event()
         self.released = Event()
@@ -96,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.hold_text and self.state.hold_text in line:
             self.state.held.set()
             self.state.released.wait()
+        if line in self.state.replies:
+            self._reply(self.state.replies[line])
+            return
         connection = HTTPConnection(*self.state.upstream)
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -107,6 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
         connection.close()
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815 - http.server's names
+
+    def _reply(self, content: bytes) -> None:
+        self.send_response_only(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _answer(self, response: HTTPResponse) -> None:
         content = _dated(response.read(), self.state.dates)
