@@ -465,7 +465,7 @@ def wait_for(happened: Event) -> None:
 
 
 @pytest.mark.parametrize("is_other_last", [True, False])
-@pytest.mark.parametrize("counts", [(1, 1), (1, 2), (2, 4)])
+@pytest.mark.parametrize("counts", [(0, 0), (1, 1), (1, 2), (2, 4)])
 def test_two_claims_that_cross(counts: tuple[int, int], is_other_last: bool) -> None:
     """One of them sends nothing: else both find their claim as they wrote it, and both ship."""
     world = world_of([])
