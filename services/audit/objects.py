@@ -105,44 +105,36 @@ class AuditObjects:
         # It is the daemon's own, so that what it takes for an event is one here.
         run, part = Run(self._bucket.form), Part(Position(one), Position(one))
         try:
-            for line in self._bucket.lines(one):
-                tally.lines += 1
-                last = line
-                content.update(line)
-                content.update(b"\n")
-                if not line:
-                    tally.blank += 1
-                    continue
-                found = self._line(run, part, tally.lines, line)
-                if found is None:
-                    tally.blank += part.counts.excluded == tally.excluded
-                    tally.excluded = part.counts.excluded
-                    continue
-                tally.unsendable += not found.is_sendable
-                tally.note(found.own_ms)
-                yield found
+            for block in self._bucket.blocks(one):
+                if block:
+                    content.update(b"\n".join([*block, b""]))
+                    last = block[-1]
+                for line in self._taken(run, part, block):
+                    tally.note(line.own_ms)
+                    yield line
         except ReplacedError:
             raise
         except DamagedError as exc:
             tally.damage = exc.reason
             tally.cut_off = bool(exc.rest)
             if exc.rest:
-                tally.lines += 1
-                tally.unsendable += 1
                 tally.note(None)
-                yield Line(tally.lines, exc.rest, None, is_sendable=False)
+                yield Line(part.counts.read + 1, exc.rest, None, is_sendable=False)
+        tally.lines = part.counts.read + tally.cut_off
+        tally.unsendable = part.counts.quarantined + tally.cut_off
+        tally.blank, tally.excluded = part.counts.blank, part.counts.excluded
         tally.content_hash = content.hexdigest()
-        tally.line_hash = crc32(last) if tally.lines > tally.cut_off else 0
+        tally.line_hash = crc32(last) if part.counts.read else 0
 
-    def _line(self, run: Run, part: Part, number: int, line: bytes) -> Line | None:
-        run.read(part, number, [line])
-        if part.quarantined:
-            part.quarantined.clear()
-            return Line(number, line, None, is_sendable=False)
-        if not run.events:
-            return None
-        timestamp_ms = run.events.pop().timestamp_ms
-        is_untimed = timestamp_ms == part.begin.untimed_ms
-        return Line(
-            number, line, self.own_time_ms(line) if is_untimed else timestamp_ms, is_sendable=True
-        )
+    def _taken(self, run: Run, part: Part, block: list[bytes]) -> Iterator[Line]:
+        first = part.counts.read + 1
+        run.read(part, first, block)
+        for event in run.events:
+            content = block[event.line_number - first]
+            is_untimed = event.timestamp_ms == part.begin.untimed_ms
+            own_ms = self.own_time_ms(content) if is_untimed else event.timestamp_ms
+            yield Line(event.line_number, content, own_ms, is_sendable=True)
+        for line in part.quarantined:
+            yield Line(line.number, line.content, None, is_sendable=False)
+        run.events.clear()
+        part.quarantined.clear()
