@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.audit.auditor import Days
+from tests.faults.test_owed import Shut
 from tests.standin.cloudwatch_requests import CreateLogStream, PutRetentionPolicy
 from tests.standin.cloudwatch_store import StoredEvent
-from tests.world.audit_objects import DAY_MS, everything, fill, packed, quarantine_of
+from tests.world.audit_objects import DAY_MS, everything, fill, packed, quarantine_of, text_of
 from tests.world.audit_objects import event as audit_event
 from tests.world.faults import Killed
 from tests.world.in_memory import World, source_of
@@ -115,6 +116,25 @@ def test_everything_that_can_stand_in_a_bucket_is_accounted_for() -> None:
     assert audit.damaged == 2
     assert audit.restamped > 0
     assert (audit.wrong_time, audit.foreign, audit.left_out, audit.expired) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_of_an_object_that_cannot_be_read_nothing_counts_as_found(
+    pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor as missing: nobody knows what it holds."""
+    world, bucket = shipped_world(9, 3)
+    lines = [audit_event(number, NOON_MS) for number in range(50)]
+    world.put("S3-shut.gz", text_of(lines), NOON_MS - HOUR_MS)
+    assert world.run(source_of()).is_good
+    Shut(monkeypatch, "S3-shut.gz", pieces)
+    audit = world.verify(source_of())
+    assert (audit.unreadable, audit.missing, audit.is_whole) == (1, 0, False)
+    assert audit.lines == sum(map(len, bucket.values()))
+    assert audit.found == audit.lines - audit.blank
+    assert [(one.object, one.reason) for one in audit.differences] == [
+        ("S3-shut.gz", "AccessDenied")
+    ]
 
 
 def test_a_line_that_is_not_in_the_quarantine_is_missing() -> None:
