@@ -90,7 +90,7 @@ class Auditor:
         return verification
 
     def keep(self, source: Source, audit: Audit) -> str:
-        """Puts the report into the output bucket, and returns its key; its figures into metrics.
+        """Puts the report into the output bucket and its figures into the metrics; returns its key.
 
         Raises:
             ServiceError: it can't be written.

@@ -52,11 +52,11 @@ class AuditObjects:
     def __init__(self, bucket: AuditBucket, source: Source) -> None:
         self._bucket = bucket
         self._source = source
-        # A message that was sent may be one that is excluded by now.
+        # A message may have been sent before its like was excluded.
         self._sent_form = form_of(source.log_type)
 
     def now_ms(self) -> int | None:
-        """Returns the store's time in ms since 1970, None if it does not tell it."""
+        """Returns the store's time in ms since 1970, None if it does not say."""
         return self._bucket.top_level().store_ms
 
     def own_time_ms(self, message: bytes) -> int | None:
@@ -77,7 +77,7 @@ class AuditObjects:
                 yield one
 
     def opened_ahead(self, objects: Iterator[LogObject]) -> Iterator[LogObject]:
-        """Yields the same objects, while the bodies of those behind are asked for.
+        """Yields the same objects, and asks for the bodies of the next ones meanwhile.
 
         Args:
             objects: to be read in this order.
@@ -102,7 +102,7 @@ class AuditObjects:
             ReplacedError: it is no longer what was listed.
         """
         content, last = sha256(), b""
-        # It is the daemon's own, so that what it takes for an event is one here.
+        # It is the daemon's own: what that takes for an event is one here.
         run, part = Run(self._bucket.form), Part(Position(one), Position(one))
         try:
             for block in self._bucket.blocks(one):

@@ -32,7 +32,7 @@ from utils.state.progress import Progress
 from utils.state.uncertain import Recovered, Uncertain
 
 _EVERYTHING = Limits(sys.maxsize, sys.maxsize)
-# Each sends what is missing by then: one more is needed where the outcome of a put was unknown.
+# Each sends what is still missing: one more is needed if the outcome of a put was unknown.
 _MOST_ROUNDS = 4
 
 
@@ -47,7 +47,7 @@ class _NextRound(Reconciler):
     """Leaves what is in doubt to the next round, which compares all of it anew."""
 
     def look(self, uncertain: Uncertain, *_: object) -> None:
-        """Takes what is uncertain for stored: if it is not, it is missing in the next round."""
+        """Takes what is uncertain for stored: if it is not, the next round finds it missing."""
         uncertain.believe()
 
 
@@ -76,8 +76,8 @@ class _Missing(Recovered):
 class Repair:
     """One repair of one source.
 
-    While it is at work the checkpoint says so: no daemon goes on from it, and a repair that was
-    killed is repeated from the start. What it sent is then found, and not sent again.
+    While it is at work the checkpoint says so, and no daemon goes on from it. A repair that was
+    killed is repeated from the start: it finds what was sent, and does not send it again.
 
     Args:
         source: what is shipped where.
@@ -191,7 +191,7 @@ class Repair:
             return None
 
     def _check_is_settled(self, found: Checkpoint | None) -> None:
-        """Makes sure that what lies outside of the days is known without them.
+        """Makes sure that the checkpoint says what was shipped on the other days.
 
         Raises:
             CheckpointError: it is not.
@@ -247,7 +247,7 @@ class Repair:
         return tools, rules
 
     def _send(self, shipper: Shipper, progress: Progress, proof: Verification) -> None:
-        """Ships the objects that lack lines, with all but these lines taken for stored."""
+        """Ships the objects that lack lines, taking all but these lines for stored."""
         lines = proof.findings.missing_lines()
         proof.spans.begin()
         lacking = (

@@ -1,4 +1,4 @@
-"""Reads the log streams of a source, slowly enough for the others who read in the account."""
+"""Reads the log streams of a source, and leaves a part of the account's quota to others."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -45,11 +45,11 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Pace:
-    """How fast CloudWatch is asked: what was not sent in time is not made up for.
+    """How fast CloudWatch is asked: requests that were late are not caught up on.
 
     Args:
         per_second: how many requests are to be sent in a second, at most.
-        elapsed_seconds: a clock that nobody sets.
+        elapsed_seconds: the monotonic clock.
         stop: set when the process is to end.
     """
 
@@ -125,7 +125,8 @@ class LogStreams:
             if not answer.get("nextToken"):
                 break
             request["nextToken"] = answer["nextToken"]
-        # Its own is looked into whatever the listing says: that it is not there takes two answers.
+        # Its own is read whatever the listing says: it takes two answers to say that it does not
+        # exist.
         self.streams = [Stream(name, created) for name, created in ({own: None} | found).items()]
         return self.streams
 
@@ -166,7 +167,7 @@ class LogStreams:
         return self._in_time(ask)
 
     def _in_time(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Returns an answer, for which it asks until CloudWatch has time for it."""
+        """Returns an answer, asking again as long as CloudWatch throttles."""
         waits_seconds = pauses()
         while True:
             self.pace.keep()

@@ -27,7 +27,7 @@ _HOUR_MS = 60 * 60 * 1000
 _DAY_MS = 24 * _HOUR_MS
 # The store tells its time by the second, and an upload time is never before the object's.
 _CLOCKS_APART_MS = 60_000
-# A daemon that begins to send now may give events the time at which its iteration began.
+# A daemon that sends now may restamp events with the time at which its iteration began.
 _LONGEST_ITERATION_MS = _HOUR_MS
 # A daemon at work is known by an event that was stored a second after the bucket was listed, as the
 # store tells its time by the second.
@@ -80,7 +80,7 @@ class Witnesses(msgspec.Struct, frozen=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What a repair needs besides, all times in ms since 1970; None where that is to be found out.
+    """What a repair needs besides, all times in ms since 1970; None if it is to be found out.
 
     `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
     written may not have been listed by the last iteration.
@@ -130,7 +130,8 @@ class Verification:
         self._retention = Retention(None, 0)
         self.findings = Findings(None, None, need.limits)
         self._listed_ms = 0
-        # Upload times of what was stored while this began: what else is under way stands behind it.
+        # The oldest upload time of what was stored lately: what is still under way has no older
+        # one.
         self._upload_from_ms = 0
 
     def run(self, now_ms: int) -> Audit:
@@ -192,10 +193,10 @@ class Verification:
                 cell = self._sums.cell(line.own_ms, digest)
                 cell.add_line(digest)
                 if line.own_ms is None:
-                    # So it is sent, unless that is too old.
+                    # That is its time, unless it is too old.
                     cell.stands_at(one.last_modified_ms)
                 if not line.is_sendable and quarantined.holds(line.number, line.content):
-                    # It is where it has to be: so the other side has it.
+                    # The quarantine has it, which counts as the other side.
                     cell.add_event(digest)
                     cell.quarantined += 1
         self.spans.add(one, tally)
@@ -236,7 +237,7 @@ class Verification:
             cell.wrong_time += timing == "wrong"
 
     def _spans_of_streams(self) -> list[Interval]:
-        """Returns where events of the objects may stand: at their own times, or behind an upload.
+        """Returns where events of the objects may be: at their own times, or at an upload time.
 
         An upload time is not before its object's `LastModified`.
         """
@@ -248,7 +249,7 @@ class Verification:
         return _within([(first, last + 1) for first, last in spans], end_ms)
 
     def _settled(self, findings: Findings) -> Findings:
-        """Looks again at what is missing: it may be under way, or not be readable yet."""
+        """Looks again at what is missing: it may be under way, or not yet readable."""
         if not findings.missing:
             return findings
         self._streams.pace.wait(max(_SHOWS_ITSELF_SECONDS, self._source.settle_seconds))
@@ -308,7 +309,7 @@ class Verification:
         return "missing"
 
     def _events_of(self, group: Group, look: _Look) -> Iterator[tuple[int, int, Timing]]:
-        """Yields of each event of a group when it was stored, its hash, and where it stands."""
+        """Yields for each event of a group when it was stored, its hash, and its timing."""
         end_ms = self._listed_ms + _DAY_MS
         spans = [(first, last + 1) for first, last in group.spans]
         if not look.is_first:
@@ -333,7 +334,7 @@ class Verification:
                     yield line, digest
 
     def _discount_neighbours(self, group: Group, comparison: Comparison) -> None:
-        """Takes identical lines of objects that were written shortly before or behind the range."""
+        """Discounts identical lines of objects written shortly before or after the range."""
         from_ms, until_ms = self._asked.from_ms or 0, self.within.until_ms or 0
         near = Range(from_ms - _DAY_MS, until_ms + _DAY_MS)
         for one in self.objects.listed(near):

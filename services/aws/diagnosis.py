@@ -47,7 +47,7 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 # --- What the services say ------------------------------------------------------------------------
 
-S3_ELSEWHERE = "Check LYVE_ENDPOINT, and what stands between it and this machine"
+S3_ELSEWHERE = "Check LYVE_ENDPOINT, and what is between it and this machine"
 CLOUDWATCH_ELSEWHERE = (
     "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint"
 )

@@ -29,7 +29,7 @@ _BAR_EVERY_SECONDS = 0.5
 
 
 class Auditing:
-    """Compares all sources, one after the other: the quota of CloudWatch is the account's.
+    """Compares all sources, one after the other: CloudWatch's quota is the account's.
 
     Args:
         options: the days and the rate that were asked for.

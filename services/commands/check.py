@@ -13,7 +13,7 @@ from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.report.findings import Finding, Try, failed, lacking
 
-# Longer than the clients wait for one answer; what else may hang ends with this.
+# Longer than the clients wait for one answer; it ends whatever else may hang.
 MOST_SECONDS = 25.0
 _LOOK_SECONDS = 0.1
 
@@ -34,8 +34,8 @@ def check(
 ) -> Iterator[tuple[Names, Found]]:
     """Yields, for sources that share accesses, what was tried and what it showed.
 
-    What several sources share is tried once, before what each has of its own. One that fails ends
-    only what needs it.
+    What several sources share is tried once, before what each has for itself. A failed try ends
+    only those that need it.
 
     Args:
         sources: what to ship where.
@@ -76,7 +76,7 @@ def _found(tries: Iterable[_Keyed], causes: dict[object, str], clock: Clock, sto
 
 
 def _in_time(run: Callable[[], Finding | None], clock: Clock, stop: Event) -> Finding | None:
-    """Returns what the try shows, without waiting for it longer than a person would."""
+    """Returns what the try shows, or that it took longer than a person would wait."""
     pool: WorkerPool[None, Finding | None] = WorkerPool(lambda _: _told(run), 1)
     future = pool.submit(None)
     pool.close()

@@ -13,7 +13,7 @@ _Content = TypeVar("_Content")
 
 
 class FirstAnswer(Generic[_Content]):
-    """The answer to the first request, though it be a refusal.
+    """The answer to the first request, even if it is a refusal.
 
     Attributes:
         content: of the answer, None where it is refused.

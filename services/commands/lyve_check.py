@@ -45,7 +45,7 @@ _READ_BACK = "read the output bucket"
 _LIST_OUTPUT = "list the checkpoints"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 MOST_SKEW_SECONDS = 5 * 60
-# An object of the type is looked for among so many, and then in so many folders.
+# Looks for an object of the type among so many, and then in so many folders.
 FIRST_OBJECTS = 1000
 FIRST_FOLDERS = 40
 # The forms of Lyve Cloud's hosts that a region leads to. The newer platform has another one for
@@ -188,7 +188,7 @@ class LyveCheck:
         return chain(some, chain.from_iterable(parts))
 
     def _know_logging(self) -> Finding | None:
-        """Tells it where the service does: many say that it is off, and know no logging."""
+        """Says whether logging is on, if the service tells: many just call it off."""
         target, line = self._source.bucket_name, self._first_line
         is_of_buckets = self._source.log_type == "Access"
         if line is not None and not is_of_buckets:

@@ -15,7 +15,7 @@ _OPTIONS = (
     *("--once", "--check", "--plan", "--verify", "--repair", "--from", "--to", "--rate"),
     *("--dashboard", "--install-dashboards", "--config"),
 )
-# argparse's own has a line of 120 characters: it does not break what excludes one another.
+# argparse's own has a line of 120 characters: it does not break options that exclude one another.
 _USAGE = """\
 %(prog)s [-h]
                  [--once | --check | --plan | --verify | --repair | --dashboard NAME |
@@ -38,14 +38,14 @@ exit status:
   2  the configuration, a variable or an option is wrong
 
 example:
-  docker run --rm --env-file .env -v "$PWD/config.json:/app/config.json:ro" logscollector --check
+  docker run --rm --env-file logscollector.env logscollector --check
 """
 _COLUMNS = 90
 # Less than half of CloudWatch's quota for GetLogEvents, 25 a second in an account and region:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 _RATE = 10.0
 _SLOWEST, _FASTEST = 0.1, 1_000_000
-_BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name"
+_BEFORE_THE_IMAGE = "Options of docker run, such as -e, go before the image's name"
 
 
 def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
@@ -56,15 +56,15 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
         config_path: of the configuration where no other is named.
 
     Raises:
-        ConfigurationError: all that is no option, without what may be a secret.
+        ConfigurationError: all that is not an option, without what may be a secret.
         OutputError: the help or the version can't be written.
     """
     reader = _reader(config_path)
     usage = " ".join(reader.format_usage().split())
     try:
         options, unknown = reader.parse_known_args(arguments)
-    except ArgumentError as exc:  # its own words have the value in them
-        message = f"The option {exc.argument_name} is not used as it is meant"
+    except ArgumentError as exc:  # its own text holds the value
+        message = f"The option {exc.argument_name} can't be used like this"
         raise ConfigurationError([ForwarderError(message, usage)]) from None
     except SystemExit:  # the help or the version is printed
         show()
@@ -102,7 +102,7 @@ def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
 def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
     names = [one.partition("=")[0] for one in unknown if one.startswith("-")]
     if not names:
-        message = "An argument is no option, so it is not shown"
+        message = "An argument is not an option, so it is not shown"
         return [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
     return [
         ForwarderError(
@@ -156,7 +156,7 @@ def _reader(config_path: Path) -> ArgumentParser:
         type=float,
         default=_RATE,
         metavar="N",
-        help=f"likewise: requests to CloudWatch in a second, at most ({_RATE:g} by itself; "
+        help=f"likewise: requests to CloudWatch in a second, at most ({_RATE:g} by default; "
         "the account's quota is 25)",
     )
     reader.add_argument(
@@ -166,7 +166,7 @@ def _reader(config_path: Path) -> ArgumentParser:
         metavar="PATH",
         help="another configuration than the config.json beside engine.py",
     )
-    # argparse breaks no line within options of which one alone is given.
+    # argparse breaks no line within options that exclude one another.
     usage = reader.format_usage().removeprefix("usage: ")
     reader.usage = textwrap.fill(" ".join(usage.split()), _COLUMNS, break_on_hyphens=False)
     return reader

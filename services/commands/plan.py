@@ -1,4 +1,4 @@
-"""Looks what the next iteration of a source would ship; it sends and writes nothing."""
+"""Finds out what the next iteration of a source would ship; it sends and writes nothing."""
 
 from contextlib import suppress
 from itertools import chain, islice
@@ -14,7 +14,7 @@ from utils.lines.decompression import DamagedError
 from utils.model import LogObject, Position, Start
 from utils.report.preview import Preview, Sample
 
-# Enough for a ratio; of one object only, so that a preview stays quick.
+# Enough for a ratio, and only of one object, so a preview stays quick.
 _SAMPLE_LINES = 10_000
 # Changed objects that are read to see whether they have grown or were replaced.
 _MOST_LOOKS = 100
@@ -56,7 +56,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
 
 
 class _Changed:
-    """Tells objects that have grown from those that were replaced, of which all lines are new.
+    """Tells objects that have grown from replaced ones, whose lines are all new.
 
     Args:
         due: reads them.
@@ -68,7 +68,7 @@ class _Changed:
         self._grown = 0
 
     def known_lines(self, listed: LogObject, position: Position) -> int:
-        """Returns how many lines of an object are shipped already; of many, by those before it.
+        """Returns how many lines of an object are shipped; after many objects, by the share so far.
 
         Args:
             listed: the object as it is now.
@@ -98,7 +98,7 @@ def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
     before = reader.bytes_read
     with suppress(DamagedError, UnreadableError):
         for line in due.bucket.lines(log_object):
-            # How many bytes the lines took is known where a piece ends.
+            # How many bytes the lines took is known at the end of a piece.
             if sample.lines >= _SAMPLE_LINES and reader.bytes_read - before > sample.object_bytes:
                 break
             sample.object_bytes = reader.bytes_read - before

@@ -14,7 +14,7 @@ def show(*lines: str) -> None:
         lines: without their ends.
 
     Raises:
-        OutputError: they can't be written. From then on nothing is.
+        OutputError: they can't be written. Nothing is written from then on.
     """
     if sys.stdout is None:
         raise OutputError(os.strerror(errno.EBADF))

@@ -7,7 +7,7 @@ from pathlib import Path
 from stat import S_ISREG
 from tempfile import NamedTemporaryFile
 
-# In memory, and there to be written also where a container's root is read-only.
+# In memory, and writable even if a container's root is read-only.
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - no other program's file is written or trusted
 _ELSEWHERE = Path("/tmp")  # noqa: S108 - likewise
 _BEAT_SECONDS = 5.0
@@ -40,11 +40,11 @@ class HeartbeatFile:
     ) -> None:
         """Says what is wrong, if that has changed or it is time to.
 
-        Where nothing can be written nothing is said, which the health check tells.
+        If nothing can be written, the health check reports the silence.
 
         Args:
-            working: for each source under way what is another value whenever it has come further,
-                and for how many seconds it may wait for what is in doubt.
+            working: for each source under way a value that changes whenever it makes progress, and
+                for how many seconds it may wait for what is in doubt.
             failures: for each source how many of its iterations have failed in a row.
             unproven: the sources of which nothing has succeeded yet.
         """

@@ -1,4 +1,4 @@
-"""Puts an event with metrics into the log group after each iteration, and delays none by it."""
+"""Puts an event with metrics into the log group after each iteration, and delays no iteration."""
 
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class IterationMetrics:
     """The metrics of all sources, each put by a thread that nothing waits for.
 
-    What could not be put is in the source's next event. Where it is unknown whether an event is
-    stored, it counts as not put: a count twice is better than an alarm that does not ring.
+    What could not be put is in the source's next event. An event whose outcome is unknown counts as
+    not put: counting twice is better than an alarm that does not ring.
 
     Args:
         clock: how the time is read.

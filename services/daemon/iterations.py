@@ -18,16 +18,16 @@ from utils.config.settings import Source
 from utils.model import Start
 from utils.state.memory_share import MemoryShare
 
-# The others are open within this time, where one hangs.
+# If one hangs, the others are open within this time.
 _LONGEST_OPEN_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
-# What an iteration begins with is found out when it does: it may wait for its source.
+# Called when an iteration begins, since it may have to wait for its source.
 Starting = Callable[[], Start]
 
 
 class Iterations:
-    """The iterations of all sources: one that is slow or broken keeps no other waiting.
+    """The iterations of all sources: a slow or broken one keeps no other waiting.
 
     Args:
         clock: how the time is read.
@@ -69,7 +69,7 @@ class Iterations:
             self._opening[source.name].start()
 
     def await_open(self) -> None:
-        """Waits until that is done and told for all, or for all but those that hang."""
+        """Waits until all sources are open and announced, except those that hang."""
         give_up_at = self._clock.elapsed_seconds() + _LONGEST_OPEN_SECONDS
         while any(one.is_alive() for one in [*self._opening.values(), *self._looks]):
             if self._stop.wait(_LOOK_SECONDS) or self._clock.elapsed_seconds() > give_up_at:
@@ -87,7 +87,7 @@ class Iterations:
             self._display = Display(list(self._under_way.values()), self._clock)
 
     def skip(self, names: Iterable[str]) -> None:
-        """Notes that no iteration could begin: that of each source which was due has failed.
+        """Notes that no iteration could begin: it counts as failed for each source that was due.
 
         Args:
             names: of the sources that were due.
@@ -164,7 +164,7 @@ class Iterations:
                     self._count(iteration.source.name, is_good=is_good)
                 self._end(iteration)
         if is_good:
-            # The first iteration does not wait for what is only told.
+            # The first iteration does not wait for the announcement.
             arguments = (iteration.source, began, self._clock, self._stop)
             look = Thread(target=tell_start, args=arguments, daemon=True)
             self._looks.append(look)
@@ -190,8 +190,8 @@ the lines of its progress say whether it comes further."
 def forget_clients() -> None:
     """Makes new clients from now on, with the credentials and the connections as they are then.
 
-    What was idle for an hour may have been cut on the way, and a put that breaks is in doubt. What
-    is under way keeps its own.
+    A connection idle for an hour may have been cut on the way, and a put that breaks is in doubt.
+    What is under way keeps its clients.
     """
     for made in (botocore_session, http_session, s3_client, logs_client, aws_credentials):
         made.forget()

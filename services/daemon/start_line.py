@@ -16,7 +16,7 @@ _MOST_COUNTED = 10_000
 
 
 def tell_start(source: Source, start: Start, clock: Clock, stop: Event) -> None:
-    """Says it in a line on standard error, or nothing where it can't be found out.
+    """Says it in a line on standard error, or nothing if it can't be found out.
 
     Args:
         source: what to ship where.

@@ -12,11 +12,11 @@ from utils.state.progress import Mark, Snapshot
 _SAVE_EVERY_LINES = 10_000
 _SAVE_EVERY_SECONDS = 5.0
 _SHORTEST_INTERVAL_SECONDS = 0.2
-# A daemon that begins looks what is stored `settle_seconds` after the last save at the earliest.
-# What was sent before this part of it is stored by then.
+# A daemon that begins looks what is stored, at the earliest `settle_seconds` after the last save.
+# What was sent within this part of that time is stored by then.
 _ALIVE_PART = 0.75
-# Two that begin at the same round hour can both look before either has written. The write of the
-# other is there within this time, which the listing and the reading mostly take anyway.
+# Two that begin at the same round hour can both look before either has written. The other's write
+# arrives within this time, which listing and reading mostly take anyway.
 _CLAIM_SECONDS = 1.0
 
 
@@ -30,7 +30,7 @@ class CheckpointSaver:
         store: where to save.
         snapshot: returns the checkpoint as of now.
         settle_seconds: of the source.
-        elapsed_seconds: returns a time that nobody sets.
+        elapsed_seconds: the monotonic clock.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CheckpointSaver:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Claims the source by a first save, and begins to save in turn.
+        """Claims the source by a first save, and begins to save again and again.
 
         Raises:
             ForwarderError: it can't be saved, as with another owner.
@@ -72,7 +72,7 @@ class CheckpointSaver:
             raise no_thread(1)
 
     def confirm(self, stop: Event) -> None:
-        """Waits until the claim has held for so long that no other was written beside it.
+        """Waits until the claim has held so long that no other can have been written beside it.
 
         Args:
             stop: set when the process is to end.
@@ -121,7 +121,7 @@ class CheckpointSaver:
             return is_near and mark.objects < self._objects_named
 
     def may_send(self) -> bool:
-        """Tells if no other daemon can have taken this one for dead; else asks for a save.
+        """Tells if no other daemon can take this one for dead by now; else asks for a save.
 
         Raises:
             ForwarderError: a save has failed, as with another owner.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "integration-state/"
 _ENDING = ".json"
-# In the place of an ETag: there is no object, or one without an ETag.
+# In place of an ETag: there is no object, or one without an ETag.
 _GONE = ""
 _UNKNOWN = "unknown"
 _LOOKS = 4
@@ -33,8 +33,8 @@ class CheckpointStore:
 
     Lyve Cloud overwrites in spite of `If-None-Match`, so each save first looks if the object is
     still the one that this process wrote. What changes between that look and the save is not seen.
-    That it is gone is believed if two ways say so, GET or HEAD and the listing, and nothing else
-    shows that the source was shipped.
+    It is believed to be gone if GET or HEAD and the listing say so, and nothing else shows that the
+    source was shipped.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -74,7 +74,7 @@ class CheckpointStore:
     def look(self) -> bytes | None:
         """Returns the document as it is stored, None if there is none, whatever it says.
 
-        A save from now on is one of who has seen it.
+        A save from now on goes on from what was seen here.
 
         Raises:
             ServiceError: it can't be read.
@@ -149,7 +149,7 @@ class CheckpointStore:
         return self._key in _listed_keys(self._client, self._bucket, self._key)
 
     def _check_untraced(self) -> None:
-        """Makes sure that the source was never shipped: a start from the beginning doubles it."""
+        """Makes sure that the source was never shipped: else a new start would double it."""
         latest = LatestStatus(self._client, self._bucket, self._source)
         if latest.trail().newest_shipped:
             raise CheckpointError(
@@ -173,7 +173,7 @@ class CheckpointStore:
 def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
     """Returns the names of the parts of a source that have a checkpoint, such as `p07`.
 
-    All of the source is no part.
+    The whole source does not count as a part.
 
     Args:
         client: of Lyve Cloud's S3.

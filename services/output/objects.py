@@ -25,8 +25,8 @@ def put_object(
 ) -> str | None:
     """Puts an object until it is seen to be stored; returns its ETag, None if there is none.
 
-    botocore's client retries what it knows; what else passes, and an answer that proves nothing,
-    is tried again here.
+    botocore's client retries the failures that it knows to pass; others that pass, and answers that
+    prove nothing, are tried again here.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -55,7 +55,7 @@ def put_object(
             if number == _TRIES - 1 or not is_left_to_retry(exc):
                 raise
             continue
-        # Any proxy can answer 200. Only who has the content can name its MD5.
+        # Any proxy can answer 200. Only a store that has the content can name its MD5.
         if bare_etag(etag).lower() == md5(content, usedforsecurity=False).hexdigest():
             return etag
         if _holds(client, bucket, key, content):

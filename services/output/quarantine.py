@@ -17,7 +17,7 @@ from utils.report.status import quarantine_key, quarantine_prefix
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-# What a name is made of is the first line's number; an entry of version 1 is one line's.
+# A name holds the number of the first line; an entry of version 1 has one line.
 _ENDINGS = (".jsonl", ".json")
 _DIGEST_BYTES = 16
 
@@ -52,10 +52,10 @@ class Quarantine:
         self._source = source
 
     def keep(self, log_object: LogObject, lines: Sequence[QuarantinedLine]) -> None:
-        """Writes lines with their reasons into one object; the same lines again are the same one.
+        """Writes lines with their reasons into one object; the same lines make the same object.
 
-        A line is known by the object's key and its number: it may stand in two objects, where what
-        is shipped together was cut elsewhere before a kill.
+        The object's key and its number identify a line. It may be in two objects, if what is
+        shipped together was cut elsewhere before a kill.
 
         Args:
             log_object: the object that holds the lines.
@@ -75,7 +75,7 @@ class Quarantine:
 class QuarantinedLines:
     """The quarantined lines of one object, which are asked for in the order of their numbers.
 
-    What lies behind a line is read when it is come to, and what lies before it forgotten.
+    What lies behind a line is read when its turn comes, and what lies before it is forgotten.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -127,7 +127,7 @@ class QuarantinedLines:
                 entry = _decode_entry(line)
                 held = entry.content()
             except ValueError:
-                continue  # What is no entry proves nothing.
+                continue  # Anything but an entry proves nothing.
             if entry.key == self._key:
                 self._known.setdefault(entry.line_number, set()).add(_digest(held))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-# Of thousands of damaged objects, enough to see what is wrong: the lines are held to the end.
+# Enough to see what is wrong with thousands of damaged objects: the lines are held to the end.
 MOST_OF_A_KIND = 100
 MOST_OF_OBJECTS = 1000
 _writing = Lock()
@@ -55,8 +55,7 @@ def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
 def say(text: str) -> None:
     """Writes on standard error, in one piece: other sources write at the same time.
 
-    One that is closed, full or read by nobody decides nothing: the text is lost, and all else goes
-    on.
+    If it is closed, full or read by nobody, the text is lost, and all else goes on.
     """
     with _writing, suppress(OSError, ValueError):
         if sys.stderr is not None:
@@ -78,7 +77,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def has_bar() -> bool:
-    """Tells if a person watches, who is shown a bar."""
+    """Tells if a person watches, and is shown a bar."""
     with suppress(ValueError):
         return sys.stderr is not None and sys.stderr.isatty() and not is_json(os.environ)
     return False
@@ -87,9 +86,9 @@ def has_bar() -> bool:
 class StatusLog:
     """The status lines of one iteration of one source, on standard error at once.
 
-    `level` and `text` are those of its last line. Lines about single objects are shown up to
-    `MOST_OF_A_KIND` that differ in the object alone, and up to `MOST_OF_OBJECTS`; how many more
-    there were stands before the next other line.
+    `level` and `text` are those of its last line. Of lines about single objects, at most
+    `MOST_OF_A_KIND` that differ only in the object are shown, and at most `MOST_OF_OBJECTS` in all;
+    a line in front of the next other one counts the rest.
 
     Args:
         source: the source's name.
@@ -130,7 +129,7 @@ class StatusLog:
         return Outcome(self.level, self.text, began, self._clock.now(), counts)
 
     def keep(self, time: datetime, level: str, text: str, pairs: Pairs) -> None:
-        """Keeps a line for the output bucket that is told with those of other sources.
+        """Keeps a line for the output bucket that is shown together with those of other sources.
 
         Args:
             time: of what happened.

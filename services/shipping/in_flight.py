@@ -162,7 +162,7 @@ class InFlight:
         fruitless = 0
         while any(pending.delivery.uncertain for pending in self._pending):
             if self._tools.shared.stop.wait(self._rules.settle_seconds):
-                raise StoppedError("Stopped before a batch in doubt was settled")
+                raise StoppedError("Stopped before a batch in doubt was looked up")
             before = self._events_in_doubt()
             uncertain = self._reconciled()
             for pending in self._pending:

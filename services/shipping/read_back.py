@@ -132,7 +132,7 @@ class ReadBack:
                 raise
             if self._stop.wait(pause_seconds):
                 break
-        raise StoppedError("Stopped before a batch in doubt was settled")
+        raise StoppedError("Stopped before a batch in doubt was looked up")
 
     def _answer(self, request: "GetLogEventsRequestTypeDef") -> Mapping[str, Any]:
         try:

@@ -179,7 +179,7 @@ def await_owner(
         StoppedError: the process is to end.
     """
     if stop.wait(wait_seconds):
-        raise StoppedError("Stopped before an unfinished iteration was taken over")
+        raise StoppedError("Stopped before an unfinished iteration was recovered")
     again = store.load()
     if again is None or again.checksum != found.checksum:
         raise OwnerError(

@@ -97,7 +97,7 @@ class PutPool:
     all the work, and `missing` says how many more there should be.
 
     Args:
-        elapsed_seconds: returns a time that nobody sets.
+        elapsed_seconds: the monotonic clock.
         stop: set when the process is to end: then no wait goes on.
     """
 

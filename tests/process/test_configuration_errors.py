@@ -153,7 +153,7 @@ def test_a_secret_can_stand_in_a_file(installation: Installation) -> None:
     assert text.startswith("environment: LYVE_SECRET_FILE names a file that can't be used")
 
 
-BEFORE_THE_IMAGE = "What is for docker run, such as -e, stands before the image's name."
+BEFORE_THE_IMAGE = "Options of docker run, such as -e, go before the image's name."
 SECRET = "hidden/secret+key"
 
 
@@ -166,11 +166,11 @@ SECRET = "hidden/secret+key"
         ([f"-eLYVE_SECRET={SECRET}"], 'There is no option "-e"', BEFORE_THE_IMAGE),
         ([f"-e{SECRET}"], 'There is no option "-e"', BEFORE_THE_IMAGE),
         ([f"--env=LYVE_SECRET={SECRET}"], 'There is no option "--env"', BEFORE_THE_IMAGE),
-        ([f"LYVE_SECRET={SECRET}"], "An argument is no option, so it is not", BEFORE_THE_IMAGE),
-        ([f"--once={SECRET}"], "The option --once is not used as it is meant", "--config PATH])."),
-        ([f"-h{SECRET}"], "The option -h/--help is not used as it is", "--config PATH])."),
-        (["--check", "--once"], "The option --once is not used as it is", "--config PATH])."),
-        (["--dashboard", "-e"], "The option --dashboard is not used as", "--config PATH])."),
+        ([f"LYVE_SECRET={SECRET}"], "An argument is not an option, so it is not", BEFORE_THE_IMAGE),
+        ([f"--once={SECRET}"], "The option --once can't be used like this", "--config PATH])."),
+        ([f"-h{SECRET}"], "The option -h/--help can't be used like", "--config PATH])."),
+        (["--check", "--once"], "The option --once can't be used like", "--config PATH])."),
+        (["--dashboard", "-e"], "The option --dashboard can't be used", "--config PATH])."),
         ([f"--conf={SECRET}"], 'There is no option "--conf"', 'Did you mean "--config"? Then'),
     ],
 )

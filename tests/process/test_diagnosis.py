@@ -258,9 +258,9 @@ def test_a_page_in_the_place_of_s3_is_no_listing(body: bytes, installation: Inst
     with FakeServer(always(Reply(200, body, {"Content-Type": "text/html"}))) as server:
         installation.environment["LYVE_ENDPOINT"] = server.url
         (error,) = installation.once().errors[:1]
-        assert "Check LYVE_ENDPOINT, and what stands between it and this machine." in error.text
+        assert "Check LYVE_ENDPOINT, and what is between it and this machine." in error.text
         (first, *_) = words_of_check(installation)
-    assert "fix: Check LYVE_ENDPOINT, and what stands between it and this machine." in first
+    assert "fix: Check LYVE_ENDPOINT, and what is between it and this machine." in first
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b'{"logGroups": [5]}', b"<html>"])

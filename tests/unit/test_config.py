@@ -327,7 +327,7 @@ def test_what_is_excluded_has_a_field_and_values() -> None:
         (b"9" * 5000, "config.json can't be read (it has a number too long)."),
         (
             b'{"mode": "all", ' + json.dumps(DOCUMENT).encode()[1:],
-            'config.json: the key "mode" stands 2 times. Keep one of them.',
+            'config.json: the key "mode" is there 2 times. Keep one of them.',
         ),
     ],
 )
@@ -462,7 +462,7 @@ def test_a_byte_order_mark_is_accepted() -> None:
 def test_a_key_that_stands_twice_is_reported_with_its_source() -> None:
     document = json.dumps(named({"name": "acme", "bucket_name": "audit"})).encode()
     twice = document.replace(b'"name"', b'"bucket_name": "audit", "name"')
-    assert problem(twice).startswith('config.json: source "acme": the key "bucket_name" stands 2')
+    assert problem(twice).startswith('config.json: source "acme": the key "bucket_name" is there 2')
 
 
 @pytest.mark.parametrize("key", DOCUMENT)
@@ -965,7 +965,7 @@ def test_a_problem_with_a_plain_variable_is_told_once() -> None:
         ),
         (
             named(ACME, {**OTHER, "name": "acme.eu"}),
-            'the name "acme.eu" stands for more than one source. Give each source its own name.',
+            'the name "acme.eu" is that of more than one source. Give each source its own name.',
         ),
         (
             named(ACME, {**OTHER, "name": "Acme-EU"}),
@@ -982,7 +982,7 @@ def test_no_endpoint_begins_with_a_bucket_of_any_source_and_the_error_names_the_
     own = {"OTHER_LYVE_ENDPOINT": "https://acme.s3.example.com"}
     text = problem(named(ACME, OTHER), environment(**own))
     assert text.startswith('environment: source "other": OTHER_LYVE_ENDPOINT is "https://acme.s3.')
-    assert text.endswith("Write only what is like https://s3.example.com.")
+    assert text.endswith("Write it like https://s3.example.com.")
     assert parse(DOCUMENT, environment(LYVE_ENDPOINT="https://audits.example.com"))
 
 

@@ -154,7 +154,7 @@ def rows(audit: Audit) -> Iterator[tuple[str, str]]:
     """Yields the report as rows of a table: what, and how much."""
     yield "compared", _range(audit)
     if audit.repaired is not None:
-        yield "repaired", f"{audit.repaired:,} logs were missing, and are sent"
+        yield "repaired", f"{audit.repaired:,} missing logs are sent"
     for name in _FIGURES:
         count = getattr(audit, name)
         if count or name in {"objects", "lines", "found", "missing", "doubled"}:

@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def has_surplus(self) -> bool:
-        """Tells if there are more copies of a line than lines."""
+        """Tells if any line has more copies than there are lines."""
         return bool(self._surplus)
 
     def discount(self, digest: int) -> None:
@@ -62,7 +62,7 @@ class Comparison:
         return sorted((*self._surplus[one], self._left[one]) for one in self._surplus)
 
     def foreign(self) -> int:
-        """Returns how many events are of no line, but for those of objects written meanwhile."""
+        """Returns how many events are of no line, except for objects written meanwhile."""
         return sum(
             max(0, copies - self._late[digest])
             for digest, copies in self._left.items()

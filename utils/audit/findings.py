@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True):
     lines: int
 
 
-# Objects that turn out to be whole are not told.
+# Objects that turn out to be whole are not reported.
 TOLD = Limits(10_000, MOST_LINES)
 
 
@@ -98,9 +98,9 @@ class Findings:
     `arrived_ms` is the oldest `LastModified` of the objects of which lines were stored after the
     bucket was listed, in ms since 1970, None if there is none.
 
-    Lines are left out, and not missing, of objects that were written since `under_way_ms`; and of
-    those without any line in a log stream that were written since `young_ms`, and behind all others
-    of which there are any.
+    Lines count as left out, and not as missing, in objects that were written since `under_way_ms`;
+    and in objects without any stored line that were written since `young_ms` and after all objects
+    with one.
 
     Args:
         young_ms: when the last iteration began, in ms since 1970, None if nothing is known of it.

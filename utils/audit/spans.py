@@ -1,4 +1,4 @@
-"""Remembers in little memory what reading each object has shown."""
+"""Remembers in little memory what reading each object showed."""
 
 from array import array
 from collections.abc import Iterable

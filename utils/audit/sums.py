@@ -7,12 +7,12 @@ import msgspec
 
 from utils.state.intervals import Interval, union
 
-# An interval, as long as there are not too many: then each takes in its neighbour, again and again.
+# The length of an interval; whenever there are too many, each takes in its neighbour.
 _STEP_MS = 60_000
 MOST_CELLS = 32_768
-# Where lines stand that name no time, by their hashes alone.
+# For lines that name no time, by their hashes alone.
 _UNTIMED_CELLS = 1_024
-# What is held at once to compare it line by line.
+# So much is compared line by line at once.
 MOST_COMPARED = 100_000
 # Times closer than this are read in one go.
 _GAP_MS = 60 * 60 * 1000
@@ -20,7 +20,7 @@ _DIGEST_BYTES = 16
 
 
 class Digests:
-    """Hashes messages with a key that nobody knows before, so that no sums can be made to agree.
+    """Hashes messages with a key that nobody knows beforehand, so nobody can make sums agree.
 
     Args:
         key: 16 to 64 random bytes.

@@ -8,7 +8,7 @@ from utils.lines.batching import MAX_AGE_MS, MAX_AHEAD_MS
 from utils.state.intervals import Interval, union
 
 _DAY_MS = 24 * 60 * 60 * 1000
-# What was stored closer together than this is of one iteration, and so is what was settled in it.
+# Events stored closer together than this are of one iteration, and so is what it reconciled.
 _SHORTEST_GAP_MS = 500
 _MOST_LOOSE = 10_000
 
@@ -48,7 +48,7 @@ class Bursts:
         return self._bursts[-1][0] if self._bursts else None
 
     def _merge(self) -> None:
-        """Each burst ends behind the gap that would have made the next one another."""
+        """A burst ends one gap behind its last event: one that begins later is another."""
         loose = ((one, one + self._gap_ms) for one in self._loose)
         oldest_ms = self.newest_ms - _DAY_MS
         self._bursts = [one for one in union([*self._bursts, *loose]) if one[1] >= oldest_ms]
@@ -71,7 +71,7 @@ class Retention(msgspec.Struct, frozen=True):
         return MAX_AGE_MS if self.days is None else min(MAX_AGE_MS, self.days * _DAY_MS)
 
     def timing(self, own_ms: int | None, stored_ms: int, ingested_ms: int) -> Timing:
-        """Tells whether an event stands at its own time, or had to stand elsewhere, or does.
+        """Tells whether an event is stored at its own time, had to be restamped, or is misplaced.
 
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 
@@ -82,7 +82,7 @@ class Retention(msgspec.Struct, frozen=True):
         """
         if own_ms is None or own_ms == stored_ms:
             return "own"
-        # The daemon decides a while before an event is stored, at the time that it gives it.
+        # The daemon decides a while before the event is stored, at its upload time.
         first_ms, last_ms = min(stored_ms, ingested_ms), max(stored_ms, ingested_ms)
         was_needed = own_ms < last_ms - self.age_ms or own_ms > first_ms + MAX_AHEAD_MS
         return "restamped" if was_needed else "wrong"

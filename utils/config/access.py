@@ -81,13 +81,13 @@ def _is_endpoint(variables: Variables, name: str, value: str, buckets: Collectio
         hidden = looks_like_key(value) or re.search("[@?#]", value)
         what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
         allowed = "allowed: https:// or http://, a host, and a port where it needs one"
-        hint = "Write only what is like https://s3.example.com"
+        hint = "Write it like https://s3.example.com"
         variables.report(name, what, f"{fault}; {allowed}", hint)
     return not fault
 
 
 def _normalised(value: str) -> str:
-    """Returns the one form of all that lead to the same server, so that two can be compared."""
+    """Returns the one form of all endpoints of one server, so that two can be compared."""
     url = urlsplit(value)
     host = f"[{url.hostname}]" if "[" in url.netloc else url.hostname
     is_default = url.port in {None, _DEFAULT_PORTS[url.scheme]}
@@ -101,12 +101,12 @@ def _endpoint_fault(value: str, buckets: Collection[str]) -> str:
         host, port = url.hostname or "", url.port
     except ValueError:
         return "its host or its port is malformed"
-    # What is for a bucket that is named in it would land in that one, whichever is meant.
+    # Whatever bucket is meant, everything would land in the one that the endpoint names.
     named = next((one for one in buckets if f"{host}.".startswith(f"{one}.")), None)
     faults = {
         "it does not begin with https:// or http://": url.scheme not in _DEFAULT_PORTS,
-        # Not in `netloc` alone: a password with a slash in it reaches into the path.
-        "it has an @ in it, as before a host that stands behind a user name": "@" in value,
+        # Not only in `netloc`: a password with a slash in it reaches into the path.
+        "it has an @ in it, as behind a user name": "@" in value,
         "it names no host": not host,
         "the name of its host has characters that no host name has": not _HOST.fullmatch(host),
         "it has white space, ? or # in it": re.search(r"[?#\s]", value),

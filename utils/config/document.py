@@ -15,7 +15,7 @@ from utils.wording import did_you_mean, found
 _TOP_KEYS = (*(key for key in ALLOWED if key != "name"), "sources")
 _ELSEWHERE = {
     "name": 'Only an object in "sources" has a name',
-    "sources": "It stands at the top level only",
+    "sources": "It belongs at the top level only",
     **dict.fromkeys(VARIABLES, "It is a variable of the environment: set it there"),
 }
 OTHER_OUTPUT = "Use another bucket for the output: the audit logs' bucket is never written to"
@@ -42,7 +42,7 @@ def read_entries(
 ) -> tuple[list[Entry], list[ForwarderError]]:
     """Returns an entry for each named source, and all problems of the document.
 
-    Where there are no sources, the document itself is the one entry. Wrong values are left in.
+    Without sources, the document itself is the one entry. Wrong values stay in.
 
     Args:
         document: JSON in UTF-8, with or without a byte order mark.
@@ -82,7 +82,7 @@ def _decoded(
         where = f"{file}: source {found(name)}" if isinstance(name, str) else file
         for key, count in Counter(key for key, _ in pairs).items():
             if count > 1:
-                what = f"{where}: the key {found(key)} stands {count} times"
+                what = f"{where}: the key {found(key)} is there {count} times"
                 problems.append(ForwarderError(what, hint="Keep one of them"))
         return dict(pairs)
 
@@ -169,7 +169,7 @@ def _contradictions(entry: Entry, file: str, today: date) -> Iterator[ForwarderE
         yield ForwarderError(what, ALLOWED["prefix"], hint)
     first, last = day_of(mode), day_of(until)
     if first and first > today:
-        # One that is inherited is told once.
+        # An inherited one is reported once.
         where = entry.where if "mode" in entry.own else file
         detail = f"today is {today:%d/%m/%Y} in UTC; {ALLOWED['mode']}"
         hint = "Write the day from which you want the logs, or lasthour to begin now"
@@ -190,5 +190,5 @@ def _name_problems(file: str, entries: list[Entry]) -> Iterator[ForwarderError]:
             what = f"have the same variables, {prefix_of(entry.name)}LYVE_ACCESS and so on"
             yield ForwarderError(f"{file}: {both} {what}", hint="Rename one of them")
         elif other is not entry:
-            what = f'the name "{entry.name}" stands for more than one source'
+            what = f'the name "{entry.name}" is that of more than one source'
             yield ForwarderError(f"{file}: {what}", hint="Give each source its own name")

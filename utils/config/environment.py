@@ -8,11 +8,11 @@ from utils.config.lookalikes import SECRETS, SESSION_TOKEN, VARIABLES, lookalike
 from utils.errors import ForwarderError
 from utils.wording import found
 
-# Visible ASCII, because an access key stands in a request's header.
+# Visible ASCII, because an access key goes into a request's header.
 _KEY = re.compile(r"[!-~]+")
 # Docker keeps those of an --env-file as part of the value.
 _MARKS = ("'", '"')
-# A key in the place of another value must not be shown. A path begins with a slash.
+# A key in place of another value must not be shown. A path begins with a slash.
 LIKE_A_KEY = r"[A-Za-z0-9+=][A-Za-z0-9/+=]{15,}"
 # Letters as in base64; or, as names of files have `-` and `_` too, with capitals and digits.
 _LIKE_A_KEY_WITH_A_SLASH = re.compile(
@@ -104,7 +104,7 @@ class Variables:
         return self._checked(name, token)
 
     def report(self, name: str, what: str, detail: str = "", hint: str = "") -> None:
-        """Adds a problem; `what` ends the sentence that the variable's name begins."""
+        """Adds a problem; `what` continues the sentence that begins with the variable's name."""
         own = self._base(name) != name
         where = f'environment: source "{self._source}"' if own else "environment"
         self.problems.append(ForwarderError(f"{where}: {name} {what}", detail, hint))
@@ -146,7 +146,7 @@ class Variables:
         return name if name in VARIABLES else name.removeprefix(self._prefix)
 
     def _pair_names(self, kind: str) -> tuple[str, str]:
-        """Takes a pair as a whole: halves of two tenants would be a credential of neither."""
+        """Takes a pair as a whole: half of each of two tenants would be no credential."""
         access, secret = f"{kind}_ACCESS", f"{kind}_SECRET"
         own = self._is_set(self._prefix + access) or self._is_set(self._prefix + secret)
         prefix = self._prefix if own else ""
@@ -185,7 +185,7 @@ class Variables:
     def _may_be_key(self, path: str) -> bool:
         """Tells if a file that is not there might be the key itself: it may begin with a slash.
 
-        A person who wrote a path wrongly mostly has the folder right.
+        Whoever mistypes a path mostly has the folder right.
         """
         folder = path.rpartition("/")[0]
         if not _LIKE_A_KEY_WITH_A_SLASH.fullmatch(path):

@@ -39,9 +39,9 @@ _NAMESPACE = r"\A(?!AWS/)[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}\Z"
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of one source. Each description is what a person is told that is allowed.
+    """The keys of one source. A description says to a person what is allowed.
 
-    A default stands for a key that is not there; it need not be allowed itself.
+    A default stands for a missing key, and need not be an allowed value.
     """
 
     bucket_name: _Bucket
@@ -144,13 +144,13 @@ def since_ms(mode: str) -> int | None:
 
 
 def day_ms(written: str) -> int | None:
-    """Returns the beginning of a written day in UTC, in ms since 1970; None if it is none."""
+    """Returns the beginning of a written day in UTC, in ms since 1970; None if it is not a day."""
     day = day_of(written)
     return (day - _EPOCH).days * _DAY_MS if day else None
 
 
 def day_of(written: object) -> date | None:
-    """Returns the day that is written in a value, None if it is none."""
+    """Returns the day that is written in a value, None if it is not a day."""
     parts = _DAY.fullmatch(written) if isinstance(written, str) else None
     if not parts:
         return None
@@ -162,7 +162,7 @@ def day_of(written: object) -> date | None:
     return midnight if midnight >= _EPOCH else None
 
 
-# What a type and its limits can't say.
+# Rules that a type and its limits can't express.
 _FURTHER: dict[str, Callable[[str], object]] = {
     "mode": lambda mode: mode in {"all", "lasthour"} or day_of(mode),
     "until": day_of,
@@ -175,7 +175,7 @@ _FURTHER: dict[str, Callable[[str], object]] = {
 def _wrong(key: str, value: object) -> str:
     """Returns what is wrong in msgspec's words, or nothing."""
     try:
-        # A lone half of a surrogate pair, which JSON can escape, has no UTF-8.
+        # JSON can escape half a surrogate pair, which UTF-8 can't encode.
         json.dumps(value, ensure_ascii=False).encode()
         right = msgspec.convert(value, _FIELDS[key].type)
     except UnicodeEncodeError:
@@ -186,7 +186,7 @@ def _wrong(key: str, value: object) -> str:
 
 
 def _hint(key: str, value: object) -> str:
-    """Returns what to write instead, where that can be told."""
+    """Returns what to write instead, if that is clear."""
     if not isinstance(value, str):
         return ""
     if isinstance(_FIELDS[key].default, int | float) and key != "metrics":
@@ -225,7 +225,7 @@ def _type_faults(types: list[object]) -> Iterator[Fault]:
 
 
 def _several_types(written: list[object]) -> str:
-    """Returns a hint at the list of types that stand in one text, or nothing if others do too."""
+    """Returns a hint at the list of types in one text, or nothing if it names anything else."""
     words = [re.findall(r"\w+", text) for text in written if isinstance(text, str)]
     by_folded = {log_type.casefold(): log_type for log_type in LOG_TYPES}
     named = [by_folded.get(word.casefold()) for word in chain.from_iterable(words) if word != "and"]

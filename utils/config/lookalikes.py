@@ -16,9 +16,9 @@ VARIABLES = (
     *ROLE,
 )
 
-# How much a variable that nobody reads resembles one that is missing, from 0 to 1: enough for a
-# hint, as a longer form of it (AWS_SECRET_ACCESS_KEY), and enough to be called a slip. Variables
-# for AWS may be another program's.
+# How much a variable that nobody reads has to resemble a missing one, from 0 to 1: for a hint, such
+# as a longer form (AWS_SECRET_ACCESS_KEY), and to be called a slip. Variables for AWS may be
+# another program's.
 _NEAR = 0.66
 _LONGER = 0.79
 _SLIP = {"LYVE": 0.8, "AWS_": 0.9}
@@ -41,7 +41,7 @@ class Lookalike(NamedTuple):
 
     @property
     def is_slip(self) -> bool:
-        """Tells if it is so near that nothing else can have been meant."""
+        """Tells if it is so close that nothing else can have been meant."""
         return self.likeness >= _SLIP[self.known[:4]]
 
     @property
@@ -87,7 +87,7 @@ def _resembled(name: str, prefix: str) -> Iterator[Lookalike]:
 
 
 def _is_slip(written: str, prefix: str) -> bool:
-    """Tells if a prefix is the other but for upper case, what stands between words, or a typo."""
+    """Tells if two prefixes differ only in case, in what separates words, or by a typo."""
     found, meant = _words(written), _words(prefix)
     if "".join(found) == "".join(meant):
         return bool(meant)
@@ -100,7 +100,7 @@ def _words(prefix: str) -> list[str]:
 
 
 def _is_typo(word: str, meant: str) -> bool:
-    """Tells if one letter is another, missing or too much, or two letters have changed places."""
+    """Tells if one letter is wrong, missing or extra, or two letters have changed places."""
     begin = _equal_letters(word, meant)
     end = _equal_letters(word[begin:][::-1], meant[begin:][::-1])
     here, there = word[begin : len(word) - end], meant[begin : len(meant) - end]
@@ -111,7 +111,7 @@ def _is_typo(word: str, meant: str) -> bool:
 
 
 def _equal_letters(word: str, other: str) -> int:
-    """Returns with how many letters both begin."""
+    """Returns how many letters both begin with."""
     shorter = min(len(word), len(other))
     return next((at for at in range(shorter) if word[at] != other[at]), shorter)
 

@@ -22,7 +22,7 @@ class Shard(msgspec.Struct, frozen=True):
 
     @property
     def suffix(self) -> str:
-        """What stands behind the source's name in that of the replica's last status."""
+        """What follows the source's name in the name of the replica's last status."""
         return f"/{self.number}-of-{self.count}"
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ class Shard(msgspec.Struct, frozen=True):
 
 
 def parse_shard(text: str) -> Shard | None:
-    """Returns the shard that is written like `1/3` or `1-of-3`, None if it is none."""
+    """Returns the shard that is written like `1/3` or `1-of-3`, None if it is not one."""
     parts = _FORM.fullmatch(text)
     if not parts:
         return None
@@ -45,12 +45,12 @@ def parse_partition(name: str) -> int | None:
 
 
 def partition_name(partition: int) -> str:
-    """Returns what stands behind the names of the source's checkpoint and log stream."""
+    """Returns what follows the names of the source's checkpoint and log stream."""
     return f"p{partition:02d}"
 
 
 def partition_of(key: str) -> int:
-    """Returns the partition that an object falls into, the same everywhere and for ever.
+    """Returns the partition that an object belongs to, everywhere and for ever.
 
     Args:
         key: the object's key.
@@ -66,7 +66,7 @@ def owned_by(shard: Shard) -> list[int]:
 def is_stream_of(source_stream: str, name: str) -> bool:
     """Tells if a log stream may hold events of a source: its own, a partition's or a replica's.
 
-    A replica's, such as `<stream>/2-of-3`, is what a source was shared by in version 1.
+    In version 1 each replica had a log stream, such as `<stream>/2-of-3`.
 
     Args:
         source_stream: the source's log stream as it is configured, which is that of a source that

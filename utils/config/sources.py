@@ -19,7 +19,7 @@ from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAcc
 from utils.errors import ConfigurationError, ForwarderError
 from utils.wording import found, printable
 
-# A shorter value guards nothing, and might be part of any word.
+# A shorter value is no secret, and could be part of any word.
 _SHORTEST_SECRET = 8
 
 _Access = tuple[LyveAccess | None, AwsAccess | None]
@@ -99,7 +99,7 @@ def _wrong_shard(written: str, shard: Shard | None) -> ForwarderError:
 
 
 def _long_streams(entries: Iterable[Entry], shard: Shard | None) -> Iterator[ForwarderError]:
-    """Yields each log stream whose name is too long with what stands behind it for a partition."""
+    """Yields each log stream whose name leaves no room for that of a partition."""
     suffix = f"/{partition_name(PARTITIONS - 1)}" if shard else ""
     most = MOST_STREAM_CHARACTERS - len(suffix)
     for entry in entries:
@@ -144,7 +144,7 @@ def _source(keys: Keys, log_type: LogType, lyve: LyveAccess, aws: AwsAccess) -> 
 def _written_inputs(
     entries: Iterable[Entry], accesses: Iterable[_Access]
 ) -> Iterator[ForwarderError]:
-    """Yields each output bucket that is the audit logs' bucket of another source."""
+    """Yields each output bucket that is another source's audit bucket."""
     reached = [
         (entry, lyve.endpoint_url)
         for entry, (lyve, _) in zip(entries, accesses, strict=True)
@@ -162,7 +162,7 @@ def _written_inputs(
 def _presentable(
     problems: Iterable[ForwarderError], secrets: Iterable[str]
 ) -> list[ForwarderError]:
-    """Hides each secret, as it is and as JSON quotes it, and drops what several sources repeat."""
+    """Hides each secret, plain and as JSON quotes it, and drops what several sources repeat."""
     longest_first = sorted(
         {
             form

@@ -14,8 +14,8 @@ from utils.lines.runs import MAX_RUN_OBJECTS, MAX_RUN_POSITIONS_BYTES
 from utils.model import Position, SourceIdentity
 from utils.state.ledger import Coverage, carried_over
 
-# Version 1 knew no succession, version 2 nothing that is owed, version 3 marked lines as stored in
-# place of one upload time for an object, and knew no partitions.
+# Version 2 added the succession, version 3 what is owed, version 4 the partitions and one upload
+# time for an object in place of marked lines.
 VERSION = 4
 # Lines behind the saved position that may have been sent already when a process dies.
 WINDOW_LINES = 40_000
@@ -24,12 +24,12 @@ WINDOW_OBJECTS = 2 * MAX_RUN_OBJECTS
 # What these take in the checkpoint.
 WINDOW_BYTES = 2 * MAX_RUN_POSITIONS_BYTES
 
-# How a person sets what a checkpoint is for, where that has another name.
+# How a person sets what a checkpoint is for, if that has another name.
 _SETTINGS = {"aws_region": "AWS_REGION"}
 
 
 class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What versions before 2 kept of numbers of replicas: read, and not written any more.
+    """What versions before 2.0.0 kept of numbers of replicas: still read, no longer written.
 
     `after` are the numbers before this one, 0 for a source that was not shared; at `over_ms`
     another one had taken over.
@@ -41,7 +41,7 @@ class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sharing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """That a source is shared out among partitions; it stands in the checkpoint of all of it.
+    """Says, in the checkpoint of a whole source, that it is shared out among partitions.
 
     `generation` names this sharing: a partition's checkpoint of an earlier one says nothing. So
     many `replicas` share it since `since_ms`, in ms since 1970. It `is_complete` once each
@@ -84,7 +84,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_predecessors(self) -> bool:
-        """Tells if it says only with others of version 1 what is shipped."""
+        """Tells if only it and others of version 1 together say what is shipped."""
         return bool(self.succession and (self.succession.after or self.succession.over_ms))
 
 
@@ -112,7 +112,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
 
 
-# Made here, by one thread: msgspec crashes at times where several are the first to decode a type.
+# Made here, by one thread: msgspec can crash if several are the first to decode a type.
 _decode_version = msgspec.json.Decoder(_Versioned).decode
 _decode = msgspec.json.Decoder(Checkpoint).decode
 
@@ -185,7 +185,7 @@ def check_identity(
 ) -> Checkpoint:
     """Returns the checkpoint of this source.
 
-    One behind which nothing was ever put follows the configuration: it has nothing to keep.
+    One behind which nothing was ever put follows the configuration: there is nothing to keep.
 
     Args:
         checkpoint: what the state object holds.
@@ -253,7 +253,7 @@ def _consequence(different: Collection[str]) -> str:
 def _moving_away(name: str, endpoint_url: str) -> str:
     """Returns the command that moves the state object away, and the last status with it.
 
-    Without the status, a checkpoint that is not there is that of a first start.
+    Without the status, a missing checkpoint means a first start.
     """
     bucket, _, key = name.partition("/")
     source = key.removeprefix("integration-state/").removesuffix(".json").replace("/", "-")

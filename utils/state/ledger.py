@@ -215,7 +215,7 @@ class Ledger:
     def let_go(self, key: str) -> int:
         """Forgets an object that is owed and is not there any more; returns the lines sent of it.
 
-        Should it come back, it goes on behind these.
+        If it comes back, it goes on behind these.
 
         Args:
             key: the object's.
@@ -298,7 +298,7 @@ class Ledger:
                 self._dormant.put(folder_hash, reach_ms)
 
     def _forget_covered(self, frontier_ms: int) -> None:
-        # Of those at the frontier itself a part may still be due.
+        # Some of those at the frontier itself may still be due.
         self._recent.keep(lambda _, ms, *__: ms >= frontier_ms or not self._covers(ms))
 
     def _forget_surplus(self, frontier_ms: int) -> bool:
@@ -378,7 +378,7 @@ class _Rows:
         self.packed[start:end] = self._form.pack(key, *values)
 
     def keep(self, is_kept: Callable[..., bool]) -> None:
-        """Removes the rows of which that is not told."""
+        """Removes all other rows."""
         kept = [row for row in self if is_kept(*row)]
         if len(kept) < len(self):
             self.fill(kept)
@@ -409,14 +409,14 @@ def carried_over(coverage: dict[str, Any]) -> dict[str, Any]:
 
 
 def key_hash(key: str) -> int:
-    """Returns what stands for a key: of 25,000 keys, two share it once in 10^10 checkpoints."""
+    """Returns a key's hash: two of 25,000 keys share one in one of 10^10 checkpoints."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
 def _folder_hash(folder: str) -> int:
-    """Returns what stands for a folder: one that shares it is listed as seldom, and no object lost.
+    """Returns a folder's hash: another with the same one is listed as seldom, and loses no object.
 
-    Of 10,000 dormant folders, two in a million others share one.
+    Two in a million other folders share one with any of 10,000 dormant folders.
     """
     return zlib.crc32(folder.encode())
 

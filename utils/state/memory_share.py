@@ -6,8 +6,8 @@ from threading import Lock
 
 from utils.lines.batching import MAX_BATCH_BYTES
 
-# Small enough to hold a few in memory, it fills two of the largest requests, less what remains of
-# these where the next line is too long; with many sources at work, a few of the default size.
+# Small enough to hold a few in memory; it fills two of the largest requests, and with many sources
+# at work a few of the default size.
 FULL_RUN_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
 LEAST_RUN_BYTES = 80 * 1024
 MOST_IN_FLIGHT_BYTES = 4 * FULL_RUN_BYTES
@@ -18,7 +18,7 @@ LEAST_PLAN_OBJECTS = 500
 
 
 class MemoryShare:
-    """Tells each source how much it may hold, which is the less the more of them ship."""
+    """Tells each source how much it may hold: the more of them ship, the less each."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -41,7 +41,7 @@ class MemoryShare:
     def in_flight_bytes(self) -> int:
         """Returns how much of a source may be under way before it waits for the oldest run.
 
-        Of many sources, each has about as much again read ahead.
+        With many sources, each has about as much again read ahead.
         """
         with self._lock:
             return MOST_IN_FLIGHT_BYTES // max(1, 2 * self._sources - 1)

@@ -26,9 +26,9 @@ class Survey(msgspec.Struct):
         self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
 
     def leave_out(self, listed: LogObject) -> None:
-        """Takes an object that is never due: what is shipped reaches no further for it.
+        """Takes an object that is left out: it does not count for how far everything is shipped.
 
-        Something is new in its folder all the same, so it is due where that changes.
+        Its folder counts as new all the same, so it is found if it becomes due.
         """
         self.listed += 1
         folder = listed.folder(self.prefix)

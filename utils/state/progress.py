@@ -21,7 +21,7 @@ from utils.state.checkpoint import (
 from utils.state.ledger import Ledger
 from utils.state.planning import Survey
 
-# A log group may keep events for a day only, and none is taken at a time before that.
+# A log group may keep events for only a day, and takes none of before that.
 _UPLOAD_TIME_LASTS_MS = 12 * 60 * 60 * 1000
 
 
@@ -57,7 +57,7 @@ class Progress:
         self.ledger = ledger
         self._began_ms = checkpoint.upload_ms
         self._open: deque[Position] = deque()
-        # Of what the checkpoint names, lines may have been sent: it is planned first.
+        # Lines may have been sent of what the checkpoint names, so that is planned first.
         self._objects_named = len(checkpoint.open)
         self._is_running = True
         self._survey: Survey | None = None
@@ -108,7 +108,7 @@ class Progress:
             return self.ledger.let_go(key)
 
     def end(self) -> None:
-        """Notes that nothing is in doubt any more: only what is shipped in part stays open."""
+        """Notes that nothing is in doubt any more: only objects shipped in part stay open."""
         with self._lock:
             self._is_running = False
             begun = [position for position in self._window() if position.lines or position.in_doubt]
@@ -147,7 +147,7 @@ class Progress:
             return Snapshot(document, self.mark, self._objects_named)
 
     def _stamped(self, position: Position) -> Position:
-        """Returns the position with an upload time that is its own."""
+        """Returns the position with an upload time of its own."""
         oldest_ms = self._began_ms - _UPLOAD_TIME_LASTS_MS
         if position.uploads_ms and position.uploads_ms[-1] > oldest_ms:
             return position
@@ -175,5 +175,5 @@ class Progress:
         nearest = list(islice(self._open, WINDOW_OBJECTS))
         sizes = accumulate(len(msgspec.json.encode(position)) for position in nearest)
         count = bisect_right(list(sizes), WINDOW_BYTES)
-        # What was named once may have been sent, and must not be lost.
+        # What was named once may have been sent, so it stays named.
         return nearest[: max(count, self._objects_named - self.mark.objects)]

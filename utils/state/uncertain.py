@@ -1,4 +1,4 @@
-"""Events that a log stream may hold: told from what it holds, as a multiset."""
+"""Events that a log stream may hold, compared with what it holds as multisets."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ Key = tuple[int, bytes]
 
 
 class Uncertain:
-    """Events of which it is not known if they are stored: expected, observed, and claimed.
+    """Events that may be stored: expected, observed and claimed.
 
     An event can be stored at its own time or at an upload time of its object. Identical events
     count each. `size` is how many are expected, `found` what the stream holds of them, and is not
@@ -50,13 +50,13 @@ class Uncertain:
             self.found[key] += 1
 
     def believe(self) -> None:
-        """Takes all of them for stored: whether they are is found out later."""
+        """Takes all of them for stored; whether they are is found out later."""
         self.found = self._expected.copy()
 
     def claim(self, event: LogEvent) -> LogEvent | None:
-        """Returns the event as it is stored, None if it is not; each stored one answers once.
+        """Returns the event as it is stored, None if it is not; each stored event is claimed once.
 
-        Events that are known to be stored besides claim theirs first.
+        Other events that are known to be stored claim theirs first.
         """
         own, *at_upload = _keys(event)
         if self.found[own] > 0:
@@ -69,11 +69,11 @@ class Uncertain:
         return None
 
     def leave_to(self, other: "Uncertain") -> None:
-        """Leaves what others have found, and not claimed yet, to these."""
+        """Leaves to these what they have found and not claimed yet."""
         self.found -= other.found
 
     def ambiguous(self) -> int:
-        """Returns how many were found that may as well be identical events of other objects."""
+        """Returns how many of those found may be identical events of other objects instead."""
         return sum(
             count
             for key, count in self.found.items()
