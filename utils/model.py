@@ -13,7 +13,7 @@ LINES_AN_UPLOAD_TIME = 10_000
 _NO_LINE_HASH = 0xFFFFFFFF
 
 
-class LogObject(msgspec.Struct, frozen=True):
+class LogObject(msgspec.Struct, frozen=True, gc=False):
     """An audit-log object as the bucket lists it."""
 
     last_modified_ms: int
