@@ -1,4 +1,4 @@
-"""Tells what is due for one source, from its checkpoints and its bucket."""
+"""Finds what is due for one source, from its checkpoints and its bucket."""
 
 from collections.abc import Iterator
 from threading import Event

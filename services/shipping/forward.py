@@ -91,14 +91,14 @@ class Forwarder:
     def run(self, start: Start) -> None:
         """Ships everything that is due.
 
-        What fails of one partition for its checkpoint alone keeps no other from being shipped.
+        A partition that fails only for its checkpoint keeps no other from being shipped.
 
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
         outset = self._outset(start)
         with self._shared.memory.joined(), ExitStack() as stack:
-            # Where there is one alone, its claim holds while the bucket is listed.
+            # If there is only one, its claim begins to hold while the bucket is listed.
             is_alone = len(self._partitions) == 1
             begun = [one for one in self._partitions if is_alone or one.is_begun]
             for partition in begun:
@@ -141,7 +141,7 @@ class Forwarder:
         return outset
 
     def _check_first_start(self, whole: Whole, now_ms: int) -> None:
-        """Makes sure that nothing was shipped before: where that is known of no more, it doubles.
+        """Makes sure that nothing was shipped before and is forgotten: that would be doubled.
 
         Raises:
             CheckpointError: a log stream holds events. Of one that several sources are shipped into
@@ -175,13 +175,13 @@ class Forwarder:
             pass
 
     def _prove_access(self, outset: Outset) -> None:
-        """Makes sure that the log group can be used, also where nothing is to be shipped."""
+        """Makes sure that the log group can be used, even if nothing is to be shipped."""
         first = next(iter(outset.partitions.values()))
         Resumption(first, self._report, self._shared).log_stream().prepare()
 
     @contextmanager
     def _apart(self, partition: Partition) -> Iterator[None]:
-        """Ends a partition's claim where its checkpoint fails, and lets the others go on.
+        """Ends a partition's claim if its checkpoint fails, and lets the others go on.
 
         Raises:
             CheckpointError: replicas of another number have taken over, so nothing goes on.
@@ -209,7 +209,7 @@ class Forwarder:
         return self._claims[part]
 
     def _ship_owed(self, claim: Claim) -> None:
-        """Tries again what is owed, and lets go of what the bucket does not hold any more."""
+        """Tries again what is owed, and lets go of what the bucket no longer holds."""
         found = []
         for key in claim.progress.ledger.owed:
             listed = claim.partition.find(key)
@@ -275,7 +275,7 @@ class Forwarder:
         """Ships a partition's part of a plan; behind the last plan its claim ends."""
         partition, progress = claim.partition, claim.progress
         progress.plan_from(self.survey, partition.now_ms)
-        # What had been begun was not known to the plan, and is shipped by now.
+        # The plan did not know what had been begun, which is shipped by now.
         due = (one for one in planned if partition.ledger.is_due(one))
         claim.shipper.ship(progress.plan(partition.position(one) for one in due))
         self._is_crowded |= progress.close_plan(frontier_ms)

@@ -1,4 +1,4 @@
-"""The runs under way, oldest first: their batches side by side, settled where in doubt."""
+"""The runs under way, oldest first: their batches side by side, reconciled if in doubt."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from utils.model import Batch, LogEvent, Position
 from utils.state.uncertain import Recovered, Uncertain, split_stored
 
 _LOOK_SECONDS = 0.5
-# In a row, and `settle_seconds` apart: what answers in CloudWatch's place, or not at all, may do so
-# for good, and the next iteration goes on there.
+# In a row, and `settle_seconds` apart: a CloudWatch that does not answer, or another that answers
+# in its place, may stay so, and the next iteration goes on there.
 _MOST_FRUITLESS_LOOKS = 10
 
 
@@ -49,7 +49,7 @@ class Pending(msgspec.Struct):
 
 
 class InFlight:
-    """Sends runs and hands them back in order, once all of their events are settled.
+    """Sends runs and hands them back in order, once the fate of all their events is known.
 
     `recovered` is a filter in front of the puts: what it claims is stored already.
 
@@ -79,9 +79,9 @@ class InFlight:
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, run: Run) -> None:
-        """Sends the run's events in batches, but for those that are known to be stored.
+        """Sends the run's events in batches, except those that are known to be stored.
 
-        What may be sent is noted before it can be: whatever is raised here leaves nothing out.
+        What may be sent is noted before it can be sent: whatever is raised here leaves nothing out.
 
         Raises:
             ForwarderError: there is no thread to send it.
@@ -103,7 +103,7 @@ class InFlight:
         """Waits until all of the oldest run is accepted or refused, and returns it.
 
         Raises:
-            ForwarderError: it can't be settled now.
+            ForwarderError: that can't be found out now.
         """
         self._collect(self._pending[0])
         if self._pending[0].delivery.uncertain:
@@ -115,7 +115,7 @@ class InFlight:
         self._pending.popleft()
 
     def wait(self, timeout_seconds: float) -> None:
-        """Waits for what is under way, and makes sure that nothing is sent from then on."""
+        """Waits for what is under way, and makes sure that nothing is sent after that."""
         wait([future for one in self._pending for future in one.futures], timeout_seconds)
         self._tools.log_stream.close()
         self._lane.close()
@@ -191,7 +191,7 @@ class InFlight:
             yield from chain.from_iterable(pending.delivery.uncertain)
 
     def _known(self) -> Iterator[LogEvent]:
-        """Yields what is stored for sure: of what is under way, and before it in its objects."""
+        """Yields what is certainly stored: of what is under way, and before it in its objects."""
         begins: dict[str, Position] = {}
         for pending in self._pending:
             yield from pending.delivery.accepted

@@ -25,7 +25,7 @@ class Iteration:
 
     `is_complete` says whether everything that the bucket listed is shipped or owed.
 
-    Why it failed is told by the caller, together with the other sources that the same befell.
+    The caller says why it failed, once for all sources that failed in the same way.
 
     Args:
         source: what to ship where.
@@ -62,7 +62,7 @@ class Iteration:
 
     @property
     def progress(self) -> tuple[object, ...]:
-        """What is another value whenever the iteration has come further."""
+        """A value that changes whenever the iteration makes progress."""
         listed = self._forwarder.survey.listed if self._forwarder else 0
         return (*astuple(replace(self.gauge, trouble="")), listed)
 
@@ -82,7 +82,7 @@ class Iteration:
         except StoppedError:
             raise
         except ForwarderError:
-            # That it failed is told last, also where a gap can't be looked for.
+            # The failure is told last, even if a gap can't be looked for.
             with suppress(ForwarderError):
                 self._look_for_gap(forwarder, start)
             raise
@@ -114,7 +114,7 @@ class Iteration:
     def _followed(self, forwarder: Forwarder) -> Trail:
         """Reports a gap that has begun or ended, and returns the trail behind the listing."""
         now = self._clock.now()
-        # What is not to be shipped is no gap.
+        # What is not to be shipped makes no gap.
         hours = None if self._is_over(forwarder) else self.source.gap_hours
         log_type = self.source.log_type
         trail = self._latest(forwarder).trail()
@@ -141,7 +141,7 @@ written from then on is left out."
         return replace(trail, complete_until=self.source.until)
 
     def _is_over(self, forwarder: Forwarder) -> bool:
-        """Tells if nothing more is written that the source is to ship."""
+        """Tells if nothing that the source is to ship will be written any more."""
         return self.source.until_ms is not None and forwarder.now_ms >= self.source.until_ms
 
     def _report(self, is_good: bool) -> bool:
@@ -168,7 +168,7 @@ written from then on is left out."
         """Says why it failed, without a row of zeros behind it.
 
         Args:
-            ended: what has ended it, behind what ended single partitions.
+            ended: what ended it, after what ended single partitions.
         """
         pairs = {name: value for name, value in self._pairs().items() if value != 0}
         apart = self._forwarder.failures if self._forwarder else []

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 OBJECTS_OPENED_AHEAD = 4
-# An object of up to so many bytes is seen to be whole before anything of it is handed out.
+# An object of up to so many bytes has to prove whole before anything of it is handed out.
 VERIFIED_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
 _RESUMES = 5
 _LOOKS = 3
-# So many objects in a row that can't be read are no trouble of theirs: where the service fails or
-# the network, and where something else answers.
+# If so many objects in a row can't be read, it is not their fault: the service or the network
+# fails, or something else answers.
 _MOST_IN_A_ROW = 3
 _MOST_WRONG_IN_A_ROW = 10
 # The store dates an object in its listing by the millisecond, and in HEAD by the second.
 _SAME_MOMENT_MS = 1000
 _CHANGED = {"PreconditionFailed", "412", "InvalidRange", "416"}
-# Refusals that all objects meet alike.
+# Refusals that concern all objects alike.
 _OF_THE_BUCKET = {
     "301",
     "302",
@@ -74,13 +74,13 @@ class _TooLongError(WrongAnswerError):
 class ObjectReader:
     """Reads objects of one bucket as they were listed.
 
-    A request that fails in a way that passes is sent again here alone, and a body that breaks is
-    resumed: five times without progress. What is not an answer to what was asked is no progress.
+    Only here is a request sent again whose failure passes, and a body resumed that breaks: five
+    times without progress. An answer that is not to what was asked is no progress.
 
     Args:
         client: of the bucket.
         stop: set when the process is to end.
-        looks: shows an object in other ways: no single answer makes it deleted or replaced.
+        looks: shows an object in other ways: no single answer proves it deleted or replaced.
     """
 
     def __init__(self, client: GetClient, stop: Event, looks: Looks) -> None:
@@ -143,8 +143,8 @@ class ObjectReader:
     def check_again(self, known: LogObject, size_bytes: int, digest: str) -> None:
         """Makes sure that the object's first bytes are what they were, by reading it once more.
 
-        A store may have ETags that look like an MD5 and are none: where none has ever fitted,
-        bytes that come twice alike are believed.
+        A store may have ETags that only look like an MD5: if none has ever fitted, bytes that come
+        twice alike are believed.
 
         Args:
             known: as it was listed.
@@ -325,7 +325,7 @@ class Reading:
                 self._confirm()
 
     def check_damage(self) -> None:
-        """Makes sure that what was read is the object's content: damage is not told by one look.
+        """Makes sure that what was read is the object's content: one look does not prove damage.
 
         Raises:
             DamagedError: it was replaced or deleted.
@@ -366,7 +366,7 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
 
 
 def _bytes_of(part: Part, size_bytes: int) -> Iterator[bytes]:
-    """Yields the bytes of an answer, if they are as many as are asked for."""
+    """Yields the bytes of an answer, if there are as many as were asked for."""
     left = size_bytes
     for piece in part.body.iter_chunks(_PIECE_BYTES):
         left -= len(piece)
@@ -383,7 +383,7 @@ def _code(error: Exception) -> str:
 
 
 def _refusal(error: Exception) -> Exception:
-    """Returns the error of one object, or that of all if they meet it alike."""
+    """Returns the error of one object, or of all if it concerns them alike."""
     is_of_one = isinstance(error.__cause__, ClientError) and _code(error) not in _OF_THE_BUCKET
     if isinstance(error, ServiceError) and is_of_one:
         return UnreadableError(error.message, error.detail, error.hint)

@@ -1,4 +1,4 @@
-"""The partitions of a source that this process owns; one that is not shared is a single one."""
+"""The partitions of a source that this process owns; a source that is not shared is one."""
 
 from collections.abc import Iterable
 from threading import Event
@@ -47,7 +47,7 @@ class Partition(msgspec.Struct, frozen=True):
         return self.ledger.position(due)
 
     def find(self, key: str) -> LogObject | None:
-        """Returns an object by its key, None if two ways say that it is not there.
+        """Returns an object by its key, None if two ways say that it does not exist.
 
         Args:
             key: of an object that is owed.
@@ -106,7 +106,7 @@ class Part:
             origin: the part that it was split from.
         """
         ledger = Ledger(checkpoint.coverage, self.source.prefix)
-        # `lasthour` moves the beginning only where it lies ahead, after a date still to come.
+        # `lasthour` moves the beginning only if that lies ahead, as after a date still to come.
         if self.source.since_ms is not None or ledger.coverage.since_ms > now_ms:
             ledger.begin_at(since_ms(self.source, start, now_ms))
         return Partition(
@@ -122,10 +122,10 @@ class Part:
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """The checkpoint of all of a source, and of how many replicas of version 1 there are some.
+    """The checkpoint of a whole source, and how many replicas of version 1 have one.
 
-    `checkpoint` is None where there is none; what there is of the source is then to be split from
-    the replicas' of version 1, if there are any.
+    `checkpoint` is None if there is none; then the replicas' of version 1, if there are any, are
+    split.
     """
 
     part: Part
@@ -264,7 +264,7 @@ def _replicas_before(names: Iterable[str]) -> int:
 
 
 def mixed(part: Part, detail: str) -> CheckpointError:
-    """Returns the error of a source of which one checkpoint does not say what is shipped.
+    """Returns the error of a source whose one checkpoint does not say what is shipped.
 
     Args:
         part: all of the source, or one of its replicas of version 1.

@@ -154,7 +154,7 @@ class ReadBack:
             return "not an answer of CloudWatch to this request"
         if not all(_is_asked(event, request) for event in events):
             return "a page of other events"
-        # At the end the token leads to itself, and nothing stands behind it.
+        # At the end the token leads to itself, and nothing follows.
         is_end = token == request.get("nextToken")
         if (is_end and events) or (not is_end and token in seen):
             return "a page that was read before"

@@ -90,7 +90,7 @@ class Reconciler:
         self._tell(uncertain)
 
     def _tell(self, uncertain: Uncertain) -> None:
-        """Says what can't be told: if identical lines of other objects are the ones in question."""
+        """Says if identical lines of other objects may be the ones in question instead."""
         found, identical = uncertain.found.total(), uncertain.ambiguous()
         pairs = {"in_doubt": uncertain.size, "found": found, "identical": identical}
         if identical:

@@ -1,4 +1,4 @@
-"""Goes on where a checkpoint ends: settles what is in doubt, and ships what was begun."""
+"""Goes on where a checkpoint ends: reconciles what is in doubt, and ships what was begun."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

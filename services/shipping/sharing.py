@@ -1,4 +1,4 @@
-"""Shares a source out among its partitions, once, and keeps all but one number of replicas off."""
+"""Shares a source out among its partitions, once, and lets only one number of replicas ship it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -115,7 +115,7 @@ class SharedSource:
     def _claim(self, whole: Whole, start: Start, now_ms: int) -> None:
         """Writes that so many replicas share the source from now on.
 
-        Others may write at the same time: what stands then is looked at again.
+        Others may write at the same time: `_held` looks at what is there then.
         """
         known, sharing = whole.checkpoint, whole.sharing
         before = [] if sharing or not whole.replicas_before else whole.origins()
@@ -125,7 +125,7 @@ class SharedSource:
             known = whole.part.load()
             if known and (known.sharing or known.running):
                 return
-            # Of the same checkpoint it is the same, however late another's write of it arrives.
+            # Split from the same checkpoint it is the same, however late another's write arrives.
             generation = known.checksum if known else _FIRST
             sharing = Sharing(generation, 0, now_ms, origins=whole.replicas_before)
         shared = replace(sharing, replicas=self._shard.count, since_ms=now_ms)
@@ -158,9 +158,9 @@ class SharedSource:
         return whole if is_own and _is_same(before, whole.sharing) else None
 
     def _complete(self, whole: Whole) -> None:
-        """Gives each partition a checkpoint, and takes from that of all of the source what it says.
+        """Gives each partition a checkpoint, and takes the coverage out of the whole source's.
 
-        A lost one is then known by that it is not there.
+        From then on, one that is missing is known to be lost.
         """
         sharing, checkpoint = whole.sharing, whole.checkpoint
         if checkpoint is None or sharing is None or sharing.is_complete:
@@ -204,7 +204,7 @@ def open_alone(whole: Whole, start: Start, now_ms: int) -> Whole:
     part = whole.part
     _save(part, first_checkpoint(part.source, start, now_ms))
     made = part.load()
-    # Two may pass the look before the save: what was loaded need not be what was saved.
+    # Two may both look before either saves: what was loaded need not be what was saved.
     if made is None or made.owner != start.owner:
         raise _claimed_too(part, f"owner {made.owner if made else 'unknown'}")
     return Whole(part, made)

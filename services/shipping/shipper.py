@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.5
 
 
 class Shipper:
-    """Ships one source's objects; what it acknowledges is always a beginning of what is planned.
+    """Ships one source's objects; what is acknowledged is always a beginning of what is planned.
 
     Args:
         tools: what it works with. Nothing is sent too far beyond what its saver saved.
@@ -53,7 +53,7 @@ class Shipper:
             self._finish_oldest()
 
     def recover(self, positions: list[Position], recovered: Recovered) -> None:
-        """Ships what was begun, but for what is stored; till it is through, it can be repeated.
+        """Ships what was begun, except what is stored; until that is through, it can be repeated.
 
         Raises:
             ForwarderError: something failed; `wind_up` is to be called in any case.
@@ -79,7 +79,7 @@ class Shipper:
         return runs(opened, bucket.blocks, self._rules.batch_size, memory.run_bytes, bucket.form)
 
     def _opened_ahead(self, positions: list[Position]) -> Iterator[Position]:
-        """Yields the positions, while the bodies of the objects behind are asked for."""
+        """Yields the positions, and asks for the bodies of the next objects meanwhile."""
         for index, position in enumerate(positions):
             near = positions[index : index + OBJECTS_OPENED_AHEAD]
             self._tools.bucket.reader.open_ahead(one.object for one in near)

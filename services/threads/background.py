@@ -1,4 +1,4 @@
-"""Does work on a thread that a stop does not wait for longer than it may."""
+"""Does work on a thread for which a stop waits no longer than it may."""
 
 from collections.abc import Callable
 from threading import Event

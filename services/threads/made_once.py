@@ -1,4 +1,4 @@
-"""Makes what is costly once for the same arguments, whichever thread asks for it first."""
+"""Makes what is costly once for the same arguments, whichever thread asks first."""
 
 from collections.abc import Callable, Hashable
 from functools import cache
@@ -12,8 +12,8 @@ Made = TypeVar("Made")
 class MadeOnce(Generic[Arguments, Made]):
     """A function whose result is kept: threads that ask at the same time all get the same one.
 
-    A cache of the standard library alone has each of them make its own. Those that ask with other
-    arguments do not wait.
+    With a cache of the standard library each of them would make its own. Threads that ask with
+    other arguments do not wait.
 
     Args:
         make: the function; its arguments are hashable.

@@ -93,8 +93,8 @@ class PutPool:
     The next one is of the source that has the fewest under way. Those that hang hold their threads
     long, so half of all are kept for the sources in equal parts: what one does not use of its part
     stays free for it. The threads are daemons: a connection that hangs does not keep the process
-    from ending. They end with the last lane. Where the system lets only some start, these do
-    all the work, and `missing` says how many more there should be.
+    from ending. They end with the last lane. If the system lets only some start, these do all the
+    work, and `missing` says how many more there should be.
 
     Args:
         elapsed_seconds: the monotonic clock.
@@ -115,7 +115,7 @@ class PutPool:
         """Prepares for what the process ships from now on.
 
         Args:
-            sources: how many there are, also such as have no lane now.
+            sources: how many there are, including those without a lane now.
             workers: the number of threads, which are started as deliveries come in.
         """
         with self._changed:
@@ -166,7 +166,7 @@ class PutPool:
             pass
 
     def _do_next(self) -> bool:
-        """Goes on with one delivery; a thread that waits for the next holds on to none."""
+        """Goes on with one delivery; a thread that waits for the next one keeps none alive."""
         task = self._next()
         if task is None:
             return False

@@ -1,4 +1,4 @@
-"""Starts threads, as far as the system lets."""
+"""Starts threads, as far as the system allows."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -12,7 +12,7 @@ RAISE_THE_LIMIT = (
 
 
 def started(work: Callable[..., object], *arguments: object) -> Thread | None:
-    """Starts a thread that does not keep the process from ending; None where none can be.
+    """Starts a thread that does not keep the process from ending; None if the system allows none.
 
     Args:
         work: what it does.

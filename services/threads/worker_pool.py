@@ -52,7 +52,7 @@ class WorkerPool(Generic[Argument, Result]):
             pass
 
     def _do_next(self) -> bool:
-        """Does what was submitted first; what waits for more holds on to nothing of it."""
+        """Does what was submitted first; a thread that waits for more keeps nothing of it alive."""
         task = self._queue.get()
         if task is None:
             return False

@@ -64,7 +64,7 @@ def restamped(events: Iterable[LogEvent]) -> list[LogEvent]:
 def batches(events: list[LogEvent], accepted: Acceptance, batch_size: int) -> Iterator[Batch]:
     """Yields the events in chronological order in valid batches.
 
-    Events that CloudWatch would reject stand in batches of their own, still with their own time.
+    Events that CloudWatch would reject have batches of their own, still with their own time.
 
     Args:
         events: in any order.

@@ -10,14 +10,14 @@ BLOCK_BYTES = 256 * 1024
 # A line above this is cut: CloudWatch takes a message of at most 1 MiB, so it goes to quarantine.
 LONGEST_LINE_BYTES = 2 * 1024 * 1024
 _GZIP_WINDOW_BITS = 31
-# Who compresses twice by mistake does so once or twice; a bomb may have any depth.
+# A mistake compresses once or twice too often; a bomb may have any depth.
 _MOST_LAYERS = 3
 
 
 class DamagedError(ValueError):
     """The object's content ends before its end.
 
-    `rest` is what stands behind the last line end.
+    `rest` is what follows the last line end.
 
     Args:
         reason: what is wrong, for the status line.
@@ -122,7 +122,7 @@ def _salvaged(member: "zlib._Decompress", data: bytes) -> bytes:
     """Returns what a step makes before it fails: zlib itself hands out nothing of it."""
     content = bytearray()
     try:
-        # The last turn has no input: it brings what is kept back.
+        # The last turn has no input: it brings what zlib kept back.
         for index in range(len(data) + 1):
             rest = data[index : index + 1]
             while made := member.decompress(rest, 1):
@@ -150,7 +150,7 @@ class LineSplitter:
         lines[0] = self.rest + lines[0]
         self.rest = lines.pop()[:LONGEST_LINE_BYTES]
         if b"\r" not in block and len(block) <= LONGEST_LINE_BYTES:
-            # The first alone has more in it than the block: millions of blank lines are cheap.
+            # Only the first has more in it than the block: millions of blank lines are cheap.
             return [*map(_without_return, lines[:1]), *lines[1:]]
         return [*map(_without_return, lines)]
 

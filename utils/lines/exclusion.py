@@ -22,7 +22,7 @@ def excluding(
 ) -> Callable[[bytes], int | None]:
     """Returns what reads a line's own time, and raises ExcludedError for one that is excluded.
 
-    Where nothing is excluded it is not used, so that no line is looked at in vain.
+    It is not used if nothing is excluded, so no line is looked at in vain.
 
     Args:
         time_ms: reads the time of a line that is sent.
@@ -46,7 +46,7 @@ def json_field(path: str) -> FieldOf:
     Args:
         path: the names on the way to the field, with dots between them.
     """
-    # Of the line only the way to the field is decoded: nearly as fast as its time.
+    # Only the way to the field is decoded: nearly as fast as the line's time.
     *outer, last = path.split(".")
     missing = msgspec.field(default=msgspec.Raw(), name=last)
     kind = msgspec.defstruct("Level", [("inner", msgspec.Raw, missing)], gc=False)

@@ -38,12 +38,12 @@ def _is_whole_json(line: bytes) -> bool:
 
 
 def _is_whole_access(_: bytes) -> bool:
-    """Tells that nothing is known: the beginning of a last field looks like a whole one."""
+    """Says no: the beginning of a last field looks like a whole one."""
     return False
 
 
 def _access_field(name: str) -> FieldOf:
-    """Returns what reads a field; there is none of a name that the guide does not have."""
+    """Returns what reads a field; a name that the guide lacks has none."""
     return (lambda line: field_of(line, name)) if name in FIELDS else (lambda _: None)
 
 

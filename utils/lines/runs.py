@@ -24,10 +24,10 @@ from utils.model import (
 )
 
 MAX_RUN_LINES = 10_000
-# What a checkpoint has to name before a run is sent: the objects, and what they take in it.
+# What a checkpoint can name before a run is sent: the objects, and the bytes that they take.
 MAX_RUN_OBJECTS = 100
 MAX_RUN_POSITIONS_BYTES = 60_000
-# With so many completed a run ends where its last batch is whole.
+# With so many completed objects, a run ends once its last batch is whole.
 _ENOUGH_OBJECTS = MAX_RUN_OBJECTS * 3 // 4
 _HEAD_BYTES = getsizeof("\U0001f642")
 
@@ -55,7 +55,7 @@ class Part(msgspec.Struct):
 
     @property
     def is_owed(self) -> bool:
-        """Tells if the object is left here, and not wholly shipped."""
+        """Tells if the object is left here without being wholly shipped."""
         return self.is_last and self.trouble is not None and not self.is_gone
 
     def quarantine(self, number: int, line: bytes, reason: str) -> None:
@@ -114,7 +114,7 @@ class Run(msgspec.Struct):
         """
         near = lines[: MAX_RUN_LINES - self.lines]
         if not any(near):
-            # Of blank lines nothing is kept, and a kilobyte of gzip can hold a million of them.
+            # Nothing is kept of blank lines, and a kilobyte of gzip can hold a million of them.
             return len(near)
         most_bytes = self.full_bytes - self.size_bytes
         if most_bytes <= 0 or len(self.parts) > _ENOUGH_OBJECTS:
@@ -169,7 +169,7 @@ class Run(msgspec.Struct):
                 part.quarantine(at, line, _why_not(exc))
                 continue
             if len(message) != size_bytes:
-                # Held in up to four bytes a character, and once it is sent in UTF-8 too.
+                # Held in up to four bytes a character, and again in UTF-8 once it is sent.
                 kept_bytes += getsizeof(message)
             try:
                 own_ms = time_ms(line)
@@ -195,7 +195,7 @@ class Run(msgspec.Struct):
         self._add(part)
 
     def drop(self, part: Part) -> None:
-        """Lets go of what it holds of an object.
+        """Forgets what it holds of an object.
 
         Args:
             part: of the object.
@@ -212,7 +212,7 @@ class Run(msgspec.Struct):
 
 
 def _bytes_of(position: Position) -> int:
-    """Returns about what a position takes in a checkpoint."""
+    """Returns about how many bytes a position takes in a checkpoint."""
     return len(msgspec.json.encode(position))
 
 
@@ -220,7 +220,7 @@ def _most_bytes_of(line: bytes) -> int:
     """Returns the most that a line takes in memory: exactly so of ASCII."""
     if not line:
         return 0
-    # Beside its bytes Python holds up to four for each sign, and a head.
+    # Beside the line's bytes Python holds up to four for each character, and a head.
     return EVENT_OVERHEAD_BYTES + (len(line) if line.isascii() else 5 * len(line) + _HEAD_BYTES)
 
 
@@ -318,7 +318,7 @@ def _end(
         trouble: why it is not read to its end, if it is not.
     """
     if isinstance(trouble, WrongContentError):
-        # Nothing of these lines is to be sent, and all before is in doubt.
+        # None of these lines is to be sent, and all before them are in doubt.
         run.drop(part)
         in_doubt = begin.in_doubt or part.begin.lines > begin.lines
         part = Part(part.begin, replace(begin, in_doubt=in_doubt))
@@ -327,7 +327,7 @@ def _end(
     elif trouble:
         part.trouble = _ends_early(begin.object, trouble)
         part.counts.damaged = 1
-        # What is owed is read again in each iteration, with its rest in the quarantine already.
+        # What is owed is read again in each iteration; its rest is in the quarantine already.
         is_known = begin.earlier_ms is not None and part.position.lines == begin.lines
         if trouble.rest and not is_known:
             part.counts.read += 1
@@ -347,7 +347,7 @@ def _ends_early(damaged: LogObject, error: DamagedError) -> ForwarderError:
 
 
 def blocks_behind(begin: Position, blocks: Blocks) -> Iterator[Sequence[bytes]]:
-    """Yields the lines behind a position, once those before it are seen to be the shipped ones.
+    """Yields the lines behind a position, once those before it prove to be the shipped ones.
 
     Args:
         begin: how far the object is shipped.
@@ -369,7 +369,7 @@ def blocks_behind(begin: Position, blocks: Blocks) -> Iterator[Sequence[bytes]]:
                 rest = chain([block[left:]], rest)
             left = max(0, left - len(block))
     except DamagedError as exc:
-        # The line that is cut off here was shipped whole before.
+        # The line that is cut off here had been shipped whole.
         exc.rest = b""
         raise
     yield from rest
