@@ -212,6 +212,7 @@ DATE = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024."
         ("log_group", "a b", ['is "a b"', "allowed: 1 to 512 of"]),
         ("log_group", "g" * 513, ["a text of 513 characters", "allowed: 1 to 512 of"]),
         ("log_group", "", ['is ""']),
+        ("log_group", "arn:aws:logs:us-east-1:1:log-group:/a:*", ['Did you mean "/a"?']),
         ("log_stream", "a:b", ['is "a:b"', "allowed: 1 to 512 characters without : and *"]),
         ("log_stream", "a*b", ['is "a*b"']),
         ("log_stream", "", ['is ""']),
@@ -637,6 +638,18 @@ def test_regions_of_aws(region: str) -> None:
 def test_what_cannot_be_a_region(name: str, value: str) -> None:
     text = problem(DOCUMENT, environment(**{name: value}))
     assert text.startswith(f'environment: {name} is "{value}" (allowed: ')
+
+
+@pytest.mark.parametrize("name", ["LYVE_REGION", "AWS_REGION"])
+def test_a_region_with_underscores_is_one_with_hyphens(name: str) -> None:
+    text = problem(DOCUMENT, environment(**{name: "US_East_1"}))
+    assert text.endswith('Did you mean "us-east-1"? Then write that.')
+
+
+@pytest.mark.parametrize("written", ["s3.us-east-1.lyvecloud.seagate.com", "127.0.0.1:9000"])
+def test_an_endpoint_without_its_scheme_is_shown_with_it(written: str) -> None:
+    text = problem(DOCUMENT, environment(LYVE_ENDPOINT=written))
+    assert text.endswith(f'Did you mean "https://{written}"? Then write that.')
 
 
 @pytest.mark.parametrize("name", ["LYVE_REGION", "AWS_REGION"])

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from utils.config.environment import LIKE_A_KEY, Form, Variables, looks_like_key
 from utils.config.lookalikes import ROLE
 from utils.config.settings import AwsAccess, LyveAccess
-from utils.wording import found
+from utils.wording import did_you_mean, found
 
 _FORMS = {
     "LYVE_REGION": Form(
@@ -82,6 +82,8 @@ def _is_endpoint(variables: Variables, name: str, value: str, buckets: Collectio
         what = "is not an endpoint" if hidden else f"is {found(value)}, which is not an endpoint"
         allowed = "allowed: https:// or http://, a host, and a port where it needs one"
         hint = "Write it like https://s3.example.com"
+        if not hidden and "://" not in value and not _endpoint_fault(f"https://{value}", buckets):
+            hint = did_you_mean(f"https://{value}", [f"https://{value}"])
         variables.report(name, what, f"{fault}; {allowed}", hint)
     return not fault
 

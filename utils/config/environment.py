@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from utils.config.lookalikes import SECRETS, SESSION_TOKEN, VARIABLES, lookalikes
 from utils.errors import ForwarderError
-from utils.wording import found
+from utils.wording import did_you_mean, found
 
 # Visible ASCII, because an access key goes into a request's header.
 _KEY = re.compile(r"[!-~]+")
@@ -80,7 +80,10 @@ class Variables:
         is_key = looks_like_key(value)
         shown = "has another form" if form.is_secret else f"is {found(value)}"
         what = "looks like a key, so it is not shown" if is_key else shown
-        self.report(name, what, f"allowed: {form.allowed}")
+        tidy = value.lower().replace("_", "-")
+        is_near = base.endswith("_REGION") and re.fullmatch(form.pattern, tidy)
+        hint = did_you_mean(tidy, [tidy]) if is_near and not is_key else ""
+        self.report(name, what, f"allowed: {form.allowed}", hint)
         return ""
 
     def has_pair(self, kind: str) -> bool:

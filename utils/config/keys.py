@@ -21,6 +21,8 @@ LOG_TYPES: tuple[str, ...] = get_args(LogType)
 _DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 24 * 60 * 60 * 1000
+# A bucket's URL, or a log group's ARN.
+_AROUND_A_NAME = re.compile(r"^s3://|/+$|^arn:.*:log-group:|:\*$", re.IGNORECASE)
 _DATE_FORM = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024"
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -198,7 +200,7 @@ def _hint(key: str, value: object) -> str:
     if key == "prefix":
         is_url = value[:5].lower() == "s3://"
         return "Leave out s3:// and the bucket: they are no part of a key" if is_url else ""
-    bare = re.sub("^s3://|/+$", "", value.strip(), flags=re.IGNORECASE)
+    bare = _AROUND_A_NAME.sub("", value.strip())
     tidy = (value.strip(), value.strip().lower(), bare, bare.lower())
     meant = next((one for one in tidy if not _wrong(key, one)), None)
     return did_you_mean(meant, [meant]) if meant else ""

@@ -101,19 +101,13 @@ def _words(prefix: str) -> list[str]:
 
 def _is_typo(word: str, meant: str) -> bool:
     """Tells if one letter is wrong, missing or extra, or two letters have changed places."""
-    begin = _equal_letters(word, meant)
-    end = _equal_letters(word[begin:][::-1], meant[begin:][::-1])
-    here, there = word[begin : len(word) - end], meant[begin : len(meant) - end]
-    most = 2 if here == there[::-1] else 1
-    is_small = max(len(here), len(there)) <= most
+    changes = SequenceMatcher(None, word, meant, autojunk=False).get_opcodes()
+    changed = [word[a:b] + meant[c:d] for tag, a, b, c, d in changes if tag != "equal"]
+    letters = "".join(changed)
+    is_small = len(letters) <= 2 and abs(len(word) - len(meant)) <= 1  # noqa: PLR2004 - a pair
+    is_one = len(changed) == 1 or sorted(word) == sorted(meant)
     # Numbers tell tenants apart.
-    return is_small and len(meant) >= _SHORTEST_WORD and not re.search("[0-9]", here + there)
-
-
-def _equal_letters(word: str, other: str) -> int:
-    """Returns how many letters both begin with."""
-    shorter = min(len(word), len(other))
-    return next((at for at in range(shorter) if word[at] != other[at]), shorter)
+    return is_small and is_one and letters.isalpha() and len(meant) >= _SHORTEST_WORD
 
 
 @lru_cache(maxsize=4096)  # every source compares the same plain names
