@@ -135,7 +135,7 @@ class Whole(msgspec.Struct, frozen=True):
     @property
     def sharing(self) -> Sharing | None:
         """How it is shared; None if it is not, or not yet."""
-        return (self.checkpoint.sharing or None) if self.checkpoint else None
+        return self.checkpoint.sharing if self.checkpoint else None
 
     @property
     def is_new(self) -> bool:

@@ -75,11 +75,11 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saves: int = 0
     upload_ms: int = 0
     open: list[Position] = msgspec.field(default_factory=list)
-    succession: Succession | msgspec.UnsetType = msgspec.UNSET
-    sharing: Sharing | msgspec.UnsetType = msgspec.UNSET
-    generation: str | msgspec.UnsetType = msgspec.UNSET
+    succession: Succession | None = None
+    sharing: Sharing | None = None
+    generation: str = ""
     # Only until a repair has ended: what is shipped is not known until then.
-    repairing: bool | msgspec.UnsetType = msgspec.UNSET
+    repairing: bool = False
     checksum: str = ""
 
     @property
@@ -168,8 +168,8 @@ def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation:
         version=VERSION,
         coverage=coverage,
         open=begun,
-        succession=msgspec.UNSET,
-        sharing=msgspec.UNSET,
+        succession=None,
+        sharing=None,
         generation=generation,
     )
 

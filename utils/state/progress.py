@@ -117,7 +117,7 @@ class Progress:
     def end_repair(self) -> None:
         """Notes that what the ledger says is proven."""
         with self._lock:
-            self._checkpoint = replace(self._checkpoint, repairing=msgspec.UNSET)
+            self._checkpoint = replace(self._checkpoint, repairing=False)
 
     def close_plan(self, frontier_ms: int) -> bool:
         """Notes that a plan is carried out; returns if late objects are found for less than a day.
@@ -137,7 +137,7 @@ class Progress:
             self._checkpoint = replace(
                 self._checkpoint,
                 version=VERSION,
-                succession=msgspec.UNSET,
+                succession=None,
                 open=window,
                 running=self._is_running and bool(window),
                 saves=self._checkpoint.saves + 1,
