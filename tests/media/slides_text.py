@@ -9,13 +9,13 @@ SUBTITLE = "What it does, what it guarantees, how fast it is, and how to start"
 PROBLEM = (
     (
         "Out of sight.",
-        "Lyve Cloud writes its audit logs into a bucket, as compressed files. Nobody searches,"
-        " charts or alarms on them there.",
+        "Lyve Cloud writes its audit logs into a bucket, as compressed files. Nobody can search or"
+        " chart them there, or set alarms.",
     ),
     (
         "Needed elsewhere.",
-        "Who watches systems in CloudWatch needs every request, login and change of settings"
-        " beside everything else.",
+        "Whoever watches systems in CloudWatch needs every request, login and change of settings"
+        " there, too.",
     ),
     (
         "Easily wrong.",
@@ -39,13 +39,13 @@ GUARANTEE = (
     ),
     (
         "Nothing is there twice.",
-        "Where the outcome of a request is not known, the daemon looks what CloudWatch holds, and"
-        " sends what is missing.",
+        "If the outcome of a request is unknown, the daemon reads back what CloudWatch holds, and"
+        " sends only what is missing.",
     ),
     (
         "You can check it.",
-        "Each status line balances what was read against what was accepted and set aside, and one"
-        " query counts what CloudWatch holds.",
+        "Each status line balances what was read against what was accepted and set aside, and"
+        " --verify compares the bucket with CloudWatch, line by line.",
     ),
     (
         "It is tested.",
@@ -60,7 +60,7 @@ CASES = (
     ("It was off for a day", "The next iteration ships the whole day."),
     (
         "An event is over 14 days old",
-        "It is stored at its upload's time, its own in the message.",
+        "It is stored at its upload time; its own stays in the message.",
     ),
     ("A line can't be taken", "It is kept in the output bucket, with the reason, and counted."),
 )
@@ -96,8 +96,8 @@ STEPS = (
 LIMITS = (
     (
         "The price.",
-        f"CloudWatch takes about ${PRICE_PER_GB:.2f} for each GB, in us-east-1. --plan tells what"
-        " the first run would take.",
+        f"CloudWatch charges about ${PRICE_PER_GB:.2f} a GB in us-east-1. --plan estimates what"
+        " the first run would cost.",
     ),
     (
         "Not at once.",
@@ -105,7 +105,7 @@ LIMITS = (
     ),
     (
         "Old events.",
-        "CloudWatch takes events older than 14 days at the time of their upload only.",
+        "Events over 14 days old are stored at the time of their upload.",
     ),
     (
         "Very late objects.",
