@@ -33,7 +33,12 @@ _FINISH_SECONDS = 300.0
 
 
 class Plan(NamedTuple):
-    """What a round is made of; an object has up to a third more than `lines` lines."""
+    """What a round is made of; an object has up to a third more than `lines` lines.
+
+    With `has_common_lines`, lines of the last hour are the same in all objects. Of such lines in
+    doubt the program says that it can't tell whose they are, and asks for `--repair`, which ends
+    the round.
+    """
 
     seed: int
     kills: int
@@ -41,10 +46,14 @@ class Plan(NamedTuple):
     visible_after_ms: int
     lines: int
     batch_size: int
+    has_common_lines: bool = False
 
 
 class Result(Struct):
-    """What rounds came to; `kills` by what the process was about, `faults` by their names."""
+    """What rounds came to; `kills` by what the process was about, `faults` by their names.
+
+    `repaired` are events that `--repair` has sent in the end.
+    """
 
     rounds: int = 0
     kills: Counter[str] = field(default_factory=Counter)
@@ -52,6 +61,7 @@ class Result(Struct):
     events: int = 0
     lost: int = 0
     doubled: int = 0
+    repaired: int = 0
 
     def add(self, other: "Result") -> None:
         """Adds other rounds to these."""
@@ -82,6 +92,7 @@ class KillRound:
         self._refused = 0
         self._objects = 0
         self._kills: Counter[str] = Counter()
+        self._said = ""
 
     def run(self) -> Result:
         """Runs the round.
@@ -98,7 +109,10 @@ class KillRound:
                 self._live(installed, standin)
                 self._put_object(installed)
             self._finish(installed)
-            result = self._weighed(standin)
+            before = len(list(standin.events(LOG_GROUP, self._bucket)))
+            if self._plan.has_common_lines:
+                self._repair(installed)
+            result = self._weighed(standin, before)
             for bucket in (self._bucket, self._output_bucket):
                 empty(installed.s3, bucket)
         return result
@@ -138,7 +152,8 @@ class KillRound:
         lines = [*audit_lines("S3", count, Period(now - 2 * HOUR, HOUR), seed)]
         lines += audit_lines("S3", count // 3, Period(now - 20 * DAY, DAY), seed + 1)
         # Old ones may be those of other objects too: each object has an upload time of its own.
-        for ago, of in ((HOUR, seed), (30 * DAY, 1)):
+        recent = 1 if self._plan.has_common_lines else seed
+        for ago, of in ((HOUR, recent), (30 * DAY, 1)):
             lines += [*audit_lines("S3", 1, Period(now - ago, HOUR), of)] * _TWINS
         lines += [NOT_UTF8, b'{"text": "%s", "number": %d}' % (REFUSED, self._objects)]
         self._random.shuffle(lines)
@@ -151,17 +166,31 @@ class KillRound:
             if not watch.wait(self._random, self._plan.settle_seconds):
                 outcome = engine.wait()
                 assert (outcome.exit_status, outcome.errors) == (0, []), outcome.stderr
+                self._said += outcome.stderr
                 return
+        self._said += engine.stderr
         self._kills[watch.occasion()] += 1
 
     def _finish(self, installed: Installation) -> None:
         with installed.start("--once") as engine:
             outcome = engine.wait(_FINISH_SECONDS)
         assert (outcome.exit_status, outcome.errors) == (0, []), outcome.stderr
-        assert installed.once().done.text == "Done sending 0 logs"
+        self._said += outcome.stderr
+        assert installed.run_as_process("--once").done.text == "Done sending 0 logs"
         assert len(installed.quarantine(bucket=self._output_bucket)) == self._refused
 
-    def _weighed(self, standin: CloudWatchStandin) -> Result:
+    def _repair(self, installed: Installation) -> None:
+        """Sends what the program has said that it could not tell."""
+        missing = self._due - Counter(self._messages(installed))
+        assert not missing or "run --repair" in self._said.lower(), f"silently lost {missing}"
+        with installed.start("--repair", "--rate", "1000") as engine:
+            outcome = engine.wait(_FINISH_SECONDS)
+        assert outcome.exit_status == 0, outcome
+
+    def _messages(self, installed: Installation) -> list[str]:
+        return [event.message for event in installed.cloudwatch.events(LOG_GROUP, self._bucket)]
+
+    def _weighed(self, standin: CloudWatchStandin, before: int) -> Result:
         stored = Counter(event.message for event in standin.events(LOG_GROUP, self._bucket))
         outcomes = standin.calls().outcomes["PutLogEvents"]
         return Result(
@@ -171,4 +200,5 @@ class KillRound:
             events=self._due.total(),
             lost=(self._due - stored).total(),
             doubled=(stored - self._due).total(),
+            repaired=stored.total() - before,
         )

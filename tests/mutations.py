@@ -1,8 +1,9 @@
 """Breaks the program on purpose, one way after another, and sees that a test turns red for each.
 
-    python -m tests.mutations
+    python -m tests.mutations [TEXT]
 
-The table in `documentation/mutations.md` is made of the same data.
+With a text, those that have it in their title, name or test. The table in
+`documentation/mutations.md` is made of the same data.
 """
 
 import ast
@@ -53,6 +54,10 @@ FAULTS = "tests/faults/test_faults.py"
 STORAGE = "tests/faults/test_faults_of_storage.py"
 TIME = "tests/faults/test_faults_of_time.py"
 SHARDS = "tests/faults/test_sharding.py"
+METRICS = "tests/process/test_iteration_metrics.py"
+EXCLUSION = "tests/unit/test_exclusion.py"
+CONFIG = "tests/unit/test_config.py"
+PARTS = "tests/unit/test_audit_parts.py"
 AUDIT = "tests/faults/test_audit.py"
 REPAIR = "tests/faults/test_repair.py"
 RUNS = "tests/unit/test_runs.py"
@@ -476,6 +481,166 @@ MUTATIONS = (
         "False",
         f"{REPAIR}::test_a_daemon_at_work_ends_it",
     ),
+    # The auditor's comparison.
+    Mutation(
+        "Copies that are too many are not seen",
+        "Comparison.take",
+        "            self._surplus[digest] = (key, number)\n",
+        "            pass\n",
+        f"{AUDIT}::test_any_mix_of_lines_and_any_change",
+    ),
+    Mutation(
+        "An event that is of no line is not counted",
+        "Findings.add",
+        "self.foreign += comparison.foreign()",
+        "self.foreign += 0",
+        f"{AUDIT}::test_any_mix_of_lines_and_any_change",
+    ),
+    Mutation(
+        "Intervals are compared by the number of their events alone",
+        "Cell.differs",
+        "self.difference != 0 or self.lines != self.events",
+        "self.lines != self.events",
+        f"{PARTS}::test_sums_differ_where_the_sides_do_and_nowhere_else",
+    ),
+    Mutation(
+        "An event that does not stand at its own time is not looked for where it stands",
+        "Verification._sum_up_streams",
+        "            cell.stands_at(stored_ms)\n",
+        "",
+        f"{AUDIT}::test_any_mix_of_lines_and_any_change",
+    ),
+    Mutation(
+        "What is missing is not looked for again",
+        "Verification._settled",
+        "if not findings.missing:",
+        "if True:",
+        f"{AUDIT}::test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing",
+    ),
+    Mutation(
+        "Requests to CloudWatch are not kept apart",
+        "Pace.keep",
+        "        self.wait(at_seconds - now_seconds)\n",
+        "",
+        f"{AUDIT}::test_requests_are_kept_apart",
+    ),
+    Mutation(
+        "The checkpoint of a repair covers nothing",
+        "Repair._run",
+        "            self._cover(progress.ledger, proof)\n",
+        "",
+        f"{REPAIR}::test_a_checkpoint_that_is_lost_is_made_anew",
+    ),
+    Mutation(
+        "A repair of some days forgets the others",
+        "Repair._progress",
+        "found.coverage if found and self._is_limited else Coverage(0)",
+        "Coverage(0)",
+        f"{REPAIR}::test_days_leave_all_others_as_they_are",
+    ),
+    # The keys of config.json.
+    Mutation(
+        "A bucket's name may be an address",
+        "_Bucket",
+        r"(?![0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\Z)",
+        "",
+        f"{CONFIG}::test_a_wrong_value_is_shown_with_what_is_allowed",
+    ),
+    Mutation(
+        "A key that may hold a number takes any",
+        "Keys",
+        'Meta(ge=0, le=3600, description="a number from 0 to 3600")',
+        'Meta(description="a number from 0 to 3600")',
+        f"{CONFIG}::test_a_wrong_value_is_shown_with_what_is_allowed",
+    ),
+    Mutation(
+        "A type that is named twice makes two sources of one name",
+        "_type_faults",
+        "elif types.index(log_type) != index:",
+        "elif False:",
+        f"{CONFIG}::test_a_wrong_value_is_shown_with_what_is_allowed",
+    ),
+    Mutation(
+        "A hint names one of several types that were written",
+        "_several_types",
+        "if not is_whole or max(map(len, words)) <= 1:",
+        "if True:",
+        f"{CONFIG}::test_several_types_in_one_text_are_a_list_and_the_advice_is_right",
+    ),
+    # What is excluded, and the metrics.
+    Mutation(
+        "All fields have to fit before a line is excluded",
+        "excluding",
+        "if field_of(line) in values:",
+        "if all(one(line) in held for one, held in fields):",
+        f"{EXCLUSION}::test_one_of_several_fields_with_one_of_its_values_is_enough",
+    ),
+    Mutation(
+        "A text is compared with its quotation marks",
+        "_text_at",
+        """if written[:1] == b'"':""",
+        "if False:",
+        f"{EXCLUSION}::test_a_field_of_json_is_found_by_its_path",
+    ),
+    Mutation(
+        "What could not be put is in no later event of metrics",
+        "IterationMetrics._put_all",
+        "missed = None if is_put(source, figures, self._clock.now()) else figures",
+        "missed = None if is_put(source, figures, self._clock.now()) else None",
+        f"{METRICS}::test_what_could_not_be_put_is_in_the_next_event",
+    ),
+    Mutation(
+        "The metrics leave out what failed",
+        "figures_of",
+        "failures=int(failed)",
+        "failures=0",
+        f"{METRICS}::test_an_iteration_that_failed_has_its_event",
+    ),
+    Mutation(
+        "Replicas have one metric",
+        "encode_metrics",
+        'sets = [["source"], ["source", *replica]] if replica else [["source"]]',
+        'sets = [["source"]]',
+        f"{METRICS}::test_replicas_of_a_source_are_told_apart",
+    ),
+    # Replicas, and what a dead process has stored.
+    Mutation(
+        "A partition takes the checkpoint of an earlier sharing",
+        "SharedSource._complete",
+        "if known is None or known.generation != sharing.generation:",
+        "if known is None:",
+        f"{SHARDS}::test_partitions_of_an_earlier_sharing_say_nothing",
+    ),
+    Mutation(
+        "Replicas of version 1 are split whatever their number",
+        "_replicas_before",
+        "if count == len(shards) and PARTITIONS % count == 0 else 0",
+        "",
+        f"{SHARDS}::test_what_can_not_be_split_exactly_is_refused",
+    ),
+    Mutation(
+        "What a dead process has sent is not looked for",
+        "Reconciler.recover",
+        "                        uncertain.expect(event)\n",
+        "                        pass\n",
+        f"{KILLS}::test_killed_again_and_again",
+    ),
+    Mutation(
+        "The log stream of before the partitions is not looked into",
+        "Reconciler.look",
+        "if in_doubt and self._origin else []",
+        "if False else []",
+        f"{SHARDS}::test_objects_change_in_any_order_while_the_number_does",
+    ),
+    Mutation(
+        "A listing of all folders passes for that of the top level",
+        "_check_page",
+        """bool(listing.delimiter)
+        and any(""",
+        "False and any(",
+        "tests/unit/test_list_request.py::"
+        "test_an_answer_of_before_that_lists_all_folders_is_none_to_what_is_asked",
+    ),
 )
 
 
@@ -580,20 +745,25 @@ def table() -> str:
     return "\n".join([*head, *rows])
 
 
-def main() -> int:
-    """Tries all mutations; returns 0 if each was caught."""
+def main(text: str = "") -> int:
+    """Tries mutations; returns 0 if each was caught.
+
+    Args:
+        text: stands in the title, name or test of those that are tried.
+    """
+    tried = [one for one in MUTATIONS if text in f"{one.title} {one.name} {one.test}"]
     with tempfile.TemporaryDirectory() as name:
         tree = Tree(Path(name))
-        tests = sorted({mutation.test for mutation in MUTATIONS})
+        tests = sorted({mutation.test for mutation in tried})
         if tree.status_of(tests) != PASSED:
             _say("The tests fail on the program as it is: they would show nothing.")
             return 1
         survivors = 0
-        for mutation in MUTATIONS:
+        for mutation in tried:
             is_caught = tree.status_with(mutation) == FAILED
             survivors += not is_caught
             _say(f"{'caught' if is_caught else 'SURVIVED':<9} {mutation.title}")
-    _say(f"{len(MUTATIONS)} mutations, {survivors} survived")
+    _say(f"{len(tried)} mutations, {survivors} survived")
     return 1 if survivors else 0
 
 
@@ -602,4 +772,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

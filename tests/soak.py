@@ -1,183 +1,270 @@
-"""Kills the program some hundred times, with faults on all sides, and says what it came to.
+"""Kills, faults and wrong answers without end, and what they came to: lost 0, doubled 0.
 
-    python -m tests.soak --kills 500 --wrong-answers 500
+    python -m tests.soak [PART]...
 
-Rounds with fresh buckets and a fresh log group run side by side until there were enough kills. Then
-come rounds in each of which one answer is wrong, one after the other.
+The parts, all of them without one named:
+
+- `kills`: rounds with fresh buckets and a fresh log group, side by side, until there were enough
+  kills. Some have the same lines in all objects, and end with `--repair`.
+- `schedules`: faults of both services, changing objects and changes of the number of replicas in
+  any order, in memory.
+- `replicas`: the number of replicas changes in the middle of a backlog, as processes.
+- `answers`: one answer of a service is wrong in each round.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
+from typing import NamedTuple
 
+import pytest
+
+from tests.faults import test_fault_schedules, test_sharding
 from tests.kill_rounds import PROBABILITIES, KillRound, Plan, Result
+from tests.replica_rounds import CHANGES, ReplicaRound
 from tests.servers.installation import BUCKET, OUTPUT_BUCKET
 from tests.servers.seaweedfs import SeaweedFS
+from tests.world.in_memory_trial import take_small_steps
 from tests.wrong_answers import Round, Trial
 
 # Most of a round is waiting, so that several take hardly longer than one.
 SIDE_BY_SIDE = 3
+WORKERS = 2
 KILLS_A_ROUND = 10
 # No round begins after this.
 LONGEST_SECONDS = 40 * 60
 TELL_EVERY_ROUNDS = 25
-# settle_seconds, visible_after_ms, lines of an object and batch_size, in turn.
-KINDS = ((1, 500, 300, 50), (1, 500, 300, 100), (1, 500, 1500, 250), (3, 2000, 300, 50))
+# settle_seconds, visible_after_ms, lines of an object, batch_size and common lines, in turn.
+KINDS = (
+    (1, 500, 300, 50, False),
+    (1, 500, 300, 100, False),
+    (1, 500, 1500, 250, False),
+    (3, 2000, 300, 50, False),
+    (1, 500, 300, 50, True),
+)
+SCHEDULES: dict[str, Callable[[int], None]] = {
+    "of faults": test_fault_schedules.run_schedule,
+    "of faults and replicas": test_sharding.run_schedule,
+    "of faults, replicas and changing objects": test_sharding.run_changing_schedule,
+}
+Rows = list[tuple[str, int]]
 
 
-class Soak:
-    """Runs rounds on one S3 server, several at a time.
+class Amounts(NamedTuple):
+    """How much of each part is asked for; `first_seed` is that of all seeds."""
+
+    kills: int = 500
+    schedules: int = 3_000
+    replica_changes: int = 100
+    wrong_answers: int = 500
+    first_seed: int = 1
+
+
+class Verdict(NamedTuple):
+    """What a part came to."""
+
+    rows: Rows
+    is_good: bool
+
+
+class Buckets:
+    """Makes a pair of buckets on one S3 server for each round.
 
     Args:
         directory: an existing one, for what the processes say.
         lyve_cloud: a running server.
-        kills: how many are asked for.
+        name: of the first bucket, with a number behind it.
     """
 
-    def __init__(self, directory: Path, lyve_cloud: SeaweedFS, kills: int) -> None:
+    def __init__(self, directory: Path, lyve_cloud: SeaweedFS, name: str) -> None:
         self._directory = directory
         self._lyve_cloud = lyve_cloud
-        self._kills = kills
-        self._began = time.monotonic()
-        self._buckets: SimpleQueue[str] = SimpleQueue()
-        self.results: dict[tuple[int, int], Result] = {}
-        for number in range(SIDE_BY_SIDE):
-            self._make_buckets(f"audit-logs-{number}")
+        self._name = name
+        self._numbers = count(1)
 
-    def run(self) -> Result:
-        """Runs rounds until there were enough kills, or it takes too long; returns the sums."""
-        total = Result()
-        plans = self._plans()
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            running = {pool.submit(self._run_round, next(plans)) for _ in range(SIDE_BY_SIDE)}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    total.add(self._noted(future))
-                    self._tell(total)
-                missing = self._kills - total.kills.total() - KILLS_A_ROUND * len(running)
-                if missing > 0 and time.monotonic() - self._began < LONGEST_SECONDS:
-                    running |= {pool.submit(self._run_round, next(plans)) for _ in done}
-        return total
+    def run(self, make: Callable[[Path, SeaweedFS, str], KillRound | ReplicaRound]) -> Result:
+        """Runs a round in buckets of its own.
 
-    def _make_buckets(self, bucket: str) -> None:
+        Args:
+            make: returns the round, of an empty directory, the server and the bucket.
+        """
+        number = next(self._numbers)
+        bucket = f"{self._name}-{number}"
         client = self._lyve_cloud.client()
         for name in (bucket, f"{bucket}-integration"):
             client.create_bucket(Bucket=name)
-        self._buckets.put(bucket)
-
-    def _plans(self) -> Iterator[Plan]:
-        for seed in count(1):
-            settle_seconds, visible_after_ms, lines, batch_size = KINDS[seed % len(KINDS)]
-            yield Plan(seed, KILLS_A_ROUND, settle_seconds, visible_after_ms, lines, batch_size)
-
-    def _run_round(self, plan: Plan) -> tuple[Plan, Result]:
-        directory = self._directory / f"round-{plan.seed}"
+        directory = self._directory / bucket
         directory.mkdir()
-        bucket = self._buckets.get()
-        try:
-            return plan, KillRound(directory, self._lyve_cloud, bucket, plan).run()
-        finally:
-            self._buckets.put(bucket)
-
-    def _noted(self, future: "Future[tuple[Plan, Result]]") -> Result:
-        plan, result = future.result()
-        kind = (plan.settle_seconds, plan.visible_after_ms)
-        self.results.setdefault(kind, Result()).add(result)
-        return result
-
-    def _tell(self, total: Result) -> None:
-        seconds = time.monotonic() - self._began
-        _say(
-            f"{total.kills.total()} of {self._kills} kills in {total.rounds} rounds, "
-            f"{total.events} events, lost {total.lost}, doubled {total.doubled}, {seconds:.0f} s"
-        )
+        return make(directory, self._lyve_cloud, bucket).run()
 
 
-class WrongAnswers:
-    """Rounds in each of which one answer is wrong, on one S3 server.
+def kills(amounts: Amounts, directory: Path, lyve_cloud: SeaweedFS) -> Verdict:
+    """Runs rounds until there were enough kills, or it takes too long."""
+    began = time.monotonic()
+    total, repaired = Result(), Result()
+    buckets = Buckets(directory, lyve_cloud, "kills")
 
-    `told` are those in which the program came to ask for it, `wrong` those that went wrong.
+    def plans() -> Iterator[Plan]:
+        for seed in count(amounts.first_seed):
+            settle, visible_after_ms, lines, batch_size, is_common = KINDS[seed % len(KINDS)]
+            yield Plan(seed, KILLS_A_ROUND, settle, visible_after_ms, lines, batch_size, is_common)
 
-    Args:
-        directory: an existing one, for the configuration.
-        lyve_cloud: a running server.
-        seeds: one of each round.
-    """
+    def run(plan: Plan) -> tuple[Plan, Result]:
+        return plan, buckets.run(lambda path, s3, bucket: KillRound(path, s3, bucket, plan))
 
-    def __init__(self, directory: Path, lyve_cloud: SeaweedFS, seeds: range) -> None:
-        self._directory = directory
-        self._lyve_cloud = lyve_cloud
-        self._seeds = seeds
-        self.told = 0
-        self.wrong = 0
+    planned = plans()
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        running = {pool.submit(run, next(planned)) for _ in range(SIDE_BY_SIDE)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                plan, result = future.result()
+                total.add(result)
+                if plan.has_common_lines:
+                    repaired.add(result)
+                _say(
+                    f"{total.kills.total()} of {amounts.kills} kills in {total.rounds} rounds, "
+                    f"{total.events} events, lost {total.lost}, doubled {total.doubled}, "
+                    f"{time.monotonic() - began:.0f} s"
+                )
+            missing = amounts.kills - total.kills.total() - KILLS_A_ROUND * len(running)
+            if missing > 0 and time.monotonic() - began < LONGEST_SECONDS:
+                running |= {pool.submit(run, next(planned)) for _ in done}
+    rows = [
+        *((f"faults: {name.replace('_', ' ')}", total.faults[name]) for name in PROBABILITIES),
+        *((f"kills {name}", number) for name, number in sorted(total.kills.items())),
+        ("kills", total.kills.total()),
+        ("events", total.events),
+        ("events of rounds with the same lines in all objects", repaired.events),
+        ("of these sent by --repair in the end", repaired.repaired),
+        ("lost", total.lost),
+        ("doubled", total.doubled),
+    ]
+    is_enough = total.kills.total() >= amounts.kills
+    return Verdict(rows, is_enough and not (total.lost or total.doubled))
 
-    def run(self) -> None:
-        """Runs the rounds, and says which went wrong."""
-        for name in (BUCKET, OUTPUT_BUCKET):
-            self._lyve_cloud.client().create_bucket(Bucket=name)
-        with Trial(self._directory, self._lyve_cloud) as trial:
-            for rounds, seed in enumerate(self._seeds, start=1):
-                self._run_round(Round(trial, seed))
-                if rounds % TELL_EVERY_ROUNDS == 0 or rounds == len(self._seeds):
-                    _say(f"{rounds} wrong answers, {self.told} told, {self.wrong} went wrong")
 
-    def _run_round(self, one: Round) -> None:
-        try:
-            self.told += one.run()
-        except AssertionError as exc:
-            self.told += 1
-            self.wrong += 1
-            _say(str(exc))
+def _small_steps() -> None:
+    """Makes a worker for schedules ready, for all its life; its status lines would be millions."""
+    take_small_steps(pytest.MonkeyPatch())
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it stays open
 
 
-def table_of(soak: Soak, total: Result) -> Iterator[tuple[str, int]]:
-    """Yields the rows of the last table."""
-    for (settle_seconds, visible_after_ms), result in sorted(soak.results.items()):
-        name = f"settle_seconds {settle_seconds}, readable after {visible_after_ms} ms"
-        yield f"kills in rounds with {name}", result.kills.total()
-    for name in PROBABILITIES:
-        yield f"faults: {name.replace('_', ' ')}", total.faults[name]
-    for name, kills in sorted(total.kills.items()):
-        yield f"kills {name}", kills
-    yield "kills", total.kills.total()
-    yield "events", total.events
-    yield "lost", total.lost
-    yield "doubled", total.doubled
+def _run_schedule(kind: str, seed: int) -> str:
+    """Returns what went wrong, if anything."""
+    try:
+        SCHEDULES[kind](seed)
+    except AssertionError as exc:
+        return f"schedule {kind}, seed {seed}: {exc}"
+    return ""
+
+
+def schedules(amounts: Amounts, *_: object) -> Verdict:
+    """Runs random schedules in memory, as many of each kind."""
+    each = -(-amounts.schedules // len(SCHEDULES))
+    seeds = range(amounts.first_seed, amounts.first_seed + each)
+    rows: Rows = []
+    wrong = 0
+    with ProcessPoolExecutor(WORKERS, initializer=_small_steps) as pool:
+        for kind in SCHEDULES:
+            found = pool.map(_run_schedule, [kind] * each, seeds, chunksize=5)
+            for number, trouble in enumerate(found, start=1):
+                wrong += bool(trouble)
+                if trouble:
+                    _say(trouble)
+                if number % 100 == 0 or number == each:
+                    _say(f"{number} of {each} schedules {kind}, {wrong} went wrong")
+            rows.append((f"schedules {kind}", each))
+    rows.append(("schedules that lost or doubled something", wrong))
+    return Verdict(rows, not wrong)
+
+
+def replicas(amounts: Amounts, directory: Path, lyve_cloud: SeaweedFS) -> Verdict:
+    """Runs rounds in which the number of replicas changes, until there were enough changes."""
+    total = Result()
+    buckets = Buckets(directory, lyve_cloud, "replicas")
+    seeds = range(amounts.first_seed, amounts.first_seed + -(-amounts.replica_changes // CHANGES))
+
+    def run(seed: int) -> Result:
+        return buckets.run(lambda path, s3, bucket: ReplicaRound(path, s3, bucket, seed))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for result in pool.map(run, seeds):
+            total.add(result)
+            _say(
+                f"{CHANGES * total.rounds} of {amounts.replica_changes} changes of the number of "
+                f"replicas, {total.events} events, lost {total.lost}, doubled {total.doubled}"
+            )
+    rows = [
+        ("changes of the number of replicas", CHANGES * total.rounds),
+        ("events that replicas shipped", total.events),
+        ("lost by replicas", total.lost),
+        ("doubled by replicas", total.doubled),
+    ]
+    return Verdict(rows, not (total.lost or total.doubled))
+
+
+def answers(amounts: Amounts, directory: Path, lyve_cloud: SeaweedFS) -> Verdict:
+    """Runs rounds in each of which one answer is wrong, one after the other."""
+    told = wrong = 0
+    for name in (BUCKET, OUTPUT_BUCKET):
+        lyve_cloud.client().create_bucket(Bucket=name)
+    with Trial(directory, lyve_cloud) as trial:
+        for number in range(amounts.wrong_answers):
+            try:
+                told += Round(trial, amounts.first_seed + number).run()
+            except AssertionError as exc:
+                told += 1
+                wrong += 1
+                _say(str(exc))
+            if (number + 1) % TELL_EVERY_ROUNDS == 0 or number + 1 == amounts.wrong_answers:
+                _say(f"{number + 1} wrong answers, {told} told, {wrong} went wrong")
+    rows = [
+        ("wrong answers", told),
+        ("wrong answers that lost, doubled or hid something", wrong),
+    ]
+    return Verdict(rows, not wrong)
+
+
+PARTS: dict[str, Callable[[Amounts, Path, SeaweedFS], Verdict]] = {
+    "kills": kills,
+    "schedules": schedules,
+    "replicas": replicas,
+    "answers": answers,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the soak; returns its exit status.
+    """Runs parts of the soak; returns its exit status.
 
     Args:
         arguments: of the command line, without the program's name.
     """
-    parser = argparse.ArgumentParser(description="Kills the program again and again.")
-    parser.add_argument("--kills", type=int, default=500, help="how many, 500 by default")
-    help_ = "rounds with one, 500 by default"
-    parser.add_argument("--wrong-answers", type=int, default=500, help=help_)
-    parser.add_argument("--first-seed", type=int, default=1, help="of the wrong answers")
-    options = parser.parse_args(arguments)
-    seeds = range(options.first_seed, options.first_seed + options.wrong_answers)
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        with SeaweedFS(directory) as lyve_cloud:
-            soak = Soak(directory, lyve_cloud, options.kills)
-            total = soak.run() if options.kills else Result()
-            answers = WrongAnswers(directory, lyve_cloud, seeds)
-            answers.run()
-    for title, figure in table_of(soak, total):
-        _say(f"{title:<62} {figure:>9,}")
-    _say(f"{'wrong answers':<62} {answers.told:>9,}")
-    _say(f"{'wrong answers that lost, doubled or hid something':<62} {answers.wrong:>9,}")
-    is_good = total.kills.total() >= options.kills and not (total.lost or total.doubled)
-    return 0 if is_good and not answers.wrong else 1
+    parser = argparse.ArgumentParser(description="Kills, faults and wrong answers without end.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    for name, default in Amounts()._asdict().items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=int, default=default, help=f"{default:,} by default")
+    options = vars(parser.parse_args(arguments))
+    named = options.pop("parts") or [*PARTS]
+    unknown = {*named} - {*PARTS}
+    if unknown:
+        parser.error(f"no part is {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    amounts = Amounts(**options)
+    verdicts = []
+    for name in named:
+        with tempfile.TemporaryDirectory() as path, SeaweedFS(Path(path)) as lyve_cloud:
+            verdicts.append(PARTS[name](amounts, Path(path), lyve_cloud))
+    for verdict in verdicts:
+        for title, figure in verdict.rows:
+            _say(f"{title:<62} {figure:>9,}")
+    return 0 if all(verdict.is_good for verdict in verdicts) else 1
 
 
 def _say(text: str) -> None:

@@ -28,7 +28,7 @@ from tests.world.in_memory_logs import LOG_STREAM
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, MemoryS3, StoredObject
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import STANDIN, assert_same, shipped, take_small_steps, world_of
-from tests.world.schedules import SEEDS
+from tests.world.schedules import SEEDS, of_the_store
 from utils.config.partitions import (
     PARTITIONS,
     Shard,
@@ -814,9 +814,9 @@ def test_what_was_sent_of_a_deleted_object_is_found_in_the_stream_of_another(
 
 
 def lives(random: Random) -> Iterator[tuple[int, dict[str, Fault]]]:
-    """Yields the number of a replica and the fault of its process."""
+    """Yields the number of a replica and the faults of its process, the last of which kills it."""
     while random.random() < 0.8:
-        yield random.randrange(24), {random.choice(KILLED_AT): Killed()}
+        yield random.randrange(24), of_the_store(random) | {random.choice(KILLED_AT): Killed()}
 
 
 def run_schedule(seed: int) -> None:
