@@ -1,6 +1,7 @@
 """Writes status lines and quarantined lines into the output bucket."""
 
 import os
+import select
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 # Enough to see what is wrong with thousands of damaged objects: the lines are held to the end.
 MOST_OF_A_KIND = 100
 MOST_OF_OBJECTS = 1000
-_writing = Lock()
+# So long a reader of standard error may take, before what it is to read is lost.
+_MOST_WAIT_SECONDS = 1.0
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -57,23 +59,43 @@ def say(text: str) -> None:
 
     If it is closed, full or read by nobody, the text is lost, and all else goes on.
     """
-    with _writing, suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            _write(sys.stderr, text)
+    _standard_error.write(text)
 
 
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        descriptor = stream.fileno()
-    except OSError:
-        stream.write(text)
-        stream.flush()
-        return
-    # Around the stream's buffer, which keeps what could not be written, grows, and is tried once
-    # more at the end: https://docs.python.org/3/c-api/init.html#c.Py_FinalizeEx
-    rest = text.encode(errors="backslashreplace")
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+class _StandardError:
+    """Standard error, for which nothing waits long: a full pipe would hold all sources up."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._wait_seconds = _MOST_WAIT_SECONDS
+
+    def write(self, text: str) -> None:
+        with self._lock, suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                self._write(sys.stderr, text)
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        try:
+            descriptor = stream.fileno()
+        except OSError:
+            stream.write(text)
+            stream.flush()
+            return
+        # Around the stream's buffer, which keeps what could not be written, grows, and is tried
+        # once more at the end: https://docs.python.org/3/c-api/init.html#c.Py_FinalizeEx
+        rest = text.encode(errors="backslashreplace")
+        while rest:
+            if not select.select([], [descriptor], [], self._wait_seconds)[1]:
+                # Whoever has not read for so long is not waited for again.
+                self._wait_seconds = 0.0
+                return
+            # A pipe that can be written to has room for so much, at least:
+            # https://man7.org/linux/man-pages/man7/pipe.7.html
+            rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+        self._wait_seconds = _MOST_WAIT_SECONDS
+
+
+_standard_error = _StandardError()
 
 
 def has_bar() -> bool:

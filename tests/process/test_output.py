@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Event
 
 import pytest
@@ -133,7 +133,23 @@ def hung_up() -> Iterator[int]:
     os.close(program)
 
 
-@pytest.mark.parametrize("broken", [full, unread, hung_up], ids=["ENOSPC", "EPIPE", "EIO"])
+@contextmanager
+def stuck() -> Iterator[int]:
+    """Yields a pipe that is full, and whose reader reads no more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"\n")
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "broken", [full, unread, hung_up, stuck], ids=["ENOSPC", "EPIPE", "EIO", "a full pipe"]
+)
 def test_a_daemon_whose_standard_error_is_dead_ships_on_as_before(
     broken: Callable[[], AbstractContextManager[int]], installation: Installation
 ) -> None:
