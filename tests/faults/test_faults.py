@@ -128,7 +128,7 @@ def test_without_permission_to_read_back_a_doubt_is_sent_again_and_counted() -> 
     assert world.messages().total() == len(lines) + 3
 
 
-def test_without_permission_to_read_back_a_takeover_says_how_many_may_be_doubled() -> None:
+def test_without_permission_to_read_back_a_recovery_says_how_many_may_be_doubled() -> None:
     lines = recent(9)
     world = world_with(lines, denied=["GetLogEvents"])
     world.run(source_of(), {"put 2 done": Killed()})

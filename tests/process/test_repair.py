@@ -60,7 +60,7 @@ def test_what_is_missing_is_sent_once(
 
 
 @pytest.mark.parametrize("state", [None, b"{"], ids=["lost", "damaged"])
-def test_a_lost_checkpoint_is_mended_by_one_command(
+def test_a_lost_checkpoint_is_repaired_by_one_command(
     installation: Installation, state: bytes | None
 ) -> None:
     due = fill(installation)
@@ -151,7 +151,7 @@ def test_a_first_start_into_a_stream_that_holds_events_names_the_way_on(
     assert Counter(installation.messages()) == due
 
 
-def test_a_bucket_that_moved_to_another_name_is_mended_by_one_command(
+def test_a_bucket_that_moved_to_another_name_is_repaired_by_one_command(
     installation: Installation,
 ) -> None:
     """Its source has another name, and so another checkpoint and another quarantine."""
