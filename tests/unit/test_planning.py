@@ -352,6 +352,28 @@ def test_a_late_object_of_an_old_folder_is_found_within_a_day(
     assert not daemon.ledger.is_due(late)
 
 
+@pytest.mark.parametrize("most_planned", [1, 2, 3])
+def test_late_objects_of_an_old_folder_are_shipped_once_by_several_plans(
+    bucket: Bucket, daemon: Daemon, most_planned: int
+) -> None:
+    """At their time all else is covered, so the folder has to keep how far it is shipped."""
+    daemon.most_planned = most_planned
+    make_dormant(bucket, daemon)
+    bucket.now_ms -= 5 * HOUR_MS
+    for number in range(5):
+        bucket.put(f"{FOLDER}S3-late-{number}", delay_ms=6 * HOUR_MS)
+        bucket.now_ms += MINUTE_MS
+    bucket.now_ms += 28 * HOUR_MS
+    bucket.put("S3-tomorrow")
+    daemon.iterate()
+    bucket.now_ms += HOUR_MS
+    daemon.die_after(objects=3)
+    daemon.iterate()
+    late = [one for key, one in bucket.objects.items() if "late" in key]
+    assert len(late) == 5
+    assert not any(map(daemon.ledger.is_due, late))
+
+
 def test_a_crowd_of_objects_hides_no_object_of_an_old_folder(
     bucket: Bucket, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
