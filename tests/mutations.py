@@ -201,7 +201,7 @@ MUTATIONS = (
     ),
     Mutation(
         "An object that has grown since is not in doubt",
-        "Resumption._as_it_is",
+        "Recovery._as_it_is",
         "in_doubt = was_running or position.in_doubt",
         "in_doubt = position.in_doubt",
         f"{KILLS}::test_an_object_that_grows_after_a_kill_hides_no_other",
@@ -222,7 +222,7 @@ MUTATIONS = (
     ),
     Mutation(
         "An iteration that leaves a doubt says that it ended",
-        "Shipper.wind_up",
+        "Shipper.shut_down",
         "return self._in_flight.is_clean()",
         "return True",
         f"{FAULTS}::test_credentials_that_end_while_a_batch_is_in_doubt",

@@ -16,7 +16,7 @@ from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.quarantine import Quarantine
 from services.pull_logs_service import AuditBucket
 from services.shipping.reconcile import Reconciler
-from services.shipping.resume import Report, shipping
+from services.shipping.recovery import Report, shipping
 from services.shipping.shipper import Shipper
 from services.shipping.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream

@@ -18,7 +18,7 @@ from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_er
 from services.aws.http_session import http_session
 from services.aws.outcomes import RedirectError, redirect_target
 from services.aws.session import botocore_session
-from services.threads.made_once import MadeOnce
+from services.threads.singleflight import Singleflight
 from utils.config.settings import AwsAccess, LyveAccess
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Keys(TypedDict, total=False):
     aws_session_token: str | None
 
 
-@MadeOnce
+@Singleflight
 def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
     """Returns the client for Lyve Cloud's S3.
 
@@ -73,7 +73,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         return cast("S3Client", client)
 
 
-@MadeOnce
+@Singleflight
 def aws_credentials(access: AwsAccess) -> Credentials | None:
     """Returns the given keys, or what boto3's own credential chain finds, if anything.
 
@@ -154,7 +154,7 @@ def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
     return client
 
 
-@MadeOnce
+@Singleflight
 def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
     """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
 

@@ -37,7 +37,7 @@ from services.aws.connection import (
     proxy_of,
 )
 from services.aws.session import botocore_session
-from services.threads.made_once import MadeOnce
+from services.threads.singleflight import Singleflight
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -151,7 +151,7 @@ class _Answer(AWSResponse):
         self._content = None
 
 
-@MadeOnce  # one holds a megabyte of certificates
+@Singleflight  # one holds a megabyte of certificates
 def http_session(endpoint_url: str) -> HttpSession:
     """Returns the session for requests to one service; it retries none.
 

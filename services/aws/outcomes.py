@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from services.threads.made_once import MadeOnce
+from services.threads.singleflight import Singleflight
 
 _THROTTLED = frozenset(vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
 _TRANSIENT = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
@@ -105,7 +105,7 @@ class RequestIds:
         return is_new
 
 
-@MadeOnce
+@Singleflight
 def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoint has its own
     """Returns the ids that all answers of one service are held against.
 

@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParser, ResponseParserError, ResponseParser
 from botocore.session import Session
 from botocore.utils import parse_timestamp
 
-from services.threads.made_once import MadeOnce
+from services.threads.singleflight import Singleflight
 
 # Made once, before any thread: msgspec can crash where several are the first to use a type.
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -68,7 +68,7 @@ class _Parsers(ResponseParserFactory):
         return parser
 
 
-@MadeOnce
+@Singleflight
 def botocore_session(region: str | None = None, credentials: Credentials | None = None) -> Session:
     """Returns a session, with botocore's own credential chain unless credentials are given.
 

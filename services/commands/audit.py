@@ -12,7 +12,7 @@ from services.commands.terminal import show
 from services.output.failure_lines import FailureLines
 from services.output.latest import LatestStatus
 from services.output.status import Clock, StatusLog, has_bar, say, tell
-from services.shipping.resume import Report
+from services.shipping.recovery import Report
 from services.shipping.tools import Shared
 from services.threads.put_pool import PutPool
 from utils.audit.audit import Audit, figures, rows, status, verdict

@@ -9,7 +9,7 @@ import msgspec
 from services.aws.clients import s3_client
 from services.shipping.due import DueObjects, Outset
 from services.shipping.partitions import Partition, Whole, load_whole
-from services.shipping.resume import Report, Resumption
+from services.shipping.recovery import Recovery, Report
 from services.shipping.sharing import SharedSource, open_alone
 from services.shipping.shipper import Shipper
 from services.shipping.tools import Shared
@@ -171,13 +171,13 @@ class Forwarder:
 
     def _recover(self, partition: Partition, start: Start) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""
-        with Resumption(partition, self._report, self._shared).under_way(start.owner):
+        with Recovery(partition, self._report, self._shared).under_way(start.owner):
             pass
 
     def _prove_access(self, outset: Outset) -> None:
         """Makes sure that the log group can be used, even if nothing is to be shipped."""
         first = next(iter(outset.partitions.values()))
-        Resumption(first, self._report, self._shared).log_stream().prepare()
+        Recovery(first, self._report, self._shared).log_stream().prepare()
 
     @contextmanager
     def _apart(self, partition: Partition) -> Iterator[None]:
@@ -201,9 +201,9 @@ class Forwarder:
         """Claims a partition, and ships what was begun and what is owed of it."""
         part = partition.source.part
         if part not in self._claims:
-            resumption = Resumption(partition, self._report, self._shared)
+            recovery = Recovery(partition, self._report, self._shared)
             own = stack.enter_context(ExitStack())
-            shipper, progress = own.enter_context(resumption.under_way(start.owner))
+            shipper, progress = own.enter_context(recovery.under_way(start.owner))
             self._claims[part] = Claim(partition, shipper, progress, own)
             self._ship_owed(self._claims[part])
         return self._claims[part]

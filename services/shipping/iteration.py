@@ -9,7 +9,7 @@ from msgspec.structs import astuple, replace
 from services.output.latest import LatestStatus
 from services.output.status import StatusLog
 from services.shipping.forward import Forwarder
-from services.shipping.resume import Report
+from services.shipping.recovery import Report
 from services.shipping.tools import Shared
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected

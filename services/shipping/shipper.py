@@ -39,7 +39,7 @@ class Shipper:
         """Ships planned objects behind their positions, in their order.
 
         Raises:
-            ForwarderError: something failed; `wind_up` is to be called in any case.
+            ForwarderError: something failed; `shut_down` is to be called in any case.
         """
         self._tools.gauge.expect(position.object for position in positions)
         reading = read_ahead(self._runs(positions), _RUNS_READ_AHEAD, self._tools.shared.stop)
@@ -56,13 +56,13 @@ class Shipper:
         """Ships what was begun, except what is stored; until that is through, it can be repeated.
 
         Raises:
-            ForwarderError: something failed; `wind_up` is to be called in any case.
+            ForwarderError: something failed; `shut_down` is to be called in any case.
         """
         self._in_flight.recovered = recovered
         self.ship(positions)
         self._in_flight.recovered = Recovered(Uncertain(), {})
 
-    def wind_up(self) -> bool:
+    def shut_down(self) -> bool:
         """Waits a while for what is in flight; returns if nothing is left in doubt."""
         self._tools.bucket.reader.close()
         self._in_flight.wait(_GRACE_SECONDS)

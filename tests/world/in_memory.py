@@ -17,7 +17,7 @@ from services.audit.auditor import Auditor, Days
 from services.audit.repair import Repair, Repaired
 from services.output.status import Clock, StatusLog
 from services.shipping.iteration import Iteration
-from services.shipping.resume import Report
+from services.shipping.recovery import Report
 from services.shipping.tools import Shared
 from tests.standin.cloudwatch_requests import CreateLogGroup
 from tests.standin.cloudwatch_settings import Settings

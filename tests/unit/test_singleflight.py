@@ -10,7 +10,7 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.iterations import forget_clients
-from services.threads.made_once import MadeOnce
+from services.threads.singleflight import Singleflight
 from utils.config.settings import AwsAccess, LyveAccess
 
 THREADS = 16
@@ -65,7 +65,7 @@ def test_one_that_takes_long_holds_up_none_that_asks_for_another() -> None:
     """A tenant's credentials may come from a program that hangs."""
     begun, released = Event(), Event()
 
-    @MadeOnce
+    @Singleflight
     def make(tenant: str) -> str:
         if tenant == "slow":
             begun.set()
@@ -85,7 +85,7 @@ def test_one_that_takes_long_holds_up_none_that_asks_for_another() -> None:
 def test_a_failure_is_not_kept() -> None:
     asked = []
 
-    @MadeOnce
+    @Singleflight
     def make(argument: str) -> str:
         asked.append(argument)
         if len(asked) == 1:

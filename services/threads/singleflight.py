@@ -9,7 +9,7 @@ Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
 
-class MadeOnce(Generic[Arguments, Made]):
+class Singleflight(Generic[Arguments, Made]):
     """A function whose result is kept: threads that ask at the same time all get the same one.
 
     With a cache of the standard library each of them would make its own. Threads that ask with

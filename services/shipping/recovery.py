@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
     gauge: Gauge
 
 
-class Resumption:
+class Recovery:
     """Goes on where the checkpoint of one partition ends.
 
     Args:
@@ -153,13 +153,13 @@ def shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
         yield shipper
     except BaseException:
         with suppress(ForwarderError):
-            _wind_up(shipper, tools)
+            _shut_down(shipper, tools)
         raise
-    _wind_up(shipper, tools)
+    _shut_down(shipper, tools)
 
 
-def _wind_up(shipper: Shipper, tools: Tools) -> None:
-    is_clean = shipper.wind_up()
+def _shut_down(shipper: Shipper, tools: Tools) -> None:
+    is_clean = shipper.shut_down()
     tools.saver.close()
     if is_clean:
         tools.progress.end()
