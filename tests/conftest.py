@@ -8,6 +8,7 @@ from socket import socket
 
 import boto3
 import pytest
+from hypothesis import settings
 from urllib3.util import connection
 
 from services.daemon.iterations import forget_clients
@@ -25,6 +26,11 @@ from tests.servers.seaweedfs import SeaweedFS
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
 from tests.standin.moto_process import MotoServer
+
+# Always the same examples, so that only a change turns a test red. The soak tries others, and many.
+settings.register_profile("tests", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("soak", max_examples=3_000, deadline=None)
+settings.load_profile("tests")
 
 # https://github.com/seaweedfs/seaweedfs/wiki/Amazon-S3-API#authentication-with-s3
 LIMITED = {

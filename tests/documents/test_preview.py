@@ -18,10 +18,13 @@ GRID_COLUMNS = 24
 # A gap between widgets is this share of the page's width, at most.
 GAP = 0.02
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None and os.environ.get("CI") != "true",
-    reason="Chromium is not installed (on Debian: apt install chromium)",
-)
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(
+        chromium() is None and os.environ.get("CI") != "true",
+        reason="Chromium is not installed (on Debian: apt install chromium)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -82,7 +82,6 @@ def check(audit: Audit, bucket: dict[str, list[str]], stored: Counter[str]) -> N
     assert len([*rows(audit)]) <= 21
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 200_000))
 def test_any_mix_of_lines_and_any_change(seed: int, objects: int, most: int) -> None:
     """Identical lines, restamped ones, blank ones, in parts of any size; events gone or added."""

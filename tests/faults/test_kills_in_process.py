@@ -33,8 +33,9 @@ def points_of(mode: str) -> list[str]:
     return trial.world.run(trial.source).points
 
 
-@pytest.mark.parametrize("pause_ms", [0, HOUR_MS], ids=["at once", "an hour later"])
-@pytest.mark.parametrize("mode", SINCE_MS)
+@pytest.mark.parametrize(
+    ("mode", "pause_ms"), [*((mode, 0) for mode in SINCE_MS), ("all", HOUR_MS)]
+)
 def test_killed_at_each_call_in_turn(mode: str, pause_ms: int) -> None:
     """A daemon is killed in the middle of anything by a power cut, and started again."""
     struck: Counter[str] = Counter()

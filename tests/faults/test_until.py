@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.installation import BUCKET, Installation
@@ -49,7 +49,6 @@ def test_what_is_written_from_that_day_on_is_left_out() -> None:
     assert shipped(world) == ["a", "b"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     written=st.lists(st.tuples(st.integers(-200, 200), st.sampled_from("AB")), max_size=12),
     looks=st.lists(st.integers(-200, 400), max_size=6),

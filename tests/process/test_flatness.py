@@ -48,7 +48,7 @@ STATE = f"/{OUTPUT_BUCKET}/integration-state/"
 MONTHS = 48
 # The main one, of the iteration, the saver and the reading ahead, and those that open objects.
 MOST_OTHER_THREADS = 10
-PEAK_RUNS = 3
+PEAK_RUNS = 2
 MOST_PEAK_BYTES = 120 * MB
 # What the interpreter's allocator makes of the same work, from run to run.
 NOISE_BYTES = 6 * MB
@@ -363,13 +363,10 @@ def plans_of(total: int, span_ms: int) -> Plans:
 @pytest.mark.parametrize(
     ("total", "span_ms"),
     [
-        (30_000, DAY_MS),
         (60_000, DAY_MS),
         (60_000, MINUTE_MS),
         (40_000, 2 * DAY_MS),
-        (10_000, 7 * DAY_MS),
         (20_000, 14 * DAY_MS),
-        (10_000, 30 * DAY_MS),
         (10_000, 3_000 * DAY_MS),
     ],
 )
@@ -379,7 +376,7 @@ def test_the_checkpoint_stays_below_a_megabyte(total: int, span_ms: int) -> None
     assert max(sizes) <= MOST_CHECKPOINT_BYTES
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(
     bursts=st.lists(
         st.tuples(st.integers(1, 6_000), st.sampled_from([0, 1, 999, MINUTE_MS, 7 * MINUTE_MS])),
@@ -463,7 +460,9 @@ def test_peak_memory_is_that_of_an_object_a_fifth_as_large(untraced: Installatio
     assert large <= small + BUSY_BYTES
 
 
-@pytest.mark.parametrize("sign", ["é", "€", "🙂"])
+@pytest.mark.parametrize(
+    "sign", ["🙂", *(pytest.param(sign, marks=pytest.mark.soak) for sign in "é€")]
+)
 def test_peak_memory_is_the_same_whatever_signs_lines_hold(
     untraced: Installation, sign: str
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.daemon import health as health_service
@@ -34,7 +34,6 @@ from tests.world.in_memory_time import NOON_MS
 from utils.config.settings import Source
 
 HOUR = 3600.0
-PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 NO_SIGN = ["No sign of life for 5 minutes."]
 
 
@@ -81,7 +80,6 @@ def test_a_daemon_that_waits_is_well_and_one_that_says_nothing_is_not() -> None:
 
 
 @given(steps=st.lists(st.floats(1, MOST_STANDSTILL_SECONDS), max_size=20))
-@PROPERTY
 def test_an_iteration_that_comes_further_is_well_however_long_it_takes(steps: list[float]) -> None:
     told = Told()
     for number, later_seconds in enumerate(steps):
@@ -89,7 +87,6 @@ def test_an_iteration_that_comes_further_is_well_however_long_it_takes(steps: li
 
 
 @given(settle=st.floats(0, 3600), over=st.floats(1, 10**6))
-@PROPERTY
 def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over: float) -> None:
     told = Told()
     assert told.say({"a": (1, settle), "b": (1, settle)}) == []
@@ -128,7 +125,6 @@ def test_what_is_wrong_and_what_is_well_again_is_said_at_once() -> None:
 
 
 @given(now=st.floats(0, 10**7) | st.floats(10**6 - 600, 10**6 + 600))
-@PROPERTY
 def test_a_file_counts_only_while_it_is_fresh(now: float) -> None:
     """One of the future is of a time before the clock was set, or of another machine."""
     told = Told()

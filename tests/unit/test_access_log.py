@@ -3,12 +3,11 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from utils.access_log import FIELDS, NotAccessError, access_fields, access_time_ms, field_of
 
-PROPERTY = settings(max_examples=400, deadline=None, derandomize=True)
 WRITTEN = {
     "BucketOwner": "79a59df900b949e5",
     "Bucket": "vm-backups",
@@ -89,7 +88,6 @@ def test_each_field_is_found_by_its_name() -> None:
     assert {name: field_of(line_of(), name) for name in FIELDS} == expected
 
 
-@PROPERTY
 @given(lines(ORDINARY), st.lists(BARE | quoted(ORDINARY), max_size=3))
 def test_what_is_written_is_read_and_a_later_version_may_append(
     written: list[str], appended: list[str]
@@ -102,7 +100,6 @@ def test_what_is_written_is_read_and_a_later_version_may_append(
     }
 
 
-@PROPERTY
 @given(lines(FORGED))
 @example([*(WRITTEN | {"UserAgent": f'"x{FORGERIES[6]}y"'}).values()])
 @example([*(WRITTEN | {"RequestUri": f'"GET /{FORGERIES[4]}"', "UserAgent": '"a" "b"'}).values()])
@@ -159,7 +156,6 @@ def test_what_is_not_of_the_form_has_no_fields(line: bytes) -> None:
     assert field_of(line, "Operation") is None
 
 
-@PROPERTY
 @given(
     st.integers(86_400, 7_000_000_000),
     st.integers(-14 * 60, 14 * 60),
@@ -216,7 +212,6 @@ def test_a_line_without_such_a_time_is_of_another_form(written: str) -> None:
         access_time_ms(line_of(Ts=written))
 
 
-@PROPERTY
 @given(st.binary(max_size=200) | st.binary(max_size=80).map(lambda junk: line_of() + junk))
 def test_any_bytes_have_a_time_or_are_of_another_form(line: bytes) -> None:
     fields = access_fields(line)

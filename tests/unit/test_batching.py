@@ -6,7 +6,7 @@ audit log is wrong.
 
 from itertools import chain, pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.standin.cloudwatch_rules import InputLogEvent, check_batch, verdict
@@ -26,7 +26,6 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 FULL = 1_048_576
 
-PROPERTY = settings(max_examples=250, deadline=None, derandomize=True)
 # Where two limits meet: within a day, a day apart, at the ends of what is accepted, and anywhere.
 TIMES = st.one_of(
     st.integers(NOW_MS - 2 * DAY_MS, NOW_MS),
@@ -74,7 +73,6 @@ def fits(batch: Batch, batch_size: int) -> bool:
     )
 
 
-@PROPERTY
 @given(events=EVENTS, retention_days=RETENTIONS, batch_size=BATCH_SIZES)
 def test_batches_are_valid_and_hold_each_event_once(
     events: list[LogEvent], retention_days: int | None, batch_size: int
@@ -92,7 +90,6 @@ def test_batches_are_valid_and_hold_each_event_once(
     assert sorted(one.line_number for one in chain(*cut)) == [one.line_number for one in events]
 
 
-@PROPERTY
 @given(events=EVENTS, batch_size=BATCH_SIZES)
 def test_events_keep_their_order_within_a_time_and_those_to_be_restamped_their_own(
     events: list[LogEvent], batch_size: int
@@ -104,7 +101,6 @@ def test_events_keep_their_order_within_a_time_and_those_to_be_restamped_their_o
     assert list(chain(*batches(events, accepted, batch_size))) == expected
 
 
-@PROPERTY
 @given(events=EVENTS, batch_size=BATCH_SIZES)
 def test_no_batch_could_take_the_first_event_of_the_next_one(
     events: list[LogEvent], batch_size: int
@@ -158,7 +154,6 @@ def test_restamped_events_stand_in_the_order_of_their_upload_times() -> None:
     assert [one.line_number for one in restamped(events)] == [1, 2, 3]
 
 
-@PROPERTY
 @given(
     times=st.lists(AGES_MS.map(int.__neg__) | AHEAD_MS, min_size=1, max_size=20),
     retention_days=RETENTIONS,
@@ -178,7 +173,6 @@ def test_the_answers_indices_part_the_rejected_events_from_the_accepted_ones(
     assert list(rejected) == [one for one in batch if not accepted.includes(one.timestamp_ms)]
 
 
-@PROPERTY
 @given(
     size=st.integers(1, 8),
     ends=st.tuples(st.integers(0, 9), st.integers(0, 9)),

@@ -10,7 +10,7 @@ from struct import Struct
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -42,7 +42,6 @@ NAME = "output/integration-state/audit-S3.json"
 ENDPOINT = "https://s3.us-west-1.lyvecloud.seagate.com"
 IDENTITY = SourceIdentity("audit", "S3", "eu-central-1", "/lyve/audit", "lyve-cloud/audit/S3")
 
-PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 MS = st.integers(0, 2**62)
 HASHES = st.integers(0, 2**32 - 1)
 TEXTS = st.text(max_size=8)
@@ -102,7 +101,6 @@ def changed(document: bytes, change: Callable[[dict[str, object]], object]) -> b
     return json.dumps(members).encode()
 
 
-@PROPERTY
 @given(checkpoint=CHECKPOINTS)
 def test_a_checkpoint_is_read_as_it_was_written(checkpoint: Checkpoint) -> None:
     document = encode_checkpoint(checkpoint)
@@ -149,7 +147,6 @@ def test_a_document_that_is_cut_off_is_refused() -> None:
             decode_checkpoint(document[:size], NAME)
 
 
-@PROPERTY
 @given(document=st.binary(max_size=60) | st.text('{}[]":,version01e-. ').map(str.encode))
 @example(b'{"version":1,"x":' + b"[" * 100_000)
 @example(b'{"version":1,"\xff":0}')

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.config.keys import ALLOWED
@@ -1049,7 +1049,6 @@ ENVIRONMENTS = st.dictionaries(NAMES | st.text(max_size=9), SETTINGS, max_size=3
 )
 
 
-@settings(deadline=None, max_examples=300)
 @given(document=DOCUMENTS, variables=ENVIRONMENTS, content=st.text(max_size=9) | st.just(SECRET))
 def test_any_input_is_parsed_or_refused_without_showing_a_secret(
     document: bytes, variables: dict[str, str], content: str

@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import utils.lines.decompression
@@ -24,7 +24,6 @@ from utils.lines.decompression import (
     decompressed,
 )
 
-PROPERTY = settings(max_examples=250, deadline=None, derandomize=True)
 SEED = Random(4)
 TEXT = b"".join(b'{"a":%d,"b":"%s"}\n' % (i, SEED.randbytes(6).hex().encode()) for i in range(25))
 GZIP = gzip.compress(TEXT, mtime=0)
@@ -100,7 +99,6 @@ def gzip_objects(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return b"".join(members), whole
 
 
-@PROPERTY
 @given(gzipped=gzip_objects(), cuts=CUTS, block_bytes=st.sampled_from([1, 7, 100, BLOCK_BYTES]))
 def test_gzip_gives_its_content_in_bounded_blocks_however_its_bytes_arrive(
     gzipped: tuple[bytes, bytes], cuts: list[int], block_bytes: int
@@ -112,7 +110,6 @@ def test_gzip_gives_its_content_in_bounded_blocks_however_its_bytes_arrive(
     assert all(len(block) <= block_bytes for block in blocks)
 
 
-@PROPERTY
 @given(content=CONTENTS.filter(lambda content: content[:2] != GZIP_MAGIC), cuts=CUTS)
 def test_anything_else_is_plain(content: bytes, cuts: list[int]) -> None:
     if content:
@@ -126,7 +123,6 @@ def test_the_first_byte_of_gzip_alone_is_plain() -> None:
     assert list(decompressed([b"", b"\x1f", b""])) == [b"\x1f"]
 
 
-@PROPERTY
 @given(gzipped=gzip_objects(), cuts=CUTS, junk=st.binary(min_size=1, max_size=20))
 def test_what_follows_the_gzip_data_is_told_and_costs_no_content(
     gzipped: tuple[bytes, bytes], cuts: list[int], junk: bytes
@@ -159,7 +155,6 @@ def test_a_flipped_bit_anywhere_costs_nothing_before_it(data: bytes, block_bytes
         assert content == recovered(damaged)
 
 
-@PROPERTY
 @given(
     head=st.sampled_from([GZIP_MAGIC, GZIP[:10], GZIP[:60]]),
     data=st.binary(max_size=60),
@@ -171,7 +166,6 @@ def test_any_bytes_are_content_or_damage(head: bytes, data: bytes, block_bytes: 
     assert content == recovered(head + data)
 
 
-@PROPERTY
 @given(content=CONTENTS, layers=st.integers(1, 3), cuts=CUTS)
 def test_gzip_in_gzip_is_unpacked_up_to_a_depth(
     content: bytes, layers: int, cuts: list[int]
@@ -206,14 +200,12 @@ def lines_of(blocks: Iterable[bytes]) -> tuple[list[bytes], bytes]:
     return lines, splitter.rest
 
 
-@PROPERTY
 @given(content=CONTENTS, cuts=CUTS)
 def test_lines_are_the_same_however_the_content_is_cut(content: bytes, cuts: list[int]) -> None:
     *whole, rest = content.split(b"\n")
     assert lines_of(pieces(content, cuts)) == ([line.removesuffix(b"\r") for line in whole], rest)
 
 
-@PROPERTY
 @given(
     lengths=st.lists(st.integers(0, 20), min_size=1, max_size=4),
     end=st.sampled_from([b"", b"\n", b"\r\n"]),
@@ -241,7 +233,6 @@ def test_a_line_without_end_is_kept_in_bounded_memory() -> None:
     assert len(line) == LONGEST_LINE_BYTES
 
 
-@PROPERTY
 @given(gzipped=gzip_objects(), cuts=CUTS)
 def test_the_lines_of_a_gzip_object_are_those_of_its_content(
     gzipped: tuple[bytes, bytes], cuts: list[int]

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.installation import BUCKET, Installation
@@ -265,11 +265,9 @@ def test_a_last_status_that_is_damaged_is_written_anew(content: bytes) -> None:
 
 # The rules, for any times.
 
-PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 STEPS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=30)
 
 
-@PROPERTY
 @given(steps=STEPS, gap_hours=st.integers(1, 48))
 def test_gaps_and_their_ends_take_turns(steps: list[tuple[int, bool]], gap_hours: int) -> None:
     """Each is kept as a document in between, as a restart finds it."""
@@ -292,7 +290,6 @@ def test_gaps_and_their_ends_take_turns(steps: list[tuple[int, bool]], gap_hours
     assert events == ["begin", "end"] * (len(events) // 2) + ["begin"] * (len(events) % 2)
 
 
-@PROPERTY
 @given(times_ms=st.lists(st.integers(0, 2**42), max_size=10))
 def test_the_newest_shipped_is_the_newest_of_all(times_ms: list[int]) -> None:
     trail = Trail()

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.installation import Installation
@@ -13,7 +13,6 @@ from utils.config.log_format import is_json, log_format_problems
 from utils.report.status import Seconds, json_line
 
 NOON = datetime(2024, 2, 29, 12, 30, 5, tzinfo=UTC)
-PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 def test_a_json_line_has_time_level_message_and_pairs_and_figures_are_numbers() -> None:
@@ -28,7 +27,6 @@ def test_a_json_line_has_time_level_message_and_pairs_and_figures_are_numbers() 
     }
 
 
-@PROPERTY
 @given(
     text=st.text(max_size=30),
     pairs=st.dictionaries(

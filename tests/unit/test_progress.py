@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,8 +21,6 @@ from utils.state.progress import Mark, Progress
 NOW_MS = 1_709_208_000_000
 UPLOAD_MS = NOW_MS + 1_000
 IDENTITY = SourceIdentity("audit", "S3", "eu-central-1", "/lyve/audit", "lyve-cloud/audit/S3")
-
-PROPERTY = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 def listed(number: int) -> LogObject:
@@ -61,7 +59,6 @@ def ship(progress: Progress, number: int) -> None:
     progress.acknowledge([part(at(number, 3), 3, is_last=True)])
 
 
-@PROPERTY
 @given(
     line_counts=st.lists(st.integers(1, 3), max_size=40),
     runs=st.lists(st.integers(1, 9), max_size=20),
@@ -200,7 +197,6 @@ def test_a_closed_plan_is_saved() -> None:
     assert not Ledger(saved(progress).coverage).is_due(listed(0))
 
 
-@PROPERTY
 @given(
     times=st.lists(st.integers(0, 9), min_size=1, max_size=12).map(sorted),
     now=st.integers(0, 9),

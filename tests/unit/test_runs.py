@@ -13,7 +13,7 @@ from sys import getsizeof
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.json import encode
 from msgspec.structs import replace
@@ -43,7 +43,6 @@ SMALL_MESSAGE_BYTES = 80
 SMALL_RUN_LINES = 7
 SMALL_RUN_BYTES = 240
 
-PROPERTY = settings(max_examples=250, deadline=None, derandomize=True)
 LINE = st.one_of(
     st.just(TIMED),
     st.sampled_from([b"{}", b'{"date": "no time"}', '{"a": "日本"}'.encode(), b"3"]),
@@ -156,7 +155,6 @@ def begun_objects(draw: st.DrawFn) -> tuple[Position, list[bytes]]:
     return begin, lines
 
 
-@PROPERTY
 @given(begun=begun_objects(), batch_size=BATCH_SIZES)
 def test_every_line_is_in_one_run_and_in_one_place(
     begun: tuple[Position, list[bytes]], batch_size: int
@@ -182,7 +180,6 @@ def test_every_line_is_in_one_run_and_in_one_place(
     assert number == len(lines)
 
 
-@PROPERTY
 @given(begun=begun_objects(), batch_size=BATCH_SIZES)
 def test_shipping_can_begin_again_behind_any_run(
     begun: tuple[Position, list[bytes]], batch_size: int
@@ -208,7 +205,6 @@ def held_bytes(line: bytes) -> int:
     return len(line) + 26 + (getsizeof(text) if is_wide else 0)
 
 
-@PROPERTY
 @given(begun=begun_objects(), batch_size=BATCH_SIZES)
 def test_runs_are_bounded_and_end_behind_whole_batches_where_they_can(
     begun: tuple[Position, list[bytes]], batch_size: int
@@ -252,7 +248,6 @@ def test_a_run_of_long_lines_does_not_wait_for_a_whole_batch() -> None:
     assert [part.position.lines for _, part in cut(BEGINNING, lines, 4)] == [4, 8, 12, 16, 20]
 
 
-@PROPERTY
 @given(lines=LINES, rest=st.sampled_from([b"", b"{", b"\xff"]), batch_size=BATCH_SIZES)
 def test_damage_ends_the_object_behind_its_good_lines(
     lines: list[bytes], rest: bytes, batch_size: int
@@ -268,7 +263,6 @@ def test_damage_ends_the_object_behind_its_good_lines(
     assert last.counts.imbalance == 0
 
 
-@PROPERTY
 @given(begun=begun_objects(), rest=st.sampled_from([b"", b"{"]))
 def test_a_damaged_object_that_is_put_back_whole_loses_and_repeats_no_line(
     begun: tuple[Position, list[bytes]], rest: bytes
@@ -298,7 +292,6 @@ def test_damage_within_the_shipped_lines_puts_none_of_them_into_quarantine() -> 
     assert (run.events, part.quarantined, part.counts.read) == ([], [], 0)
 
 
-@PROPERTY
 @given(begun=begun_objects(), change=st.integers(1, 2**32 - 1))
 def test_another_content_is_noticed_before_the_first_run_and_begun_anew(
     begun: tuple[Position, list[bytes]], change: int
@@ -321,7 +314,6 @@ def test_another_content_is_noticed_before_the_first_run_and_begun_anew(
         assert list(chain.from_iterable(blocks_behind(begin, in_blocks(lines)))) == lines
 
 
-@PROPERTY
 @given(
     pairs=st.lists(st.tuples(LINE, st.sampled_from([b"\n", b"\r\n"]))),
     last=st.sampled_from([b"", b"{}", b"  ", b"\xff", b"end\r"]),
@@ -472,7 +464,6 @@ def cut_all(
         )
 
 
-@PROPERTY
 @given(bucket=buckets(), batch_size=BATCH_SIZES)
 def test_each_object_of_a_run_is_accounted_for_by_itself(
     bucket: list[Content], batch_size: int
@@ -518,7 +509,6 @@ def _check(one: Content, parts: Sequence[Part], cut_runs: Sequence[Run]) -> None
     assert last.is_owed == (one.trouble not in {None, DeletedError})
 
 
-@PROPERTY
 @given(bucket=buckets(), batch_size=BATCH_SIZES)
 def test_a_run_stays_within_what_a_checkpoint_can_name(
     bucket: list[Content], batch_size: int

@@ -11,7 +11,7 @@ from time import sleep
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.output.quarantine import Quarantine
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 NOON = datetime(2024, 2, 29, 12, 30, 5, tzinfo=UTC)
 
-PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 COUNTS = st.integers(0, 10**7)
 HARMFUL = "\x00\t\n\r\x1b\x07\x7f\x85\x9b\x9d\xa0\xad\u061c\u200b\u200d\u200f\u2028\u2029\u202e"
 HARMFUL += "\u2066\u3164\ufe0f\ufeff\ud800\U000e0041 \"='\\"
@@ -55,7 +54,6 @@ def test_a_status_line_is_in_utc() -> None:
     assert status_line(there, "WARN", "x", {}) == status_line(NOON, "WARN", "x", {})
 
 
-@PROPERTY
 @given(
     text=st.text(max_size=30),
     value=st.text(max_size=30) | st.text(HARMFUL, max_size=10),
@@ -112,7 +110,6 @@ def test_a_value_with_white_space_is_put_in_quotes() -> None:
     assert line.endswith('Ends early. object="March-2024/S3-a b.gz" n=1')
 
 
-@PROPERTY
 @given(
     text=st.text(max_size=30),
     pairs=st.dictionaries(st.sampled_from(["object", "read"]), st.text(max_size=30) | COUNTS),
@@ -141,7 +138,6 @@ def test_all_counts_are_pairs() -> None:
     }
 
 
-@PROPERTY
 @given(rows=st.lists(st.lists(COUNTS, min_size=9, max_size=9), max_size=5))
 def test_counts_add_up_and_the_imbalance_is_what_is_not_accounted_for(
     rows: list[list[int]],
@@ -174,7 +170,6 @@ def test_progress_is_unknown_before_anything_is_done(gauge: Gauge) -> None:
     assert progress_bar(gauge, 0.0).startswith("[--------------------]")
 
 
-@PROPERTY
 @given(
     gauge=st.builds(
         Gauge,
@@ -304,7 +299,6 @@ def test_lines_that_are_shipped_together_are_one_object_of_a_json_object_a_line(
     ]
 
 
-@PROPERTY
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9),
     size=st.integers(900, 1024),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,7 +21,6 @@ HOUR_MS = 3_600_000
 UPLOAD_MS = 500 * HOUR_MS
 KEY = "S3-a"
 
-PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
 TIMES = st.one_of(
     st.integers(0, 3),
     st.sampled_from([HOUR_MS - 1, HOUR_MS, HOUR_MS + 1, 2 * HOUR_MS + 1, 7 * HOUR_MS]),
@@ -53,7 +52,6 @@ def look(uncertain: Uncertain, stream: Iterable[tuple[int, str]]) -> None:
                 uncertain.observe(timestamp_ms, message)
 
 
-@PROPERTY
 @given(
     expected=st.lists(st.tuples(TIMES, MESSAGES, st.booleans()), max_size=20),
     known=st.lists(PAIRS, max_size=8),
@@ -76,7 +74,6 @@ def test_as_many_of_each_event_are_told_as_are_stored(
     assert Counter((one.timestamp_ms, one.message) for one in told) == Counter(stored)
 
 
-@PROPERTY
 @given(
     expected=st.lists(
         st.tuples(
@@ -105,7 +102,6 @@ def test_an_event_is_found_at_its_own_time_or_at_an_upload_time_of_its_object(
     assert sum(one.restamped for one in told) == sum(time >= uploads_ms[0] for time, _ in stream)
 
 
-@PROPERTY
 @given(
     times=st.lists(TIMES, max_size=12),
     uploads_ms=st.lists(TIMES, max_size=2),
@@ -144,7 +140,6 @@ def test_without_a_read_back_nothing_is_stored() -> None:
     assert (stored, missing) == ([], [event(1, "a")])
 
 
-@PROPERTY
 @given(pairs=st.lists(PAIRS, max_size=15), count=st.integers(0, 15))
 def test_splitting_keeps_each_event_and_the_order(pairs: list[tuple[int, str]], count: int) -> None:
     events = [event(*pair, number) for number, pair in enumerate(pairs)]
@@ -207,7 +202,6 @@ def test_an_upload_time_serves_so_many_lines() -> None:
     assert times == [(100, 500), (100, 500), (101, 501), (102, 502)]
 
 
-@PROPERTY
 @given(intervals=INTERVALS)
 def test_a_union_holds_the_same_times_without_overlap(intervals: list[Interval]) -> None:
     merged = union(intervals)
