@@ -26,8 +26,8 @@ class Mutation(NamedTuple):
 
     Args:
         title: what is broken.
-        name: the function, class or constant that is broken, as `InFlight.settle_oldest`. In which
-            module it stands does not matter; where a name is there twice, the text decides.
+        name: the function, class or constant that is broken, as `InFlight.complete_oldest`,
+            whichever module it is in; if a name is there twice, the text decides.
         search: the text that is there once, within the source of what is named.
         replacement: what comes into its place.
         test: the test that turns red.
@@ -67,10 +67,10 @@ MUTATIONS = (
     Mutation(
         "The position is saved before the acknowledgement",
         "Shipper._finish_oldest",
-        "        pending = self._in_flight.settle_oldest()\n",
+        "        pending = self._in_flight.complete_oldest()\n",
         "        parts = self._in_flight._pending[0].run.parts.values()\n"
-        "        self._tools.progress.acknowledge(parts)\n"
-        "        pending = self._in_flight.settle_oldest()\n",
+        "        self._context.progress.acknowledge(parts)\n"
+        "        pending = self._in_flight.complete_oldest()\n",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(
@@ -152,7 +152,7 @@ MUTATIONS = (
     ),
     Mutation(
         "It is read back at once",
-        "InFlight._settle",
+        "InFlight._reconcile",
         "stop.wait(self._rules.settle_seconds)",
         "stop.wait(0)",
         f"{FAULTS}::test_a_doubt_is_settled_after_settle_seconds_and_not_before",
@@ -371,7 +371,7 @@ MUTATIONS = (
     Mutation(
         "A claim is not looked at again before anything is sent",
         "Shipper._await_room",
-        "        self._tools.saver.confirm(self._tools.shared.stop)\n",
+        "        self._context.saver.confirm(self._context.shared.stop)\n",
         "",
         f"{SHARDS}::test_two_claims_that_cross",
     ),

@@ -15,10 +15,10 @@ from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.quarantine import Quarantine
 from services.pull_logs_service import AuditBucket
+from services.shipping.context import Context, Rules, Shared
 from services.shipping.reconcile import Reconciler
 from services.shipping.recovery import Report, shipping
 from services.shipping.shipper import Shipper
-from services.shipping.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.audit.audit import Audit
 from utils.audit.findings import Limits
@@ -124,9 +124,9 @@ class Repair:
 
     def _run(self, found: Checkpoint | None, start: Start) -> Repaired:
         progress = self._progress(found, start)
-        tools, rules = self._tools(progress, start)
-        with self._shared.memory.joined(), shipping(tools, rules) as shipper:
-            tools.saver.confirm(self._shared.stop)
+        context, rules = self._context(progress, start)
+        with self._shared.memory.joined(), shipping(context, rules) as shipper:
+            context.saver.confirm(self._shared.stop)
             self._check_others()
             since_ms = found.coverage.since_ms if found else None
             proof = self._auditor.compare(self._source, Need(_EVERYTHING, since_ms))
@@ -217,13 +217,13 @@ class Repair:
         )
         return Progress(checkpoint, Ledger(coverage, self._source.prefix))
 
-    def _tools(self, progress: Progress, start: Start) -> tuple[Tools, Rules]:
+    def _context(self, progress: Progress, start: Start) -> tuple[Context, Rules]:
         source, report = self._source, self._report
         log_stream = LogStream(source, report.gauge, self._shared.stop)
         retention_days = log_stream.prepare()
         store_ms = self._bucket.top_level().store_ms
         now_ms = start.now_ms if store_ms is None else store_ms
-        tools = Tools(
+        context = Context(
             bucket=self._bucket,
             log_stream=log_stream,
             reconciler=_NextRound(
@@ -244,7 +244,7 @@ class Repair:
         )
         accepted = acceptance(now_ms, retention_days)
         rules = Rules(source.batch_size, accepted, source.settle_seconds, source.concurrency)
-        return tools, rules
+        return context, rules
 
     def _send(self, shipper: Shipper, progress: Progress, proof: Verification) -> None:
         """Ships the objects that lack lines, taking all but these lines for stored."""

@@ -7,7 +7,7 @@ from itertools import chain
 
 import msgspec
 
-from services.shipping.tools import Rules, Tools
+from services.shipping.context import Context, Rules
 from services.threads.start import RAISE_THE_LIMIT
 from utils.errors import StoppedError
 from utils.lines.batching import batches, restamped
@@ -54,18 +54,18 @@ class InFlight:
     `recovered` is a filter in front of the puts: what it claims is stored already.
 
     Args:
-        tools: what it works with.
+        context: what it works with.
         rules: how events become batches.
     """
 
-    def __init__(self, tools: Tools, rules: Rules) -> None:
-        self._tools = tools
+    def __init__(self, context: Context, rules: Rules) -> None:
+        self._context = context
         self._rules = rules
         self._pending: deque[Pending] = deque()
         self.recovered = Recovered(Uncertain(), {})
         self._has_told_missing = False
-        self._lane = tools.shared.puts.lane(rules.concurrency)
-        tools.log_stream.open(tools.saver.may_send)
+        self._lane = context.shared.puts.lane(rules.concurrency)
+        context.log_stream.open(context.saver.may_send)
 
     def __bool__(self) -> bool:
         """Tells if a run is under way."""
@@ -75,7 +75,7 @@ class InFlight:
         """Tells if enough is under way to keep all workers busy."""
         count = sum(len(pending.futures) for pending in self._pending)
         size_bytes = sum(pending.run.size_bytes for pending in self._pending)
-        most_bytes = self._tools.shared.memory.in_flight_bytes()
+        most_bytes = self._context.shared.memory.in_flight_bytes()
         return count > 2 * self._rules.concurrency or size_bytes > most_bytes
 
     def send(self, run: Run) -> None:
@@ -99,7 +99,7 @@ class InFlight:
         pending.is_sent = True
         self._tell_missing_threads()
 
-    def settle_oldest(self) -> Pending:
+    def complete_oldest(self) -> Pending:
         """Waits until all of the oldest run is accepted or refused, and returns it.
 
         Raises:
@@ -107,7 +107,7 @@ class InFlight:
         """
         self._collect(self._pending[0])
         if self._pending[0].delivery.uncertain:
-            self._settle()
+            self._reconcile()
         return self._pending[0]
 
     def remove_oldest(self) -> None:
@@ -117,7 +117,7 @@ class InFlight:
     def wait(self, timeout_seconds: float) -> None:
         """Waits for what is under way, and makes sure that nothing is sent after that."""
         wait([future for one in self._pending for future in one.futures], timeout_seconds)
-        self._tools.log_stream.close()
+        self._context.log_stream.close()
         self._lane.close()
 
     def is_oldest_delivered(self) -> bool:
@@ -134,34 +134,34 @@ class InFlight:
     def _deliver(self, pending: Pending, batch: Batch) -> None:
         is_in_time = self._rules.acceptance.includes(batch[0].timestamp_ms)
         stamped = batch if is_in_time else restamped(batch)
-        self._lane.submit(self._tools.log_stream.deliver(stamped), pending.futures)
+        self._lane.submit(self._context.log_stream.deliver(stamped), pending.futures)
 
     def _tell_missing_threads(self) -> None:
-        missing = self._tools.shared.puts.missing
+        missing = self._context.shared.puts.missing
         if missing and not self._has_told_missing:
             self._has_told_missing = True
             text = f"Not all threads could be started; the others go on. {RAISE_THE_LIMIT}."
-            self._tools.status.write("WARN", text, {"missing": missing})
+            self._context.status.write("WARN", text, {"missing": missing})
 
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
             future = pending.futures[0]
             while not future.done():
                 wait([future], _LOOK_SECONDS)
-                if self._tools.shared.stop.is_set() and not future.done():
+                if self._context.shared.stop.is_set() and not future.done():
                     raise StoppedError("Stopped before everything was shipped")
             pending.delivery.add(future.result())
             pending.futures.pop(0)
         if pending.delivery.error:
             raise pending.delivery.error
 
-    def _settle(self) -> None:
+    def _reconcile(self) -> None:
         """Finds out what became of the batches in doubt, and sends again what is missing."""
         for pending in self._pending:
             self._collect(pending)
         fruitless = 0
         while any(pending.delivery.uncertain for pending in self._pending):
-            if self._tools.shared.stop.wait(self._rules.settle_seconds):
+            if self._context.shared.stop.wait(self._rules.settle_seconds):
                 raise StoppedError("Stopped before a batch in doubt was looked up")
             before = self._events_in_doubt()
             uncertain = self._reconciled()
@@ -171,7 +171,7 @@ class InFlight:
                 self._collect(pending)
             fruitless = fruitless + 1 if self._events_in_doubt() >= before else 0
             if fruitless >= _MOST_FRUITLESS_LOOKS:
-                raise self._tools.log_stream.unknown_error()
+                raise self._context.log_stream.unknown_error()
 
     def _events_in_doubt(self) -> int:
         return sum(1 for _ in self._in_doubt())
@@ -183,7 +183,7 @@ class InFlight:
             uncertain.expect(event)
         parts = chain.from_iterable(one.run.parts.items() for one in self._pending)
         in_doubt = {key for key, part in parts if part.begin.in_doubt}
-        self._tools.reconciler.look(uncertain, self._known(), self.recovered.uncertain, in_doubt)
+        self._context.reconciler.look(uncertain, self._known(), self.recovered.uncertain, in_doubt)
         return uncertain
 
     def _in_doubt(self) -> Iterator[LogEvent]:
@@ -198,7 +198,7 @@ class InFlight:
             for key, part in pending.run.parts.items():
                 begins.setdefault(key, part.begin)
         for key in {event.object_key for event in self._in_doubt()}:
-            yield from self._tools.reconciler.shipped(begins[key])
+            yield from self._context.reconciler.shipped(begins[key])
 
     def _send_missing(self, pending: Pending, uncertain: Uncertain) -> None:
         batches_left = pending.delivery.uncertain

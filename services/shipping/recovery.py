@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.quarantine import Quarantine
 from services.output.status import StatusLog
+from services.shipping.context import Context, Rules, Shared
 from services.shipping.partitions import Partition
 from services.shipping.reconcile import Reconciler, await_owner
 from services.shipping.shipper import Shipper
-from services.shipping.tools import Rules, Shared, Tools
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import ForwarderError
@@ -73,14 +73,14 @@ class Recovery:
             replace(partition.checkpoint, owner=owner, upload_ms=upload_ms), partition.ledger
         )
         positions = progress.plan(positions)
-        tools = self._tools(progress, log_stream, reconciler)
+        context = self._context(progress, log_stream, reconciler)
         rules = Rules(
             self._source.batch_size,
             accepted,
             self._source.settle_seconds,
             self._source.concurrency,
         )
-        with shipping(tools, rules) as shipper:
+        with shipping(context, rules) as shipper:
             shipper.recover(positions, recovered)
             yield shipper, progress
 
@@ -115,9 +115,11 @@ class Recovery:
             self._report.counts,
         )
 
-    def _tools(self, progress: Progress, log_stream: LogStream, reconciler: Reconciler) -> Tools:
+    def _context(
+        self, progress: Progress, log_stream: LogStream, reconciler: Reconciler
+    ) -> Context:
         source = self._source
-        return Tools(
+        return Context(
             bucket=self._partition.bucket,
             log_stream=log_stream,
             reconciler=reconciler,
@@ -137,30 +139,30 @@ class Recovery:
 
 
 @contextmanager
-def shipping(tools: Tools, rules: Rules) -> Iterator[Shipper]:
+def shipping(context: Context, rules: Rules) -> Iterator[Shipper]:
     """Ends what is under way and saves how far it came, also when something fails.
 
     Args:
-        tools: what it works with.
+        context: what it works with.
         rules: how events become batches.
 
     Raises:
         ForwarderError: another process is at work, or something failed.
     """
-    shipper = Shipper(tools, rules)
-    tools.saver.start()
+    shipper = Shipper(context, rules)
+    context.saver.start()
     try:
         yield shipper
     except BaseException:
         with suppress(ForwarderError):
-            _shut_down(shipper, tools)
+            _shut_down(shipper, context)
         raise
-    _shut_down(shipper, tools)
+    _shut_down(shipper, context)
 
 
-def _shut_down(shipper: Shipper, tools: Tools) -> None:
+def _shut_down(shipper: Shipper, context: Context) -> None:
     is_clean = shipper.shut_down()
-    tools.saver.close()
+    context.saver.close()
     if is_clean:
-        tools.progress.end()
-    tools.saver.save_last()
+        context.progress.end()
+    context.saver.save_last()

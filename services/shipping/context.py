@@ -35,7 +35,7 @@ class Shared(msgspec.Struct, frozen=True):
     memory: MemoryShare
 
 
-class Tools(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True):
     """The services and the state of one iteration of one source."""
 
     bucket: AuditBucket
