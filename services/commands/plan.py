@@ -32,19 +32,19 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
         ForwarderError: the buckets or the checkpoint can't be used.
     """
     due = DueObjects(source, s3_client(source.lyve), stop)
-    outset = due.outset(start)
-    partitions = outset.partitions.values()
+    basis = due.basis(start)
+    partitions = basis.partitions.values()
     begun = {one.object.key: one for known in partitions for one in known.checkpoint.open}
     summary = Preview(
-        outset.now_ms,
-        since_ms=outset.since_ms,
+        basis.now_ms,
+        since_ms=basis.since_ms,
         until_ms=source.until_ms,
         is_excluding=bool(source.exclude),
     )
     changed = _Changed(due)
     largest: LogObject | None = None
-    for one in chain(due.owed(outset), due.listed(outset, due.backlog())):
-        position = begun.get(one.key) or outset.position(one)
+    for one in chain(due.owed(basis), due.listed(basis, due.backlog())):
+        position = begun.get(one.key) or basis.position(one)
         summary.note(one, changed.known_lines(one, position))
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-class Outset(msgspec.Struct, frozen=True):
-    """What an iteration begins with; `now_ms` is the store's time, in ms since 1970."""
+class Basis(msgspec.Struct, frozen=True):
+    """What an iteration is based on; `now_ms` is the store's time, in ms since 1970."""
 
     source: Source
     now_ms: int
@@ -70,8 +70,8 @@ class DueObjects:
         store_ms = self.top_level().store_ms
         return start.now_ms if store_ms is None else store_ms
 
-    def outset(self, start: Start, whole: Whole | None = None) -> Outset:
-        """Returns what an iteration begins with; nothing is written.
+    def basis(self, start: Start, whole: Whole | None = None) -> Basis:
+        """Returns what an iteration is based on; nothing is written.
 
         Args:
             start: when and as whom it begins.
@@ -83,63 +83,61 @@ class DueObjects:
         now_ms = self.now_ms(start)
         whole = whole or load_whole(self.source, self.client, self._stop)
         found = load_partitions(whole, start, now_ms)
-        return Outset(
-            self.source, now_ms, self.top_level(), {one.source.part: one for one in found}
-        )
+        return Basis(self.source, now_ms, self.top_level(), {one.source.part: one for one in found})
 
     def backlog(self) -> Backlog:
         """Returns one that takes what a listing shows."""
         return Backlog(self.source.prefix)
 
-    def owed(self, outset: Outset) -> Iterator[LogObject]:
+    def owed(self, basis: Basis) -> Iterator[LogObject]:
         """Yields the objects that are owed and still there.
 
         Args:
-            outset: of the iteration.
+            basis: of the iteration.
         """
-        for one in outset.partitions.values():
+        for one in basis.partitions.values():
             yield from filter(None, (one.find(key) for key in one.ledger.owed))
 
-    def listed(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
+    def listed(self, basis: Basis, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the one listing for all partitions.
 
         Args:
-            outset: of the iteration.
+            basis: of the iteration.
             backlog: takes what the listing shows.
         """
-        ledgers = [one.ledger for one in outset.partitions.values()]
-        folders, prefix = outset.top.folders, self.source.prefix
+        ledgers = [one.ledger for one in basis.partitions.values()]
+        folders, prefix = basis.top.folders, self.source.prefix
         until_ms = self.source.until_ms
-        for place in places_to_list(ledgers, folders, prefix, outset.now_ms):
+        for place in places_to_list(ledgers, folders, prefix, basis.now_ms):
             backlog.begin(place)
-            for listed in self._objects(outset, place):
+            for listed in self._objects(basis, place):
                 is_of_type = self.bucket.is_of_type(listed)
                 if is_of_type and listed.last_modified_ms > backlog.survey.newest_of_type_ms:
                     backlog.survey.newest_of_type_ms = listed.last_modified_ms
                 if until_ms is not None and listed.last_modified_ms >= until_ms:
                     backlog.survey.leave_out(listed)
                     continue
-                is_due = is_of_type and outset.is_due(listed)
+                is_due = is_of_type and basis.is_due(listed)
                 backlog.note(listed, is_due=is_due)
                 if is_due:
                     yield listed
 
-    def left(self, outset: Outset, backlog: Backlog) -> Iterator[LogObject]:
+    def left(self, basis: Basis, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects for the next plan that are still due; one may appear twice.
 
         Args:
-            outset: of the iteration.
+            basis: of the iteration.
             backlog: of the listing, with a plan carried out.
         """
         for part in backlog.parts():
-            for listed in self._objects(outset, part.place, part.after):
+            for listed in self._objects(basis, part.place, part.after):
                 is_planned = listed.last_modified_ms <= backlog.until_ms
-                if is_planned and self.bucket.is_of_type(listed) and outset.is_due(listed):
+                if is_planned and self.bucket.is_of_type(listed) and basis.is_due(listed):
                     yield listed
                 if listed.key == part.last:
                     break
 
-    def _objects(self, outset: Outset, place: str | None, after: str = "") -> Iterator[LogObject]:
+    def _objects(self, basis: Basis, place: str | None, after: str = "") -> Iterator[LogObject]:
         if place is None:
-            return self.bucket.beside(outset.top, after)
+            return self.bucket.beside(basis.top, after)
         return self.bucket.objects(place, after)

@@ -8,7 +8,7 @@ import msgspec
 
 from services.aws.clients import s3_client
 from services.shipping.context import Shared
-from services.shipping.due import DueObjects, Outset
+from services.shipping.due import Basis, DueObjects
 from services.shipping.partitions import Partition, Whole, load_whole
 from services.shipping.recovery import Recovery, Report
 from services.shipping.sharing import SharedSource, open_alone
@@ -86,7 +86,7 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets, the checkpoint or the log group can't be used.
         """
-        self._prove_access(self._outset(start))
+        self._prove_access(self._basis(start))
 
     def run(self, start: Start) -> None:
         """Ships everything that is due.
@@ -96,7 +96,7 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        outset = self._outset(start)
+        basis = self._basis(start)
         with self._shared.memory.joined(), ExitStack() as stack:
             # If there is only one, its claim begins to hold while the bucket is listed.
             is_alone = len(self._partitions) == 1
@@ -105,9 +105,9 @@ class Forwarder:
                 with self._apart(partition):
                     self._claimed(partition, start, stack)
             if len(self._failures) < len(self._partitions):
-                self._ship_due(outset, start, stack)
+                self._ship_due(basis, start, stack)
             if not self._claims:
-                self._prove_access(outset)
+                self._prove_access(basis)
         if self._failures:
             raise self.failures[-1]
 
@@ -118,13 +118,13 @@ class Forwarder:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
         backlog = self._due.backlog()
-        outset = self._due.outset(start)
-        self.now_ms = outset.now_ms
-        for _ in self._due.listed(outset, backlog):
+        basis = self._due.basis(start)
+        self.now_ms = basis.now_ms
+        for _ in self._due.listed(basis, backlog):
             pass
         self.survey = backlog.survey
 
-    def _outset(self, start: Start) -> Outset:
+    def _basis(self, start: Start) -> Basis:
         now_ms = self._due.now_ms(start)
         found = self._whole()
         if found.is_new:
@@ -133,12 +133,12 @@ class Forwarder:
             whole = self._sharing.open(found, start, now_ms)
         else:
             whole = open_alone(found, start, now_ms)
-        outset = self._due.outset(start, whole)
-        self.now_ms = outset.now_ms
-        self._partitions = list(outset.partitions.values())
+        basis = self._due.basis(start, whole)
+        self.now_ms = basis.now_ms
+        self._partitions = list(basis.partitions.values())
         shipped = (one.ledger.coverage.newest_shipped_ms() for one in self._partitions)
         self._newest_shipped_ms = max(shipped)
-        return outset
+        return basis
 
     def _check_first_start(self, whole: Whole, now_ms: int) -> None:
         """Makes sure that nothing was shipped before and is forgotten: that would be doubled.
@@ -174,9 +174,9 @@ class Forwarder:
         with Recovery(partition, self._report, self._shared).under_way(start.owner):
             pass
 
-    def _prove_access(self, outset: Outset) -> None:
+    def _prove_access(self, basis: Basis) -> None:
         """Makes sure that the log group can be used, even if nothing is to be shipped."""
-        first = next(iter(outset.partitions.values()))
+        first = next(iter(basis.partitions.values()))
         Recovery(first, self._report, self._shared).log_stream().prepare()
 
     @contextmanager
@@ -221,11 +221,11 @@ class Forwarder:
                 self._report.status.write("WARN", text, pairs)
         claim.shipper.ship(claim.progress.plan(found))
 
-    def _ship_due(self, outset: Outset, start: Start, stack: ExitStack) -> None:
+    def _ship_due(self, basis: Basis, start: Start, stack: ExitStack) -> None:
         """Plans what is due of all partitions by one listing, and ships each one's part in turn."""
         backlog = self._due.backlog()
         self.survey = backlog.survey
-        due = self._due.listed(outset, backlog)
+        due = self._due.listed(basis, backlog)
         is_complete = False
         while not is_complete:
             if self._sharing and self._claims:
@@ -238,7 +238,7 @@ class Forwarder:
             for one in dict.fromkeys(plan):
                 planned.setdefault(self._source.part_with(one.key), []).append(one)
             self._ship_plan(planned, frontier_ms, start, stack, is_last=is_complete)
-            due = self._due.left(outset, backlog)
+            due = self._due.left(basis, backlog)
         if self._is_crowded:
             text = "So many objects are new that late ones are found for less than 24 hours."
             self._report.status.write("WARN", text, {})
