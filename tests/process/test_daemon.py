@@ -288,7 +288,7 @@ def test_a_second_daemon_is_an_error_of_its_own_and_does_no_harm(
 ) -> None:
     """Both would send everything, and CloudWatch removes no duplicates."""
     lines = numbered(0, 6000)
-    installation.configuration |= {"concurrency": 1, "settle_seconds": 1}
+    installation.configuration |= {"concurrency": 1, "settle_seconds": 3}
     installation.put(KEY, gzip_lines(lines))
     with daemon.start("2026-11-01T05:59:59") as engine:
         standin.control(latency_ms=200)

@@ -109,7 +109,8 @@ def test_a_stop_while_sources_of_several_hours_are_under_way_is_a_clean_end(
     much = numbered(10_000, 25_000)
     with daemon.start(f"{DAY}T05:59:59") as engine:
         ship(installation, daemon, engine, 6)
-        standin.control(latency_ms=100)
+        # All of it would take 25 seconds.
+        standin.control(latency_ms=400)
         installation.put("May-2024/S3-much.gz", gzip_lines(much))
         daemon.set_clock(f"{DAY}T07:00:00")
         engine.wait_until_said(LATE)

@@ -21,7 +21,7 @@ def test_replicas_that_are_asked_to_stop_leave_nothing_to_settle(
     installation: Installation, standin: CloudWatchStandin
 ) -> None:
     """A rolling update ends the old ones with SIGTERM, and starts the new ones."""
-    installation.configuration |= {"batch_size": 10, "settle_seconds": 0.5, "concurrency": 2}
+    installation.configuration |= {"batch_size": 10, "settle_seconds": 2, "concurrency": 2}
     standin.control(latency_ms=30)
     due = put_backlog(installation, 0)
     with replicas(installation, 3) as engines:
@@ -49,7 +49,7 @@ def test_two_ways_of_sharing_never_ship_side_by_side(
     installation: Installation, standin: CloudWatchStandin, shards: tuple[str, str]
 ) -> None:
     """A daemon without SHARD beside replicas, or replicas of two numbers: one ends in an ERROR."""
-    installation.configuration |= {"batch_size": 10, "settle_seconds": 0.5, "concurrency": 1}
+    installation.configuration |= {"batch_size": 10, "settle_seconds": 2, "concurrency": 1}
     standin.control(latency_ms=300)
     due = put_backlog(installation, 0)
     outcomes = []
