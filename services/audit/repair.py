@@ -15,10 +15,9 @@ from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.quarantine import Quarantine
 from services.pull_logs_service import AuditBucket
-from services.shipping.context import Context, Rules, Shared
 from services.shipping.reconcile import Reconciler
-from services.shipping.recovery import Report, shipping
-from services.shipping.shipper import Shipper
+from services.shipping.shared import Report, Shared
+from services.shipping.shipper import Context, Rules, Shipper, shipping
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.audit.audit import Audit
 from utils.audit.findings import Limits

@@ -12,8 +12,7 @@ from services.commands.terminal import show
 from services.output.failure_lines import FailureLines
 from services.output.latest import LatestStatus
 from services.output.status import Clock, StatusLog, has_bar, say, tell
-from services.shipping.context import Shared
-from services.shipping.recovery import Report
+from services.shipping.shared import Report, Shared
 from services.threads.put_pool import PutPool
 from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source

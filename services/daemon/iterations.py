@@ -11,8 +11,8 @@ from services.daemon.iteration_metrics import IterationMetrics
 from services.daemon.start_line import tell_start
 from services.output.failure_lines import FailureLines
 from services.output.status import Clock, tell
-from services.shipping.context import Shared
 from services.shipping.iteration import Iteration
+from services.shipping.shared import Shared
 from services.threads.put_pool import PutPool
 from utils.config.settings import Source
 from utils.model import Start

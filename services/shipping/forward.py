@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager, suppress
 import msgspec
 
 from services.aws.clients import s3_client
-from services.shipping.context import Shared
 from services.shipping.due import Basis, DueObjects
 from services.shipping.partitions import Partition, Whole, load_whole
-from services.shipping.recovery import Recovery, Report
+from services.shipping.recovery import Recovery
+from services.shipping.shared import Report, Shared
 from services.shipping.sharing import SharedSource, open_alone
 from services.shipping.shipper import Shipper
 from services.upload_cloudwatch_logs_service import LogStream

@@ -8,9 +8,8 @@ from msgspec.structs import astuple, replace
 
 from services.output.latest import LatestStatus
 from services.output.status import StatusLog
-from services.shipping.context import Shared
 from services.shipping.forward import Forwarder
-from services.shipping.recovery import Report
+from services.shipping.shared import Report, Shared
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start

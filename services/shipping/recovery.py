@@ -1,34 +1,23 @@
 """Goes on where a checkpoint ends: reconciles what is in doubt, and ships what was begun."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import msgspec
 from msgspec.structs import replace
 
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.quarantine import Quarantine
-from services.output.status import StatusLog
-from services.shipping.context import Context, Rules, Shared
 from services.shipping.partitions import Partition
 from services.shipping.reconcile import Reconciler, await_owner
-from services.shipping.shipper import Shipper
+from services.shipping.shared import Report, Shared
+from services.shipping.shipper import Context, Rules, Shipper, shipping
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
-from utils.errors import ForwarderError
 from utils.lines.batching import acceptance
-from utils.model import Counts, Gauge, Position
+from utils.model import Position
 from utils.state.checkpoint import Checkpoint
 from utils.state.progress import Progress
 from utils.state.uncertain import Recovered, Uncertain
-
-
-class Report(msgspec.Struct, frozen=True):
-    """Takes what becomes of an iteration: status lines, counts, and how far it is."""
-
-    status: StatusLog
-    counts: Counts
-    gauge: Gauge
 
 
 class Recovery:
@@ -136,33 +125,3 @@ class Recovery:
             counts=self._report.counts,
             shared=self._shared,
         )
-
-
-@contextmanager
-def shipping(context: Context, rules: Rules) -> Iterator[Shipper]:
-    """Ends what is under way and saves how far it came, also when something fails.
-
-    Args:
-        context: what it works with.
-        rules: how events become batches.
-
-    Raises:
-        ForwarderError: another process is at work, or something failed.
-    """
-    shipper = Shipper(context, rules)
-    context.saver.start()
-    try:
-        yield shipper
-    except BaseException:
-        with suppress(ForwarderError):
-            _shut_down(shipper, context)
-        raise
-    _shut_down(shipper, context)
-
-
-def _shut_down(shipper: Shipper, context: Context) -> None:
-    is_clean = shipper.shut_down()
-    context.saver.close()
-    if is_clean:
-        context.progress.end()
-    context.saver.save_last()

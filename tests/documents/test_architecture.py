@@ -132,14 +132,14 @@ DOORS: dict[str, set[str]] = {
     },
     "services/threads": {"utils", "utils/lines"},
     "utils": set(),
-    "utils/audit": {"utils", "utils/lines", "utils/report", "utils/state"},
-    "utils/config": {"utils", "utils/state"},
+    "utils/audit": {"utils", "utils/config", "utils/lines", "utils/report", "utils/state"},
+    "utils/config": {"utils"},
     "utils/lines": {"utils"},
     "utils/report": {"utils", "utils/config", "utils/lines"},
     "utils/state": {"utils", "utils/config", "utils/lines"},
 }
 # The longest way from engine.py through the imports, both ends counted. It is to be 9.
-MOST_IMPORTS_DEEP = 18
+MOST_IMPORTS_DEEP = 15
 MOST_FILES = 13
 
 

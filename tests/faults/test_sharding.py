@@ -32,6 +32,7 @@ from tests.world.schedules import SEEDS, of_the_store
 from utils.config.partitions import (
     PARTITIONS,
     Shard,
+    key_hash,
     owned_by,
     parse_shard,
     partition_name,
@@ -46,7 +47,7 @@ from utils.state.checkpoint import (
     encode_checkpoint,
     split,
 )
-from utils.state.ledger import DORMANT_ROW, RECENT_ROW, Coverage, Ledger, key_hash
+from utils.state.ledger import DORMANT_ROW, RECENT_ROW, Coverage, Ledger
 
 KILLED_AT = [
     *(f"put {number} done" for number in range(1, 8)),

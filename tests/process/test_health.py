@@ -23,8 +23,8 @@ from services.daemon.health import (
     ailments,
     heartbeat_path,
 )
-from services.shipping.context import Shared
 from services.shipping.iteration import Iteration
+from services.shipping.shared import Shared
 from tests.process.test_daemon import Daemon
 from tests.servers.heartbeats import said_of_health, wait_for_heartbeat
 from tests.servers.installation import REPOSITORY, Installation

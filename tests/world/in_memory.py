@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from services.audit.auditor import Auditor, Days
 from services.audit.repair import Repair, Repaired
 from services.output.status import Clock, StatusLog
-from services.shipping.context import Shared
 from services.shipping.iteration import Iteration
-from services.shipping.recovery import Report
+from services.shipping.shared import Report, Shared
 from tests.standin.cloudwatch_requests import CreateLogGroup
 from tests.standin.cloudwatch_settings import Settings
 from tests.standin.cloudwatch_store import StoredEvent

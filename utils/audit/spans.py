@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import msgspec
 
 from utils.audit.sums import Group
+from utils.config.partitions import key_hash
 from utils.model import LogObject, Position
-from utils.state.ledger import key_hash
 
 
 class Tally(msgspec.Struct):

@@ -4,12 +4,12 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
 from struct import Struct
 from typing import Any
 
 import msgspec
 
+from utils.config.partitions import key_hash
 from utils.model import LogObject, Position
 from utils.state.intervals import Interval, union
 from utils.state.planning import PART_OBJECTS, Survey
@@ -406,11 +406,6 @@ def carried_over(coverage: dict[str, Any]) -> dict[str, Any]:
     rows[0].fill((key, *row) for key, row in sorted(recent.items()))
     rows[1].fill(sorted(dormant.items()))
     return {**coverage, "recent": rows[0].packed, "dormant": rows[1].packed}
-
-
-def key_hash(key: str) -> int:
-    """Returns a key's hash: two of 25,000 keys share one in one of 10^10 checkpoints."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
 def _folder_hash(folder: str) -> int:
