@@ -152,7 +152,7 @@ class Engine:
             result = attend(work, self.stop, refresh)
         except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
             print_problems(exc)
-            return False
+            return None
         if result is None:
             text = "A connection hangs, and this ends without it. The next start goes on there."
             tell(_now(), "ERROR", text, {})

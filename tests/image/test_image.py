@@ -318,6 +318,7 @@ def test_it_is_unhealthy_when_the_last_three_iterations_failed_and_well_after_a_
 ) -> None:
     with clocked(containers, installation) as container:
         container.wait_until_said("The next iteration begins at ")
+        container.wait_until_health_is("healthy")
         (installation.directory / "explosion").touch()
         for hour in ("06", "07", "08"):
             assert container.state("{{.State.Health.Status}}") != "unhealthy"
