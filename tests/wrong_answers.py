@@ -284,7 +284,9 @@ class Round:
         if fault.is_later:
             outcome = self._iterate()
             self._expect(outcome.exit_status == 0, "failed before anything was wrong")
-        self._fill(FOLDERS, [now - self._random.uniform(0, 0.8) * DAY for _ in range(6)])
+        # With something new in more folders, everything is listed at once.
+        folders = ("", FOLDERS[-1]) if fault.kind in LATER else FOLDERS
+        self._fill(folders, [now - self._random.uniform(0, 0.8) * DAY for _ in range(6)])
         self._lie()
         self._go_on()
         trial.store.be_well()
