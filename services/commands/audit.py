@@ -48,11 +48,11 @@ class Auditing:
         self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
 
     def verify(self, sources: Sequence[Source]) -> bool:
-        """Compares the sources; returns whether all is there once."""
+        """Compares the sources; returns whether nothing is missing or doubled."""
         return self._each(sources, self._verify)
 
     def repair(self, sources: Sequence[Source], start: Start) -> bool:
-        """Sends what is missing of the sources; returns whether all is there once then.
+        """Sends what is missing of the sources; returns whether nothing is missing or doubled then.
 
         Args:
             sources: what is shipped where.

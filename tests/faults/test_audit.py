@@ -161,6 +161,31 @@ def test_what_the_retention_has_removed_is_expired_and_not_missing() -> None:
     world.tamper(lambda _: [])
     audit = world.verify(source_of())
     assert (audit.expired, audit.missing, audit.is_whole) == (5, 0, True)
+    assert verdict(audit) == (
+        "Nothing left to compare: 5 logs are so old that the retention may have removed them."
+    )
+    assert ("expired", "5 lines so old that the log group's retention may have removed them") in [
+        *rows(audit)
+    ]
+
+
+def test_what_may_have_expired_stands_in_the_verdict_beside_what_is_there() -> None:
+    world = world_of([])
+    PutRetentionPolicy(log_group_name=LOG_GROUP, retention_in_days=3).apply(world.account)
+    old = [audit_event(number, NOON_MS - HOUR_MS) for number in range(5)]
+    world.put("S3-1.gz", packed(old), NOON_MS)
+    world.run(source_of())
+    world.tamper(lambda _: [])
+    world.time.now_ms += 5 * DAY_MS
+    young = [audit_event(10 + number, world.time.now_ms - HOUR_MS) for number in range(3)]
+    world.put("S3-2.gz", packed(young), world.time.now_ms)
+    world.run(source_of())
+    audit = world.verify(source_of())
+    assert (audit.expired, audit.found, audit.is_whole) == (5, 3, True)
+    assert verdict(audit) == (
+        "Whole: CloudWatch holds each of 3 logs once. "
+        "Besides, 5 logs are so old that the retention may have removed them."
+    )
 
 
 def test_a_day_is_compared_by_when_its_objects_were_written() -> None:

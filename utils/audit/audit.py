@@ -58,13 +58,13 @@ class Audit(msgspec.Struct):
 
     @property
     def found(self) -> int:
-        """How many lines are in a log stream."""
+        """How many lines are in a log stream: what is left of all, less the other figures."""
         others = self.blank + self.excluded + self.quarantined + self.expired
         return self.lines - others - self.missing - self.left_out
 
     @property
     def is_whole(self) -> bool:
-        """Tells if all is there once."""
+        """Tells if nothing is missing or doubled; what may have expired is neither."""
         return not (self.missing or self.doubled or self.unreadable)
 
     @property
@@ -123,12 +123,16 @@ def figures(audit: Audit) -> dict[str, int]:
 
 
 def verdict(audit: Audit) -> str:
-    """Returns in a sentence or two whether all is there once."""
+    """Returns in a sentence or two whether all is there once, and what can't be told any more."""
     if not audit.is_whole:
         return f"Not whole: {' and '.join(_faults(audit))}."
     if not audit.objects:
         return "Nothing to compare: the bucket holds no object of the type in the range."
-    return f"Whole: CloudWatch holds each of {audit.found:,} logs once."
+    expired = f"{audit.expired:,} logs are so old that the retention may have removed them"
+    if audit.expired and not audit.found:
+        return f"Nothing left to compare: {expired}."
+    whole = f"Whole: CloudWatch holds each of {audit.found:,} logs once."
+    return f"{whole} Besides, {expired}." if audit.expired else whole
 
 
 def status(audit: Audit) -> tuple[str, str]:
@@ -171,7 +175,7 @@ _MEANING = {
     "doubled": " events more than there are lines",
     "foreign": " events that are of no line compared here",
     "quarantined": " lines that CloudWatch can't take, all in the quarantine",
-    "expired": " lines that the log group's retention has removed",
+    "expired": " lines so old that the log group's retention may have removed them",
     "restamped": " events at the time of their upload, for their age",
     "wrong_time": " events at another time than their own, without need",
     "left_out": " lines that were written or are shipped since the last iteration",
