@@ -100,7 +100,8 @@ class LogStream:
         """Lets batches be sent from now on.
 
         Args:
-            may_send: asked before each put, which waits until it is so; it may raise instead.
+            may_send: asked right before each put. If it says no, nothing is sent, and the put is
+                tried again after a pause; it may raise instead.
         """
         self._may_send = may_send
 

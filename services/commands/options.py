@@ -33,7 +33,7 @@ variables:
   SHARD, LOG_FORMAT                       a part such as 1/3; text or json
 
 exit status:
-  0  a clean stop, or all was done, or all is there once
+  0  a clean stop, or all was done, or nothing is missing or doubled
   1  a source failed, or something is not shipped yet, missing or doubled
   2  the configuration, a variable or an option is wrong
 
@@ -141,7 +141,9 @@ def _reader(config_path: Path) -> ArgumentParser:
     )
     kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
     kinds.add_argument(
-        "--install-dashboards", action="store_true", help="store all dashboards, and end"
+        "--install-dashboards",
+        action="store_true",
+        help="store the dashboards of your types, and end",
     )
     kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
     reader.add_argument(
