@@ -123,6 +123,14 @@ MUTATIONS = (
         f"{KILLS}::test_killed_again_and_again",
     ),
     Mutation(
+        "Lines are sent behind an object with trouble before a save tells of it",
+        "CheckpointSaver.has_room",
+        "if self._mark.objects < objects_to_save",
+        "if False",
+        "tests/faults/test_owed.py::"
+        "test_what_is_sent_behind_an_object_that_can_be_read_after_a_kill",
+    ),
+    Mutation(
         "A failed save does not stop shipping",
         "CheckpointSaver.has_room",
         "                raise self._error\n            is_near",

@@ -108,16 +108,19 @@ class CheckpointSaver:
                 self._is_wanted = True
                 self._changed.notify_all()
 
-    def has_room(self, mark: Mark) -> bool:
+    def has_room(self, mark: Mark, objects_to_save: int) -> bool:
         """Tells if lines up to the mark may be sent; raises what a save has failed with.
 
         Args:
             mark: the lines up to and with those, and the objects before theirs.
+            objects_to_save: so many objects are to be saved as completed before.
         """
         with self._changed:
             if self._error:
                 raise self._error
             is_near = mark.lines - self._mark.lines <= WINDOW_LINES
+            if self._mark.objects < objects_to_save:
+                return False
             return is_near and mark.objects < self._objects_named
 
     def may_send(self) -> bool:

@@ -260,6 +260,7 @@ class Shipper:
         self._rules = rules
         self._in_flight = InFlight(context, rules)
         self._sent = Mark()
+        self._objects_to_save = 0
         self._quarantined = 0
 
     def ship(self, positions: list[Position]) -> None:
@@ -317,7 +318,9 @@ class Shipper:
         self._context.saver.confirm(self._context.shared.stop)
         lines = sum(part.counts.read for part in run.parts.values())
         end = Mark(self._sent.lines + lines, self._sent.objects + len(run.parts) - 1)
-        while not self._context.saver.has_room(end):
+        # A recovery counts the lines of each object as it can read them then: of one that could not
+        # be read, these may be more than were, so it is no longer open once others are sent.
+        while run.events and not self._context.saver.has_room(end, self._objects_to_save):
             if self._context.shared.stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
             if self._in_flight:
@@ -326,6 +329,8 @@ class Shipper:
                 self._context.saver.wait_for_save(_LOOK_SECONDS)
         completed = sum(part.is_last for part in run.parts.values())
         self._sent = Mark(end.lines, self._sent.objects + completed)
+        if run.ends_in_trouble:
+            self._objects_to_save = self._sent.objects
 
     def _finish_oldest(self) -> None:
         """Acknowledges the oldest run, once its events are stored or in quarantine."""

@@ -8,10 +8,11 @@ from msgspec.json import decode
 
 from services.shipping.object_reader import ObjectReader
 from tests.world.audit_objects import DAY_MS, event, text_of
+from tests.world.faults import Killed
 from tests.world.in_memory import STATE_KEY, World, source_of
 from tests.world.in_memory_s3 import BUCKET
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
-from tests.world.in_memory_trial import assert_same, shipped, world_of
+from tests.world.in_memory_trial import assert_same, shipped, take_small_steps, world_of
 from utils.errors import UnreadableError
 from utils.model import LogObject
 
@@ -142,3 +143,42 @@ def test_wrong_bytes_of_a_large_object_lose_no_line(monkeypatch: pytest.MonkeyPa
     assert not Counter(lines) - sent
     # What was wrong was not to be told from the log's own lines when it was sent.
     assert all("auditEntri" in line for line in sent - Counter(lines))
+
+
+def test_what_is_sent_behind_an_object_that_can_be_read_after_a_kill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has more lines than the window, so a recovery would not look for those behind it."""
+    take_small_steps(monkeypatch)
+    world = world_of([])
+    due = [event(number, NOON_MS - HOUR_MS) for number in range(40)]
+    world.put(BAD, text_of(due), NOON_MS - 2000)
+    behind = put(world, GOOD, 9)
+    shut = Shut(monkeypatch, BAD)
+    assert world.run(source_of(), {"put 2 done": Killed()}).is_killed
+    shut.is_shut = False
+    shipped(world, source_of())
+    assert_same(world.messages(), Counter(due) + behind)
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_a_killed_object_that_cannot_be_read_for_a_while_keeps_its_upload_time(
+    iterations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines may be stored at that time, so they are looked for there."""
+    world = world_of([])
+    due = [event(number, NOON_MS - 30 * DAY_MS) for number in range(9)]
+    world.put(BAD, text_of(due), NOON_MS - 30 * DAY_MS)
+    shut = Shut(monkeypatch, BAD)
+    shut.is_shut = False
+    assert world.run(source_of(), {"put 2 done": Killed()}).is_killed
+    assert world.messages()
+    shut.is_shut = True
+    for _ in range(iterations):
+        assert shipped(world, source_of()).owed == 1
+        world.time.now_ms += DAY_MS
+    (owed,) = decode(world.output(STATE_KEY))["coverage"]["owed"].values()
+    assert len(owed["uploads_ms"]) == 1
+    shut.is_shut = False
+    shipped(world, source_of())
+    assert_same(world.messages(), Counter(due))

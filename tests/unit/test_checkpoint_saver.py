@@ -62,7 +62,7 @@ class Trial:
         self.time.now_ms += round(takes_seconds * 1000)
         self.store.let_through.set()
         last = Mark(objects=next(copy(self.saves)) - 2)
-        eventually(lambda: self.saver.has_room(last), "the end of a save")
+        eventually(lambda: self.saver.has_room(last, 0), "the end of a save")
 
 
 class Stop(Event):

@@ -92,14 +92,21 @@ class Run(msgspec.Struct):
     request_bytes: int = 0
     positions_bytes: int = 0
 
+    @property
+    def ends_in_trouble(self) -> bool:
+        """Tells if its last object is not read to its end."""
+        return bool(self.parts) and next(reversed(self.parts.values())).trouble is not None
+
     def has_place(self, begin: Position) -> bool:
-        """Tells if one more object can be begun in it.
+        """Tells if one more object can be begun in it: none behind one with trouble.
 
         Args:
             begin: where the object's lines begin.
         """
         if not self.parts:
             return True
+        if self.ends_in_trouble:
+            return False
         taken_bytes = self.positions_bytes + _bytes_of(begin)
         is_in_window = taken_bytes <= MAX_RUN_POSITIONS_BYTES and len(self.parts) < MAX_RUN_OBJECTS
         return is_in_window and begin.object.key not in self.parts

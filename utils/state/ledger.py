@@ -32,12 +32,14 @@ MAX_OWED_BYTES = 100_000
 class Owed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An object that was due and tried, and is not wholly shipped: as far as it is.
 
-    `last_modified_ms` is that of the content of which its first `lines` lines are shipped.
+    `last_modified_ms` is that of the content of which its first `lines` lines are shipped. If it is
+    in doubt, `uploads_ms` are the upload times at which the log stream may hold its lines.
     """
 
     last_modified_ms: int
     lines: int = 0
     line_hash: int = 0
+    uploads_ms: tuple[int, ...] = ()
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -148,10 +150,12 @@ class Ledger:
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
-        known = self.coverage.owed.get(due.key) or self._shipped(due.key)
+        owed = self.coverage.owed.get(due.key)
+        known = owed or self._shipped(due.key)
         if known is None:
             return Position(due)
-        return Position(due, known.lines, known.line_hash, earlier_ms=known.last_modified_ms)
+        uploads_ms = owed.uploads_ms if owed else ()
+        return Position(due, known.lines, known.line_hash, uploads_ms, known.last_modified_ms)
 
     # What is listed.
 
@@ -200,7 +204,12 @@ class Ledger:
         """
         listed, left = position.object, position.as_left()
         known = self.coverage.owed
-        owed = Owed(listed.last_modified_ms, left.lines, left.line_hash)
+        uploads_ms = position.uploads_ms if position.in_doubt else ()
+        before = known.get(listed.key)
+        if before and before.uploads_ms and before.lines == left.lines:
+            # Nothing more is sent of it, so the times don't grow while it stays as it is.
+            uploads_ms = before.uploads_ms
+        owed = Owed(listed.last_modified_ms, left.lines, left.line_hash, uploads_ms)
         has_room = (
             len(known) < MAX_OWED_OBJECTS
             and len(msgspec.json.encode({**known, listed.key: owed})) <= MAX_OWED_BYTES
