@@ -37,7 +37,8 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `uploads_ms` are the upload times given to it, each for its first lines: the last one for what
     is to be sent, those before for what was sent when they were new. If another content was shipped
     under its key, `earlier_ms` is that one's `LastModified`. `in_doubt` says that the log stream
-    may hold any line behind the position, so each is looked up before it is sent.
+    may hold any line behind the position, so each is looked up before it is sent; `is_cut` that the
+    line that is cut off behind it is in the quarantine.
     """
 
     object: LogObject
@@ -46,6 +47,7 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uploads_ms: tuple[int, ...] = ()
     earlier_ms: int | None = None
     in_doubt: bool = False
+    is_cut: bool = False
 
     @property
     def untimed_ms(self) -> int:
@@ -56,7 +58,7 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def begun_anew(self) -> "Position":
         """Returns the beginning of an object that no longer begins with what was shipped of it."""
-        return replace(self, lines=0, line_hash=0, in_doubt=True)
+        return replace(self, lines=0, line_hash=0, in_doubt=True, is_cut=False)
 
     def as_left(self) -> "Position":
         """Returns what is remembered of an object that is left here.

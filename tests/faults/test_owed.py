@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from gzip import compress
 
 import pytest
 from msgspec.json import decode
 
 from services.shipping.object_reader import ObjectReader
-from tests.world.audit_objects import DAY_MS, event, text_of
+from tests.world.audit_objects import DAY_MS, event, quarantined, text_of
 from tests.world.faults import Killed
 from tests.world.in_memory import STATE_KEY, World, source_of
 from tests.world.in_memory_s3 import BUCKET
@@ -182,3 +183,21 @@ def test_a_killed_object_that_cannot_be_read_for_a_while_keeps_its_upload_time(
     shut.is_shut = False
     shipped(world, source_of())
     assert_same(world.messages(), Counter(due))
+
+
+def test_the_line_that_is_cut_off_of_an_object_that_could_not_be_read_is_kept_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was owed before anything was known of that line."""
+    world = world_of([])
+    world.put(BAD, compress(text_of(lines_of(1)), mtime=0)[:-30], NOON_MS - 1000)
+    shut = Shut(monkeypatch, BAD)
+    shipped(world, source_of())
+    shut.is_shut = False
+    life = shipped(world, source_of())
+    assert life.called("integration-quarantine") == 1
+    assert len(quarantined(world)) == 1
+    assert shipped(world, source_of()).called("integration-quarantine") == 0
+    # Another content, of which one more piece is there.
+    world.put(BAD, compress(text_of(lines_of(1)), mtime=0)[:-28], NOON_MS)
+    assert shipped(world, source_of()).called("integration-quarantine") == 1

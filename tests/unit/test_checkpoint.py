@@ -249,7 +249,7 @@ def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     assert 0 < len(found.open) < WINDOW_OBJECTS
 
 
-@pytest.mark.parametrize(("filler", "named"), [("k", 99), ("\x01", 19)])
+@pytest.mark.parametrize(("filler", "named"), [("k", 98), ("\x01", 19)])
 def test_fewer_objects_are_open_where_their_keys_are_long(filler: str, named: int) -> None:
     coverage = Coverage(0)
     progress = Progress(Checkpoint(IDENTITY, "owner", coverage), Ledger(coverage))

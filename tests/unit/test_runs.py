@@ -256,7 +256,8 @@ def test_damage_ends_the_object_behind_its_good_lines(
     assert not any(part.trouble or part.counts.damaged for _, part in others)
     assert str(last.trouble).startswith(f"The object {OBJECT.key} ends early: it is damaged.")
     assert (last.is_last, last.counts.damaged) == (True, 1)
-    assert replace(last.position, uploads_ms=UPLOADS_MS) == behind(lines, len(lines))
+    assert replace(last.position, uploads_ms=UPLOADS_MS, is_cut=False) == behind(lines, len(lines))
+    assert last.position.is_cut == bool(rest)
     found = [line.content for line in last.quarantined if line.number == len(lines) + 1]
     assert found == [rest] * bool(rest)
     last.counts.accepted = len(run.events)

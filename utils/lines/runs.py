@@ -143,7 +143,8 @@ class Run(msgspec.Struct):
         """
         number = part.position.lines
         line_hash = zlib.crc32(lines[-1])
-        part.position = replace(part.position, lines=number + len(lines), line_hash=line_hash)
+        end = number + len(lines)
+        part.position = replace(part.position, lines=end, line_hash=line_hash, is_cut=False)
         self._add(part)
         self.lines += len(lines)
         self.read(part, number + 1, lines)
@@ -334,12 +335,12 @@ def _end(
     elif trouble:
         part.trouble = _ends_early(begin.object, trouble)
         part.counts.damaged = 1
-        # What is owed is read again in each iteration; its rest is in the quarantine already.
-        is_known = begin.earlier_ms is not None and part.position.lines == begin.lines
-        if trouble.rest and not is_known:
+        # What is owed is read again in each iteration.
+        if trouble.rest and not part.position.is_cut:
             part.counts.read += 1
             number = part.position.lines + 1
             part.quarantine(number, trouble.rest, f"cut off, because {trouble.reason}")
+            part.position = replace(part.position, is_cut=True)
     if isinstance(trouble, ReplacedError):
         part.is_gone = isinstance(trouble, DeletedError)
         part.position = part.position.as_replaced()

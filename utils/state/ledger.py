@@ -8,6 +8,7 @@ from struct import Struct
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from utils.config.partitions import key_hash
 from utils.model import LogObject, Position
@@ -33,13 +34,15 @@ class Owed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An object that was due and tried, and is not wholly shipped: as far as it is.
 
     `last_modified_ms` is that of the content of which its first `lines` lines are shipped. If it is
-    in doubt, `uploads_ms` are the upload times at which the log stream may hold its lines.
+    in doubt, `uploads_ms` are the upload times at which the log stream may hold its lines. `is_cut`
+    says that the line that is cut off behind these is in the quarantine.
     """
 
     last_modified_ms: int
     lines: int = 0
     line_hash: int = 0
     uploads_ms: tuple[int, ...] = ()
+    is_cut: bool = False
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -154,8 +157,11 @@ class Ledger:
         known = owed or self._shipped(due.key)
         if known is None:
             return Position(due)
-        uploads_ms = owed.uploads_ms if owed else ()
-        return Position(due, known.lines, known.line_hash, uploads_ms, known.last_modified_ms)
+        position = Position(due, known.lines, known.line_hash, earlier_ms=known.last_modified_ms)
+        if owed is None:
+            return position
+        is_cut = owed.is_cut and owed.last_modified_ms == due.last_modified_ms
+        return replace(position, uploads_ms=owed.uploads_ms, is_cut=is_cut)
 
     # What is listed.
 
@@ -209,7 +215,7 @@ class Ledger:
         if before and before.uploads_ms and before.lines == left.lines:
             # Nothing more is sent of it, so the times don't grow while it stays as it is.
             uploads_ms = before.uploads_ms
-        owed = Owed(listed.last_modified_ms, left.lines, left.line_hash, uploads_ms)
+        owed = Owed(listed.last_modified_ms, left.lines, left.line_hash, uploads_ms, left.is_cut)
         has_room = (
             len(known) < MAX_OWED_OBJECTS
             and len(msgspec.json.encode({**known, listed.key: owed})) <= MAX_OWED_BYTES
