@@ -329,7 +329,7 @@ MUTATIONS = (
     ),
     Mutation(
         "A body that broke is read from its beginning",
-        "ObjectReader._part",
+        "ObjectReader._answer",
         "self._client.get(log_object, offset)",
         "self._client.get(log_object, 0)",
         f"{STORAGE}::test_a_body_that_breaks_is_resumed",

@@ -158,14 +158,14 @@ class Counts(msgspec.Struct):
 class Start(msgspec.Struct, frozen=True):
     """When and as whom an iteration runs.
 
-    `now_ms` is the time by this machine's clock, in ms since 1970; `lasthour_ago_ms` how long ago
-    coverage begins for a source of the mode lasthour that has no checkpoint; `process_ago_ms` how
-    long ago the process began.
+    `now_ms` is the time by this machine's clock, in ms since 1970; `since_ago_ms` how long ago
+    coverage begins for a source of the mode lasthour that has no checkpoint: an hour, or since the
+    daemon's start; `process_ago_ms` how long ago the process began.
     """
 
     owner: str
     now_ms: int
-    lasthour_ago_ms: int
+    since_ago_ms: int
     process_ago_ms: int = 0
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from services.audit.objects import AuditObjects, Range
 from services.audit.streams import LogStreams, Pace
-from services.audit.verification import NOTHING_MORE, Need, Progress, Verification, Witnesses
+from services.audit.verification import NOTHING_MORE, AuditGauge, Need, Verification, Witnesses
 from services.aws.clients import logs_client, s3_client
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.http_session import http_session
@@ -52,7 +52,7 @@ class Auditor:
         self._pace = Pace(per_second, clock.elapsed_seconds, stop)
         self._clock = clock
         self._stop = stop
-        self.progress = Progress()
+        self.progress = AuditGauge()
 
     def compare(self, source: Source, need: Need = NOTHING_MORE) -> Verification:
         """Compares a source with its witnesses, and returns all that this has shown.
@@ -65,7 +65,7 @@ class Auditor:
             ForwarderError: a witness can't be read.
             StoppedError: the process is to end.
         """
-        self.progress = Progress()
+        self.progress = AuditGauge()
         began = self._clock.now()
         s3, logs = s3_client(source.lyve), logs_client(source.aws)
         sent = self._counted(source, logs)

@@ -281,7 +281,7 @@ class Repair:
             elif known and known.is_damaged:
                 ledger.owe(known.end)
             elif known and (one.key in owed or ledger.is_due(one)):
-                ledger.ship(known.end)
+                ledger.record_shipped(known.end)
         if len(ledger.owed) > MAX_OWED_OBJECTS:
             raise CheckpointError(
                 f"More objects can't be read to their end than the checkpoint "

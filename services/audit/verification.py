@@ -37,7 +37,7 @@ _KEY_BYTES = 32
 _MOST_UNREADABLE = 100
 
 
-class Progress(Gauge):
+class AuditGauge(Gauge):
     """How far a comparison is: `lines` of the bucket, and events of the log streams."""
 
     lines: int = 0
@@ -110,7 +110,7 @@ class Verification:
         source: Source,
         asked: Range,
         witnesses: Witnesses,
-        progress: Progress,
+        progress: AuditGauge,
         need: Need = NOTHING_MORE,
     ) -> None:
         self._source = source

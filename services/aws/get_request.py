@@ -27,7 +27,7 @@ class OtherContentError(WrongAnswerError):
     """By its ETag, the answer has other content than the listed object."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class ObjectBody(msgspec.Struct, frozen=True):
     """The bytes of an object from an offset on, and their ETag, "" where the answer has none."""
 
     body: StreamingBody
@@ -51,7 +51,7 @@ class GetClient:
         credentials = Credentials(access.access_key, access.secret_key)
         self._signer = Signer(credentials, "s3", access.region)
 
-    def get(self, log_object: LogObject, offset: int) -> Part:
+    def get(self, log_object: LogObject, offset: int) -> ObjectBody:
         """Returns the object's bytes from an offset on, if it is still as it was listed.
 
         Args:
@@ -75,7 +75,7 @@ class GetClient:
         except WrongAnswerError:
             answer.raw.close()
             raise
-        return Part(_body(answer), bare_etag(answer.headers.get("ETag")))
+        return ObjectBody(_body(answer), bare_etag(answer.headers.get("ETag")))
 
 
 def _check_part(answer: AWSResponse, asked: LogObject, offset: int) -> None:

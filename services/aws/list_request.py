@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.integrity import bare_etag
-from services.aws.outcomes import PASSING_CODES, PASSING_STATUSES, error_code
+from services.aws.outcomes import TRANSIENT_CODES, TRANSIENT_STATUSES, error_code
 from services.aws.session import moment, since_1970_ms
 from utils.errors import ServiceError, StoppedError
 from utils.model import LogObject
@@ -143,7 +143,7 @@ def is_left_to_retry(error: ClientError) -> bool:
     """
     metadata = error.response.get("ResponseMetadata", {})
     passes = (
-        metadata.get("HTTPStatusCode") in PASSING_STATUSES or error_code(error) in PASSING_CODES
+        metadata.get("HTTPStatusCode") in TRANSIENT_STATUSES or error_code(error) in TRANSIENT_CODES
     )
     return passes and not metadata.get("RetryAttempts")
 

@@ -16,8 +16,8 @@ from botocore.retries.standard import ThrottledRetryableChecker, TransientRetrya
 from services.threads.singleflight import Singleflight
 
 _THROTTLED = frozenset(vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
-_TRANSIENT = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
-_TRANSIENT_STATUSES = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_STATUS_CODES"])
+_BOTOCORE_CODES = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
+_BOTOCORE_STATUSES = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_STATUS_CODES"])
 # They say that something is under way, not that this request was turned away.
 _UNDER_WAY = {"PriorRequestNotComplete", "TransactionInProgressException"}
 _THROTTLED_BESIDES = {
@@ -43,21 +43,23 @@ _TRANSIENT_BESIDES = {
     "XMinioServerNotInitialized",
 }
 # What a server can't do at all: S3's `NotImplemented`, and a version of HTTP.
-_NEVER_DONE = {501, 505}
+_UNSUPPORTED_STATUSES = {501, 505}
 
-PASSING_STATUSES = (_TRANSIENT_STATUSES | {408, 425, 429, *range(500, 600)}) - _NEVER_DONE
+TRANSIENT_STATUSES = (
+    _BOTOCORE_STATUSES | {408, 425, 429, *range(500, 600)}
+) - _UNSUPPORTED_STATUSES
 """HTTP statuses, whoever sends them, after which the same request may well be answered."""
 
 THROTTLING_CODES = (_THROTTLED | _THROTTLED_BESIDES) - _UNDER_WAY
 """Error codes of a request that was turned away before anything was done."""
 
-PASSING_CODES = (
+TRANSIENT_CODES = (
     THROTTLING_CODES
-    | _TRANSIENT
+    | _BOTOCORE_CODES
     | _TRANSIENT_BESIDES
     | _UNDER_WAY
     # botocore's code for an answer without an error document of the service
-    | {str(status) for status in PASSING_STATUSES}
+    | {str(status) for status in TRANSIENT_STATUSES}
 )
 """Error codes after which the same request may well be answered; what was done is not known."""
 

@@ -26,9 +26,9 @@ from services.aws.clients import aws_credentials
 from services.aws.diagnosis import AWS, diagnosis
 from services.aws.http_session import http_session
 from services.aws.outcomes import (
-    PASSING_CODES,
-    PASSING_STATUSES,
     THROTTLING_CODES,
+    TRANSIENT_CODES,
+    TRANSIENT_STATUSES,
     RequestIds,
     bare_code,
     redirect_target,
@@ -223,7 +223,7 @@ def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn
         raise UnknownOutcomeError(f"HTTP {status}")
     if code in THROTTLING_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise NotStoredError(code)
-    if code in PASSING_CODES or status in PASSING_STATUSES:
+    if code in TRANSIENT_CODES or status in TRANSIENT_STATUSES:
         raise UnknownOutcomeError(code)
     if code == "InvalidParameterException":
         raise RefusedError(failure.message or failure.capital_message)

@@ -115,7 +115,7 @@ class DueObjects:
                 if is_of_type and listed.last_modified_ms > backlog.survey.newest_of_type_ms:
                     backlog.survey.newest_of_type_ms = listed.last_modified_ms
                 if until_ms is not None and listed.last_modified_ms >= until_ms:
-                    backlog.survey.leave_out(listed)
+                    backlog.survey.count(listed)
                     continue
                 is_due = is_of_type and basis.is_due(listed)
                 backlog.note(listed, is_due=is_due)
@@ -129,12 +129,12 @@ class DueObjects:
             basis: of the iteration.
             backlog: of the listing, with a plan carried out.
         """
-        for part in backlog.parts():
-            for listed in self._objects(basis, part.place, part.after):
+        for stretch in backlog.stretches():
+            for listed in self._objects(basis, stretch.place, stretch.after):
                 is_planned = listed.last_modified_ms <= backlog.until_ms
                 if is_planned and self.bucket.is_of_type(listed) and basis.is_due(listed):
                     yield listed
-                if listed.key == part.last:
+                if listed.key == stretch.last:
                     break
 
     def _objects(self, basis: Basis, place: str | None, after: str = "") -> Iterator[LogObject]:

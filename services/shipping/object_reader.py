@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
-from services.aws.get_request import GetClient, OtherContentError, Part
+from services.aws.get_request import GetClient, ObjectBody, OtherContentError
 from services.aws.integrity import are_alike, differ, is_md5
 from services.aws.list_request import WrongAnswerError
 from services.threads.worker_pool import WorkerPool
@@ -87,7 +87,7 @@ class ObjectReader:
         self._client = client
         self._stop = stop
         self._looks = looks
-        self._opening: dict[LogObject, Future[Part]] = {}
+        self._opening: dict[LogObject, Future[ObjectBody]] = {}
         self._openers = WorkerPool(self._open, OBJECTS_OPENED_AHEAD)
         self._troubled_in_a_row = 0
         self._has_md5s = False
@@ -192,9 +192,9 @@ class ObjectReader:
         offset = failures = 0
         while offset < known.size_bytes:
             try:
-                part = self._opened(known, asked, offset, etag)
-                etag = etag or part.etag
-                for piece in _bytes_of(part, known.size_bytes - offset):
+                answer = self._opened(known, asked, offset, etag)
+                etag = etag or answer.etag
+                for piece in _bytes_of(answer, known.size_bytes - offset):
                     offset += len(piece)
                     self.bytes_read += len(piece)
                     failures = 0
@@ -273,20 +273,20 @@ class ObjectReader:
         if self._stop.wait(0.1 * 2**failures):
             raise StoppedError("Stopped while an object was read")
 
-    def _part(self, log_object: LogObject, offset: int) -> Part:
+    def _answer(self, log_object: LogObject, offset: int) -> ObjectBody:
         with lyve_errors(f"read {log_object.key} in the audit bucket", AUDIT_BUCKET_HINTS):
             return self._client.get(log_object, offset)
 
-    def _opened(self, known: LogObject, asked: LogObject, offset: int, etag: str) -> Part:
+    def _opened(self, known: LogObject, asked: LogObject, offset: int, etag: str) -> ObjectBody:
         opening = self._opening.pop(known, None)
-        part = opening.result() if opening else self._part(asked, offset)
-        if differ(part.etag, etag):
-            part.body.close()
+        answer = opening.result() if opening else self._answer(asked, offset)
+        if differ(answer.etag, etag):
+            answer.body.close()
             raise OtherContentError("its ETag is another one than before")
-        return part
+        return answer
 
-    def _open(self, log_object: LogObject) -> Part:
-        return self._part(log_object, 0)
+    def _open(self, log_object: LogObject) -> ObjectBody:
+        return self._answer(log_object, 0)
 
 
 class Reading:
@@ -365,13 +365,13 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
     return UnreadableError(f"Can't read {known.key} in the audit bucket", reason, S3_ELSEWHERE)
 
 
-def _bytes_of(part: Part, size_bytes: int) -> Iterator[bytes]:
+def _bytes_of(answer: ObjectBody, size_bytes: int) -> Iterator[bytes]:
     """Yields the bytes of an answer, if there are as many as were asked for."""
     left = size_bytes
-    for piece in part.body.iter_chunks(_PIECE_BYTES):
+    for piece in answer.body.iter_chunks(_PIECE_BYTES):
         left -= len(piece)
         if left < 0:
-            part.body.close()
+            answer.body.close()
             raise _TooLongError
         yield piece
     if left:

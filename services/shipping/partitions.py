@@ -232,7 +232,7 @@ def since_ms(source: Source, start: Start, now_ms: int) -> int:
         start: when and as whom an iteration begins.
         now_ms: the store's time in ms since 1970.
     """
-    return now_ms - start.lasthour_ago_ms if source.since_ms is None else source.since_ms
+    return now_ms - start.since_ago_ms if source.since_ms is None else source.since_ms
 
 
 def _loaded_origin(origin: Part, first: Checkpoint) -> Checkpoint:

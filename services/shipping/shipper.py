@@ -60,17 +60,17 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct):
-    """A run whose batches are under way; `is_sent` is set once all of them are submitted."""
+    """A run whose batches are under way; `is_submitted` is set once all of them are submitted."""
 
     run: Run
     delivery: Delivery
     futures: "list[Future[Delivery]]" = msgspec.field(default_factory=list)
-    is_sent: bool = False
+    is_submitted: bool = False
 
     def is_delivered(self) -> bool:
         """Tells if all of the run is known to be accepted or refused."""
         known = [self.delivery, *self._deliveries()]
-        is_whole = self.is_sent and len(known) == 1 + len(self.futures)
+        is_whole = self.is_submitted and len(known) == 1 + len(self.futures)
         return is_whole and not any(delivery.uncertain or delivery.error for delivery in known)
 
     def is_untouched(self) -> bool:
@@ -133,7 +133,7 @@ class InFlight:
             pending.delivery.uncertain += self._batches(doubtful)
         for batch in self._batches(events):
             self._deliver(pending, batch)
-        pending.is_sent = True
+        pending.is_submitted = True
         self._tell_missing_threads()
 
     def complete_oldest(self) -> Pending:

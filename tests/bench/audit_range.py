@@ -17,7 +17,7 @@ from msgspec import Struct, json
 
 from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams, StoredEvent
-from services.audit.verification import Progress, Verification, Witnesses
+from services.audit.verification import AuditGauge, Verification, Witnesses
 from tests.world.in_memory import source_of
 from utils.audit.spans import Tally
 from utils.json_extractor import event_time_ms
@@ -99,7 +99,7 @@ def main(events: int) -> Taken:
     witnesses = Witnesses(
         cast("AuditObjects", made_up), cast("LogStreams", made_up), lambda _: nothing
     )
-    verification = Verification(source_of(), Range(), witnesses, Progress())
+    verification = Verification(source_of(), Range(), witnesses, AuditGauge())
     began_seconds = time.perf_counter()
     audit = verification.run(0)
     seconds = time.perf_counter() - began_seconds

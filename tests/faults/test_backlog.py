@@ -16,7 +16,7 @@ from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import assert_same
 
 # As many as the listing in memory has on a page.
-PART_OBJECTS = 3
+STRETCH_OBJECTS = 3
 PLAN_OBJECTS = 6
 MINUTE_MS = 60_000
 
@@ -25,7 +25,7 @@ MINUTE_MS = 60_000
 def _small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.state.memory_share.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
     monkeypatch.setattr("utils.state.memory_share.LEAST_PLAN_OBJECTS", 1)
-    monkeypatch.setattr("utils.state.planning.PART_OBJECTS", PART_OBJECTS)
+    monkeypatch.setattr("utils.state.planning.STRETCH_OBJECTS", STRETCH_OBJECTS)
 
 
 def keys(folders: int, objects: int) -> Iterator[tuple[str, int]]:
@@ -52,9 +52,9 @@ def lists_asked(folders: int, objects: int) -> int:
 @pytest.mark.parametrize("folders", [1, 4])
 def test_pages_are_listed_in_proportion_to_the_objects(folders: int) -> None:
     few, many = lists_asked(folders, 60), lists_asked(folders, 240)
-    assert few >= 60 // PART_OBJECTS
+    assert few >= 60 // STRETCH_OBJECTS
     assert many <= 4.4 * few
-    assert many <= 4 * 240 // PART_OBJECTS
+    assert many <= 4 * 240 // STRETCH_OBJECTS
 
 
 @pytest.mark.parametrize("prefix", ["access/", "access/a"])
@@ -62,7 +62,7 @@ def test_very_many_objects_beside_the_folders_are_not_kept(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a bucket that another one's access logs are written to may have them."""
-    monkeypatch.setattr("services.pull_logs_service.MOST_KEPT_OBJECTS", PART_OBJECTS)
+    monkeypatch.setattr("services.pull_logs_service.MOST_KEPT_OBJECTS", STRETCH_OBJECTS)
     source = replace(source_of(), log_type="Access", prefix=prefix)
     world, due = World(), Counter[str]()
     for number in range(60):
@@ -75,7 +75,7 @@ def test_very_many_objects_beside_the_folders_are_not_kept(
     life = world.run(source)
     assert life.is_good, world.statuses()
     assert_same(world.messages(), due)
-    assert life.called("list") <= 4 * 60 // PART_OBJECTS
+    assert life.called("list") <= 4 * 60 // STRETCH_OBJECTS
     assert world.run(source).is_good
     assert_same(world.messages(), due)
 

@@ -677,7 +677,7 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
             case "begun":
                 begun.append(position)
             case _:
-                ledger.ship(position)
+                ledger.record_shipped(position)
     return Checkpoint(source_of().identity, "owner", coverage, saves=3, open=begun)
 
 

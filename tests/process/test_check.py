@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from services.aws import http_session
 from services.aws.diagnosis import place_of
-from services.aws.get_request import GetClient, Part
+from services.aws.get_request import GetClient, ObjectBody
 from services.aws.list_request import Listing, Page, WrongAnswerError, listed_pages
 from services.aws.put_request import PutClient, StreamMissingError
 from services.commands import check as check_service
@@ -698,7 +698,7 @@ def test_a_store_that_gives_no_part_of_an_object_is_a_warning(
     """The daemon ships all the same, but an object that breaks off is read anew."""
     get = GetClient.get
 
-    def refuse(client: GetClient, wanted: LogObject, offset: int) -> Part:
+    def refuse(client: GetClient, wanted: LogObject, offset: int) -> ObjectBody:
         if offset:
             raise error
         return get(client, wanted, offset)

@@ -414,13 +414,13 @@ def test_single_objects_are_forgotten_wherever_coverage_begins(
     for number in range(100):
         shipped = audit_object(number, BEGIN_MS + MINUTE_MS // 2 + number * MINUTE_MS // 10)
         survey.note(shipped)
-        ledger.ship(Position(shipped, 1))
-    closing = Thread(
-        target=ledger.close, args=(survey, survey.newest_ms, survey.newest_ms), daemon=True
+        ledger.record_shipped(Position(shipped, 1))
+    advancing = Thread(
+        target=ledger.advance, args=(survey, survey.newest_ms, survey.newest_ms), daemon=True
     )
-    closing.start()
-    closing.join(10)
-    assert not closing.is_alive()
+    advancing.start()
+    advancing.join(10)
+    assert not advancing.is_alive()
     assert len(ledger.coverage.recent) <= 10 * RECENT_ROW.size
 
 

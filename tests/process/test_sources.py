@@ -270,7 +270,7 @@ def backlog(memory: MemoryShare) -> tuple[list[Position], Ledger]:
     plan = [Position(one) for one in oldest(due_objects(), memory.plan_objects())]
     ledger = Ledger(Coverage(0))
     for one in due_objects():
-        ledger.ship(Position(one, 100, 5))
+        ledger.record_shipped(Position(one, 100, 5))
     return plan, ledger
 
 

@@ -86,7 +86,7 @@ def small() -> Checkpoint:
     coverage = Coverage(NOW_MS, covered=[(1, 2)], dormant=bytearray(DORMANT_ROW.pack(4, 3)))
     ledger = Ledger(coverage)
     for number in range(3):
-        ledger.ship(position(number))
+        ledger.record_shipped(position(number))
     return Checkpoint(IDENTITY, "owner", coverage, running=True, open=[position(9)])
 
 
@@ -229,13 +229,13 @@ def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     ledger = Ledger(coverage)
     ledger.begin_sweep(NOW_MS)
     later_ms = NOW_MS + LATE_WINDOW_MS + 1
-    ledger.close(survey, later_ms, later_ms)
+    ledger.advance(survey, later_ms, later_ms)
     assert len(coverage.dormant) == MAX_DORMANT_FOLDERS * DORMANT_ROW.size
     for number in range(MAX_OWED_OBJECTS):
         ledger.owe(position(number, 40 * "k"))
     number = 0
     while not ledger.is_full():
-        ledger.ship(position(number))
+        ledger.record_shipped(position(number))
         number += 20
     longest = SourceIdentity(63 * "b", "Console", 63 * "r", 512 * "g", 512 * "s")
     first = Checkpoint(longest, 32 * "f", coverage, saves=10**9, upload_ms=NOW_MS)

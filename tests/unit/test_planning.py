@@ -15,7 +15,7 @@ import utils.state.ledger
 import utils.state.planning
 from utils.model import LogObject, Position
 from utils.state.ledger import (
-    CLOSE_EVERY_OBJECTS,
+    ADVANCE_EVERY_OBJECTS,
     DORMANT_ROW,
     LATE_WINDOW_MS,
     MAX_RECENT_OBJECTS,
@@ -123,7 +123,7 @@ class Daemon:
             plan = oldest(due, self.most_planned)
             self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
             frontier_ms = backlog.carry_out(plan, self.most_planned)
-            self.ledger.close(backlog.survey, frontier_ms, now_ms)
+            self.ledger.advance(backlog.survey, frontier_ms, now_ms)
             if not backlog:
                 self._check_none_is_missed(seen)
                 return
@@ -142,9 +142,9 @@ class Daemon:
             yield from self.bucket.listing(place)
 
     def _left(self, backlog: Backlog) -> Iterator[LogObject]:
-        for part in backlog.parts():
-            for one in self.bucket.listing(part.place):
-                is_in = part.after < one.key <= part.last
+        for stretch in backlog.stretches():
+            for one in self.bucket.listing(stretch.place):
+                is_in = stretch.after < one.key <= stretch.last
                 is_planned = one.last_modified_ms <= backlog.until_ms
                 if is_in and is_planned and self.ledger.is_due(one):
                     yield one
@@ -158,7 +158,7 @@ class Daemon:
             self._ship(one)
             following = plan[index + 1 :]
             if survey and following and self.ledger.is_full():
-                self.ledger.close(survey, following[0].last_modified_ms, now_ms)
+                self.ledger.advance(survey, following[0].last_modified_ms, now_ms)
         self._open = []
 
     def _ship(self, one: LogObject) -> None:
@@ -167,7 +167,7 @@ class Daemon:
         self._left_to_ship -= 1
         assert one.last_modified_ms >= self.since_ms, f"before the beginning: {one}"
         assert (one.key, one.etag) not in self._shipped, f"shipped twice: {one}"
-        self.ledger.ship(self.ledger.position(one))
+        self.ledger.record_shipped(self.ledger.position(one))
         self._shipped.add((one.key, one.etag))
 
     def _check_none_is_missed(self, seen: list[LogObject]) -> None:
@@ -189,18 +189,18 @@ class Shipments(RuleBasedStateMachine):
     most_planned = 3
     most_recent = MAX_RECENT_OBJECTS
     most_dormant = 1
-    close_every_objects = CLOSE_EVERY_OBJECTS
+    advance_every_objects = ADVANCE_EVERY_OBJECTS
     # Everything is listed at once where that takes fewer pages than the folders.
     page_objects = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(utils.state.planning, "PART_OBJECTS", 2)
-        self.patch.setattr(utils.state.ledger, "PART_OBJECTS", self.page_objects)
+        self.patch.setattr(utils.state.planning, "STRETCH_OBJECTS", 2)
+        self.patch.setattr(utils.state.ledger, "STRETCH_OBJECTS", self.page_objects)
         self.patch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.state.ledger, "MAX_DORMANT_FOLDERS", self.most_dormant)
-        self.patch.setattr(utils.state.ledger, "CLOSE_EVERY_OBJECTS", self.close_every_objects)
+        self.patch.setattr(utils.state.ledger, "ADVANCE_EVERY_OBJECTS", self.advance_every_objects)
         self.bucket = Bucket()
         self.daemon = Daemon(self.bucket)
         self.daemon.most_planned = self.most_planned
@@ -258,7 +258,7 @@ class ShipmentsThatFillTheCheckpoint(Shipments):
 
     page_objects = 1
     most_planned = MAX_PLAN_OBJECTS
-    close_every_objects = -MAX_RECENT_OBJECTS
+    advance_every_objects = -MAX_RECENT_OBJECTS
 
 
 class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
@@ -266,7 +266,7 @@ class CrowdedShipmentsThatFillTheCheckpoint(CrowdedShipments):
 
     most_planned = MAX_PLAN_OBJECTS
     most_dormant = 1
-    close_every_objects = -MAX_RECENT_OBJECTS
+    advance_every_objects = -MAX_RECENT_OBJECTS
 
 
 TestShipments = Shipments.TestCase
@@ -414,13 +414,13 @@ def test_an_earlier_start_hides_no_late_object_of_an_old_folder(
 def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> None:
     ledger = Ledger(Coverage(since_ms=NOON_MS + 50_000))
     end_ms = NOON_MS + 2 * LATE_WINDOW_MS
-    ledger.close(surveyed([listed("S3-newest", end_ms)], ledger, end_ms), end_ms, end_ms)
+    ledger.advance(surveyed([listed("S3-newest", end_ms)], ledger, end_ms), end_ms, end_ms)
     ledger.begin_at(0)
     between = listed("S3-between", NOON_MS + 20_000)
     frontier_ms = NOON_MS + 10_000 + LATE_WINDOW_MS
     survey = surveyed([between], ledger, end_ms + HOUR_MS)
-    ledger.ship(Position(between, 1))
-    ledger.close(survey, frontier_ms, end_ms + HOUR_MS)
+    ledger.record_shipped(Position(between, 1))
+    ledger.advance(survey, frontier_ms, end_ms + HOUR_MS)
     assert not ledger.is_due(between)
 
 
@@ -437,7 +437,7 @@ def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> Non
     ledger = Ledger(Coverage(since_ms=0))
     for version in (listed("S3-a", NOON_MS + HOUR_MS, "2"), listed("S3-a", NOON_MS, "1")):
         assert ledger.is_due(version)
-        ledger.ship(Position(version, 1))
+        ledger.record_shipped(Position(version, 1))
     assert not ledger.is_due(listed("S3-a", NOON_MS, "1"))
     assert not reloaded(ledger).is_due(listed("S3-a", NOON_MS, "1"))
 
@@ -445,7 +445,7 @@ def test_a_version_that_is_shown_again_is_not_shipped_at_each_iteration() -> Non
 def test_a_replaced_object_is_due_behind_what_was_shipped_of_it() -> None:
     ledger = Ledger(Coverage(since_ms=0))
     damaged = listed("S3-a", NOON_MS + 54_321, "damaged")
-    ledger.ship(Position(damaged, 7, 42))
+    ledger.record_shipped(Position(damaged, 7, 42))
     whole = listed("S3-a", NOON_MS + HOUR_MS, "whole")
     for known in (ledger, reloaded(ledger)):
         assert not known.is_due(damaged)
@@ -465,7 +465,7 @@ def test_coverage_begins_where_the_mode_says() -> None:
 
 def test_an_object_is_found_up_to_24_hours_behind_the_newest() -> None:
     ledger = Ledger(Coverage(since_ms=0))
-    ledger.close(surveyed([listed("S3-newest", NOON_MS)], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([listed("S3-newest", NOON_MS)], ledger, NOON_MS), NOON_MS, NOON_MS)
     assert ledger.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
     assert not ledger.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
 
@@ -479,9 +479,9 @@ def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch
         ]
         survey = surveyed(new, ledger, new[-1].last_modified_ms)
         for one in new:
-            ledger.ship(Position(one, 1))
+            ledger.record_shipped(Position(one, 1))
         now_ms = new[-1].last_modified_ms
-        is_crowded = ledger.close(survey, now_ms, now_ms)
+        is_crowded = ledger.advance(survey, now_ms, now_ms)
         assert len(ledger.coverage.recent) // RECENT_ROW.size <= 50
         assert is_crowded == (hour >= 2)
     assert len(ledger.coverage.covered) == 1
@@ -492,7 +492,7 @@ def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back(
 
     def places(now_ms: int) -> list[str | None]:
         found = places_to_list([ledger], ["a/", "b/"], "", now_ms)
-        ledger.close(survey, NOON_MS, now_ms)
+        ledger.advance(survey, NOON_MS, now_ms)
         return found
 
     survey = Survey()
@@ -535,15 +535,15 @@ def test_a_folder_with_the_hash_of_another_is_not_dormant_while_that_is_not(
     monkeypatch.setattr("utils.state.ledger._folder_hash", lambda _: 7)
     ledger = Ledger(Coverage(0))
     old, new = listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)
-    ledger.close(surveyed([old, new], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([old, new], ledger, NOON_MS), NOON_MS, NOON_MS)
     assert not ledger.is_dormant("b/")
-    ledger.close(surveyed([old], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([old], ledger, NOON_MS), NOON_MS, NOON_MS)
     assert ledger.is_dormant("a/")
 
 
 def test_what_is_written_while_a_bucket_is_listed_does_not_have_it_listed_again() -> None:
     ledger = Ledger(Coverage(0))
-    ledger.close(surveyed([listed("a/S3-1", NOON_MS + 1)], ledger, NOON_MS), NOON_MS + 1, NOON_MS)
+    ledger.advance(surveyed([listed("a/S3-1", NOON_MS + 1)], ledger, NOON_MS), NOON_MS + 1, NOON_MS)
     assert not ledger.is_sweep_due(NOON_MS + HOUR_MS)
 
 
@@ -571,7 +571,7 @@ def test_folders_are_those_below_the_prefix(prefix: str, expected: dict[str, int
             survey.note(listed(key, time_ms))
     assert survey.newest_by_folder == expected
     ledger.begin_sweep(0)
-    ledger.close(survey, LATE_WINDOW_MS + 10, LATE_WINDOW_MS + 10)
+    ledger.advance(survey, LATE_WINDOW_MS + 10, LATE_WINDOW_MS + 10)
     assert {folder for folder in expected if ledger.is_dormant(folder)} == expected.keys()
     for key, _ in objects:
         if key.startswith(prefix):

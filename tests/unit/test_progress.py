@@ -214,7 +214,7 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         survey.note(one)
     now_ms = NOW_MS + now * LATE_WINDOW_MS // 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("utils.state.ledger.CLOSE_EVERY_OBJECTS", -MAX_RECENT_OBJECTS)
+        patch.setattr("utils.state.ledger.ADVANCE_EVERY_OBJECTS", -MAX_RECENT_OBJECTS)
         patch.setattr("utils.state.ledger.MAX_RECENT_OBJECTS", 2)
         progress = begun()
         progress.plan_from(survey, now_ms)

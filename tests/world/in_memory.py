@@ -203,8 +203,8 @@ class World:
 
     def _start(self, life: Life, now_ms: int) -> Start:
         began_ms = self._began_ms.setdefault(life.name, self.time.now_ms)
-        lasthour_ago_ms = self.time.now_ms - self.lasthour_ms
-        return Start(life.name, now_ms, lasthour_ago_ms, self.time.now_ms - began_ms)
+        since_ago_ms = self.time.now_ms - self.lasthour_ms
+        return Start(life.name, now_ms, since_ago_ms, self.time.now_ms - began_ms)
 
     def _attempt(self, life: Life, work: Callable[[], bool]) -> None:
         with pytest.MonkeyPatch.context() as patch:

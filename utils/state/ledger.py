@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from utils.config.partitions import key_hash
 from utils.model import LogObject, Position
 from utils.state.intervals import Interval, union
-from utils.state.planning import PART_OBJECTS, Survey
+from utils.state.planning import STRETCH_OBJECTS, Survey
 
 # An object that appears this far behind the newest one is still found.
 LATE_WINDOW_MS = 24 * 60 * 60 * 1000
@@ -23,7 +23,7 @@ SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
 MAX_RECENT_OBJECTS = 15_000
 MAX_DORMANT_FOLDERS = 11_000
 # So many more objects may be remembered before it is looked for what can be forgotten.
-CLOSE_EVERY_OBJECTS = 1_000
+ADVANCE_EVERY_OBJECTS = 1_000
 # What of the checkpoint is kept for objects that are owed. What does not fit stays due, because
 # nothing is covered beyond it.
 MAX_OWED_OBJECTS = 1_000
@@ -116,7 +116,7 @@ class Ledger:
         self._prefix = prefix
         self._recent = _Rows(RECENT_ROW, coverage.recent)
         self._dormant = _Rows(DORMANT_ROW, coverage.dormant)
-        self._most_recent = MAX_RECENT_OBJECTS + CLOSE_EVERY_OBJECTS
+        self._most_recent = MAX_RECENT_OBJECTS + ADVANCE_EVERY_OBJECTS
         self._sweep_ms: int | None = None
         # Of what is owed and does not fit: the keys, and the oldest `LastModified`.
         self._unfit: set[str] = set()
@@ -193,7 +193,7 @@ class Ledger:
 
     # What becomes of it.
 
-    def ship(self, position: Position) -> None:
+    def record_shipped(self, position: Position) -> None:
         """Records an object as shipped up to the position.
 
         Args:
@@ -242,11 +242,11 @@ class Ledger:
         return owed.lines
 
     def is_full(self) -> bool:
-        """Tells if so much is remembered that `close` is to be called before a plan ends."""
+        """Tells if so much is remembered that `advance` is to be called before a plan ends."""
         return len(self._recent) > self._most_recent
 
-    def close(self, survey: Survey, frontier_ms: int, now_ms: int) -> bool:
-        """Forgets single objects where everything is shipped, as far as a plan is carried out.
+    def advance(self, survey: Survey, frontier_ms: int, now_ms: int) -> bool:
+        """Moves on up to where everything is shipped, and forgets single objects there.
 
         Returns whether there were so many that late ones are found for less than a day.
 
@@ -263,7 +263,7 @@ class Ledger:
         self._note_folders(survey, frontier_ms, now_ms)
         self._forget_covered(frontier_ms)
         is_crowded = self._forget_surplus(frontier_ms)
-        self._most_recent = max(MAX_RECENT_OBJECTS, len(self._recent)) + CLOSE_EVERY_OBJECTS
+        self._most_recent = max(MAX_RECENT_OBJECTS, len(self._recent)) + ADVANCE_EVERY_OBJECTS
         return is_crowded
 
     def _shipped(self, key: str) -> Shipped | None:
@@ -333,11 +333,12 @@ class Ledger:
 def places_to_list(
     ledgers: Sequence[Ledger], folders: Iterable[str], prefix: str, now_ms: int
 ) -> list[str | None]:
-    """Returns what is to be listed: prefixes, and None for what stands beside the folders.
+    """Begins a sweep if one is due; returns what is to be listed.
 
-    For a sweep that is everything at once, by far fewer pages than of thousands of folders, and so
-    it is where more folders have something new than everything has pages. All ledgers of a source
-    sweep together, and list what one of them asks for.
+    That is prefixes, and None for what stands beside the folders. For a sweep it is everything at
+    once, by far fewer pages than of thousands of folders, and so it is where more folders have
+    something new than everything has pages. All ledgers of a source sweep together, and list what
+    one of them asks for.
 
     Args:
         ledgers: of the source's partitions.
@@ -350,7 +351,7 @@ def places_to_list(
             one.begin_sweep(now_ms)
         return [prefix]
     awake = [one for one in folders if not all(by.is_dormant(one) for by in ledgers)]
-    pages = max(one.coverage.swept_objects for one in ledgers) // PART_OBJECTS + 1
+    pages = max(one.coverage.swept_objects for one in ledgers) // STRETCH_OBJECTS + 1
     return [prefix] if len(awake) > pages else [None, *awake]
 
 

@@ -8,7 +8,7 @@ import msgspec
 from utils.model import LogObject
 
 # A page of the listing.
-PART_OBJECTS = 1_000
+STRETCH_OBJECTS = 1_000
 
 
 class Survey(msgspec.Struct):
@@ -22,13 +22,13 @@ class Survey(msgspec.Struct):
 
     def note(self, listed: LogObject) -> None:
         """Takes one listed object into account."""
-        self.leave_out(listed)
+        self.count(listed)
         self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
 
-    def leave_out(self, listed: LogObject) -> None:
-        """Takes an object that is left out: it does not count for how far everything is shipped.
+    def count(self, listed: LogObject) -> None:
+        """Counts an object and notes that its folder holds it, so it is found if it becomes due.
 
-        Its folder counts as new all the same, so it is found if it becomes due.
+        Of one that is left out no more is noted: it does not say how far everything is shipped.
         """
         self.listed += 1
         folder = listed.folder(self.prefix)
@@ -46,7 +46,7 @@ def oldest(due: Iterable[LogObject], most: int) -> list[LogObject]:
     return heapq.nsmallest(most, due, key=lambda one: (one.last_modified_ms, one.key))
 
 
-class Part(msgspec.Struct):
+class Stretch(msgspec.Struct):
     """Consecutive objects of one listing: those behind the key `after`, up to `last`.
 
     `place` is the prefix that was listed, None for what stands beside the folders. `due` of them
@@ -74,13 +74,13 @@ class Backlog:
 
     def __init__(self, prefix: str = "") -> None:
         self.survey = Survey(prefix)
-        self._parts: list[Part] = []
+        self._stretches: list[Stretch] = []
         self._place: str | None = None
         self._until_ms: int | None = None
 
     def __bool__(self) -> bool:
         """Tells if something is left."""
-        return bool(self._parts)
+        return bool(self._stretches)
 
     @property
     def until_ms(self) -> int:
@@ -98,49 +98,53 @@ class Backlog:
     def note(self, listed: LogObject, *, is_due: bool) -> None:
         """Takes the next object of the listing into account."""
         self.survey.note(listed)
-        part = self._current_part()
-        part.last = listed.key
-        part.objects += 1
+        stretch = self._current_stretch()
+        stretch.last = listed.key
+        stretch.objects += 1
         if is_due:
             moment_ms = listed.last_modified_ms
-            part.oldest_ms = min(part.oldest_ms, moment_ms) if part.due else moment_ms
-            part.newest_ms = max(part.newest_ms, moment_ms)
-            part.due += 1
+            stretch.oldest_ms = min(stretch.oldest_ms, moment_ms) if stretch.due else moment_ms
+            stretch.newest_ms = max(stretch.newest_ms, moment_ms)
+            stretch.due += 1
 
     def carry_out(self, plan: Sequence[LogObject], most: int) -> int:
         """Notes that a plan is carried out; everything listed before the time returned is shipped.
 
         Args:
-            plan: of `oldest`, from the due objects of `parts` up to `until_ms`.
+            plan: of `oldest`, from the due objects of `stretches` up to `until_ms`.
             most: how many objects were wanted.
         """
         is_cut = len(plan) == most
         frontier_ms = plan[-1].last_modified_ms if is_cut else self.until_ms + 1
-        self._parts = [one for one in self._parts if one.due and one.newest_ms >= frontier_ms]
+        self._stretches = [
+            one for one in self._stretches if one.due and one.newest_ms >= frontier_ms
+        ]
         self._until_ms = self._reach(most)
-        return min(frontier_ms, self.survey.newest_ms) if self._parts else self.survey.newest_ms
+        return min(frontier_ms, self.survey.newest_ms) if self._stretches else self.survey.newest_ms
 
-    def parts(self) -> list[Part]:
-        """Returns the parts that may hold objects up to `until_ms` that are due."""
-        return [one for one in self._parts if one.oldest_ms <= self.until_ms]
+    def stretches(self) -> list[Stretch]:
+        """Returns the stretches that may hold objects up to `until_ms` that are due."""
+        return [one for one in self._stretches if one.oldest_ms <= self.until_ms]
 
-    def _current_part(self) -> Part:
-        current = self._parts[-1] if self._parts else None
+    def _current_stretch(self) -> Stretch:
+        current = self._stretches[-1] if self._stretches else None
         is_same_place = current is not None and current.place == self._place
-        if current and is_same_place and current.objects < PART_OBJECTS:
+        if current and is_same_place and current.objects < STRETCH_OBJECTS:
             return current
         if current and not current.due:
-            self._parts.pop()
-        self._parts.append(Part(self._place, current.last if current and is_same_place else ""))
-        return self._parts[-1]
+            self._stretches.pop()
+        self._stretches.append(
+            Stretch(self._place, current.last if current and is_same_place else "")
+        )
+        return self._stretches[-1]
 
     def _reach(self, most: int) -> int:
         """Returns up to which time enough is due for a plan, or everything."""
         due = 0
-        for part in sorted(self._parts, key=lambda one: one.newest_ms):
-            due += part.due
+        for stretch in sorted(self._stretches, key=lambda one: one.newest_ms):
+            due += stretch.due
             if due >= most:
-                return part.newest_ms
+                return stretch.newest_ms
         return self.survey.newest_ms
 
 

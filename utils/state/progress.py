@@ -161,7 +161,7 @@ class Progress:
         if part.is_owed:
             self.ledger.owe(position)
             return
-        self.ledger.ship(position)
+        self.ledger.record_shipped(position)
         newest_ms = position.object.last_modified_ms
         self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
         if self._open and self.ledger.is_full():
@@ -169,7 +169,7 @@ class Progress:
 
     def _close(self, frontier_ms: int) -> None:
         if self._survey:
-            self._is_crowded |= self.ledger.close(self._survey, frontier_ms, self._now_ms)
+            self._is_crowded |= self.ledger.advance(self._survey, frontier_ms, self._now_ms)
 
     def _window(self) -> list[Position]:
         nearest = list(islice(self._open, WINDOW_OBJECTS))
