@@ -22,6 +22,7 @@ from tests.servers.installation import (
     Installation,
     Outcome,
     empty,
+    try_again_soon,
 )
 from tests.servers.lying_proxy import (
     HTML,
@@ -42,15 +43,6 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 
 MOST_ITERATIONS = 5
-# Between tries; a service that lies once need not be waited for.
-_PAUSE_SECONDS = 0.01
-_PAUSES = [
-    f"services.{module}._FIRST_PAUSE_SECONDS"
-    for module in (
-        *("aws.list_request", "output.checkpoints", "output.objects"),
-        *("pull_logs_service", "threads.backoff"),
-    )
-]
 _SETTLE_SECONDS = 0.1
 BATCH_SIZE = 7
 NOT_UTF8 = b"\xff\xfe is no text"
@@ -81,8 +73,7 @@ class Trial:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             pauses = stack.enter_context(pytest.MonkeyPatch.context())
-            for name in _PAUSES:
-                pauses.setattr(name, _PAUSE_SECONDS)
+            try_again_soon(pauses)
             pauses.setattr(ObjectReader, "_pause", lambda *_: None)
             standin = CloudWatchStandin(credentials={ACCESS_KEY: SECRET_KEY})
             self.standin = stack.enter_context(standin)

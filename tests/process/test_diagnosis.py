@@ -17,6 +17,7 @@ from tests.servers.installation import (
     OUTPUT_BUCKET,
     Installation,
     eventually,
+    try_again_soon,
 )
 from tests.standin.fake_server import Authority, FakeServer, Reply, always
 from tests.unit.test_proxies import Proxy
@@ -34,6 +35,11 @@ class Mistake(NamedTuple):
     cause: str
     fix: str
     follow: Callable[[Installation], object] | None = None
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    try_again_soon(monkeypatch)
 
 
 def environ(**variables: str) -> Callable[[Installation], object]:

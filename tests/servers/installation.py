@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from unittest.mock import patch
 
 import boto3
+import pytest
 
 from engine import main
 from services.daemon.iterations import forget_clients
@@ -377,6 +378,15 @@ def run_here(arguments: Sequence[str], environment: Mapping[str, str]) -> Outcom
     outcome = Outcome(status, stdout.getvalue().decode(), stderr.getvalue().decode())
     assert not hangs, f"it hangs:\n{outcome.stderr}"
     return outcome
+
+
+def try_again_soon(patch: pytest.MonkeyPatch) -> None:
+    """Makes the pauses between tries short: a server that lies need not be waited for."""
+    for module in (
+        *("aws.list_request", "output.checkpoints", "output.objects"),
+        *("pull_logs_service", "threads.backoff"),
+    ):
+        patch.setattr(f"services.{module}._FIRST_PAUSE_SECONDS", 0.01)
 
 
 def status_lines(text: str) -> list[StatusLine]:
