@@ -320,7 +320,8 @@ class Shipper:
         end = Mark(self._sent.lines + lines, self._sent.objects + len(run.parts) - 1)
         # A recovery counts the lines of each object as it can read them then: of one that could not
         # be read, these may be more than were, so it is no longer open once others are sent.
-        while run.events and not self._context.saver.has_room(end, self._objects_to_save):
+        objects_to_save = self._objects_to_save if run.events else 0
+        while not self._context.saver.has_room(end, objects_to_save):
             if self._context.shared.stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
             if self._in_flight:
