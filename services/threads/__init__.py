@@ -1,1 +1,1 @@
-"""Work side by side: pools, read-ahead, a bounded stop. It knows nothing of logs."""
+"""Work side by side: pools, read-ahead, a bounded stop."""

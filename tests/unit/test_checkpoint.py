@@ -249,6 +249,17 @@ def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     assert 0 < len(found.open) < WINDOW_OBJECTS
 
 
+def test_an_object_that_did_not_fit_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.state.ledger.MAX_OWED_OBJECTS", 1)
+    ledger = Ledger(Coverage(0))
+    fitting, unfit = position(1), position(2)
+    ledger.owe(fitting)
+    ledger.owe(unfit)
+    assert ledger.owed == [fitting.object.key, unfit.object.key]
+    assert ledger.let_go(unfit.object.key) == 0
+    assert ledger.owed == [fitting.object.key]
+
+
 @pytest.mark.parametrize(("filler", "named"), [("k", 98), ("\x01", 19)])
 def test_fewer_objects_are_open_where_their_keys_are_long(filler: str, named: int) -> None:
     coverage = Coverage(0)

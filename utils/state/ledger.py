@@ -235,7 +235,10 @@ class Ledger:
         Args:
             key: the object's.
         """
-        owed = self.coverage.owed.pop(key)
+        self._unfit.discard(key)
+        owed = self.coverage.owed.pop(key, None)
+        if owed is None:
+            return 0
         if owed.lines:
             gone = LogObject(owed.last_modified_ms, key, "", 0)
             self._remember(Position(gone, owed.lines, owed.line_hash))
