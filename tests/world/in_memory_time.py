@@ -81,6 +81,8 @@ class NoWaitPool(PutPool):
                 if not any(lane.running for lane in self._lanes):
                     return
                 self._changed.wait(_TURN_SECONDS)
+                # A delivery that has come in is told to one thread: this one is no worker.
+                self._changed.notify()
 
     def _pause(self, seconds: float) -> None:
         self._time.now_ms += ceil(seconds * 1000)
