@@ -7,9 +7,11 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
+from botocore.exceptions import ClientError
 
-from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.list_request import Listing, listed_pages
+from services.aws.outcomes import error_code
 from services.output.objects import put_object
 from utils.model import LogObject, QuarantinedLine
 from utils.report.status import quarantine_key, quarantine_prefix
@@ -52,10 +54,11 @@ class Quarantine:
         self._source = source
 
     def keep(self, log_object: LogObject, lines: Sequence[QuarantinedLine]) -> None:
-        """Writes lines with their reasons into one object; the same lines make the same object.
+        """Writes lines with their reasons into one object, named by the first of them.
 
         The object's key and its number identify a line. It may be in two objects, if what is
-        shipped together was cut elsewhere before a kill.
+        shipped together was cut elsewhere before a kill. Other lines that one of that name holds
+        stay in it: a repair may send a part of what was shipped together.
 
         Args:
             log_object: the object that holds the lines.
@@ -64,12 +67,23 @@ class Quarantine:
         Raises:
             ServiceError: they can't be written.
         """
-        ordered = sorted(lines, key=lambda line: line.number)
-        entries = (msgspec.json.encode(_entry(log_object, line)) for line in ordered)
-        content = b"".join(entry + b"\n" for entry in entries)
+        entries = {line.number: _entry(log_object, line) for line in lines}
         with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
-            key = quarantine_key(self._source, log_object.key, ordered[0].number)
+            key = quarantine_key(self._source, log_object.key, min(entries))
+            known = {entry.line_number: entry for entry in self._held(key)}
+            kept = sorted({**known, **entries}.items())
+            content = b"".join(msgspec.json.encode(entry) + b"\n" for _, entry in kept)
             put_object(self._client, self._bucket, key, content, "application/x-ndjson")
+
+    def _held(self, key: str) -> Iterator[_Entry]:
+        """Yields what an object of the quarantine holds, nothing if there is none."""
+        try:
+            content = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as exc:
+            if error_code(exc) in MISSING_OBJECT:
+                return
+            raise
+        yield from _entries(content.splitlines())
 
 
 class QuarantinedLines:
@@ -122,14 +136,20 @@ class QuarantinedLines:
     def _read(self, name: str) -> None:
         with lyve_errors(f"read {name} in {self._bucket}", OUTPUT_BUCKET_HINTS):
             content = self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
-        for line in content.splitlines() if name.endswith("l") else [content]:
-            try:
-                entry = _decode_entry(line)
-                held = entry.content()
-            except ValueError:
-                continue  # Anything but an entry proves nothing.
+        for entry in _entries(content.splitlines() if name.endswith("l") else [content]):
             if entry.key == self._key:
-                self._known.setdefault(entry.line_number, set()).add(_digest(held))
+                self._known.setdefault(entry.line_number, set()).add(_digest(entry.content()))
+
+
+def _entries(lines: Sequence[bytes]) -> Iterator[_Entry]:
+    """Yields the entries among lines: anything else proves nothing."""
+    for line in lines:
+        try:
+            entry = _decode_entry(line)
+            entry.content()
+        except ValueError:
+            continue
+        yield entry
 
 
 def _entry(log_object: LogObject, line: QuarantinedLine) -> _Entry:

@@ -92,6 +92,22 @@ def test_everything_that_can_stand_in_a_bucket() -> None:
     assert_same(world.messages(), before)
 
 
+def test_lines_that_were_quarantined_together_with_others_stay_there() -> None:
+    """One of them is written again: what CloudWatch refused beside it is not missing then."""
+    world, objects = World(**STANDIN), everything()
+    fill(world, objects)
+    world.run(source_of())
+    mixed = objects[0]
+    gone = next(one for one in mixed.messages if mixed.messages.count(one) == 1)
+    world.tamper(lambda events: [one for one in events if one.message != gone])
+    run = world.repair(source_of())
+    assert run.repaired, run.error
+    assert run.repaired.audit.repaired == 1
+    puts = [point for point in run.life.points if point.startswith("put ")]
+    assert {point.split()[1] for point in puts} == {"1"}
+    assert quarantined(world) == quarantine_of(objects, 0)
+
+
 @cache
 def points() -> list[str]:
     """Returns all points that an undisturbed repair passes."""

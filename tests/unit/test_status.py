@@ -5,7 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import md5
-from io import StringIO
+from io import BytesIO, StringIO
 from itertools import count
 from time import sleep
 from typing import TYPE_CHECKING, cast
@@ -22,6 +22,7 @@ from services.output.status import (
     StatusLog,
     tell,
 )
+from tests.world.faults import client_error
 from tests.world.in_memory_time import NOON_MS
 from utils.model import Counts, Gauge, LogObject, QuarantinedLine
 from utils.report.status import (
@@ -232,6 +233,11 @@ class Bucket:
     def put_object(self, Key: str, Body: bytes, **_: str) -> dict[str, str]:  # noqa: N803 - boto3's names
         self.objects[Key] = Body
         return {"ETag": f'"{md5(Body, usedforsecurity=False).hexdigest()}"'}
+
+    def get_object(self, Key: str, **_: str) -> dict[str, BytesIO]:  # noqa: N803 - boto3's names
+        if Key not in self.objects:
+            raise client_error("NoSuchKey")
+        return {"Body": BytesIO(self.objects[Key])}
 
 
 @pytest.fixture
