@@ -40,7 +40,7 @@ from services.aws.connection import (
     Proxy,
     proxy_of,
 )
-from services.aws.outcomes import TRANSIENT_CODES, TRANSIENT_STATUSES, RedirectError, error_code
+from services.aws.outcomes import RedirectError, error_code, is_transient
 from utils.errors import ServiceError
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -420,7 +420,7 @@ def _refusal(
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     words = str(error.response.get("Error", {}).get("Message", ""))
-    passes = status in TRANSIENT_STATUSES or code in TRANSIENT_CODES
+    passes = is_transient(status, code)
     detail = code
     right_region, resource = _RIGHT_REGION.search(words), _RESOURCE.search(words)
     # An answer to HEAD has no body, and so no code of the service.

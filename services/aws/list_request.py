@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.integrity import bare_etag
-from services.aws.outcomes import TRANSIENT_CODES, TRANSIENT_STATUSES, error_code
+from services.aws.outcomes import error_code, is_transient
 from services.aws.session import moment, since_1970_ms
 from utils.errors import ServiceError, StoppedError
 from utils.model import LogObject
@@ -142,9 +142,7 @@ def is_left_to_retry(error: ClientError) -> bool:
         error: as botocore's client raises it.
     """
     metadata = error.response.get("ResponseMetadata", {})
-    passes = (
-        metadata.get("HTTPStatusCode") in TRANSIENT_STATUSES or error_code(error) in TRANSIENT_CODES
-    )
+    passes = is_transient(metadata.get("HTTPStatusCode", 0), error_code(error))
     return passes and not metadata.get("RetryAttempts")
 
 

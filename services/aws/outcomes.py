@@ -45,23 +45,22 @@ _TRANSIENT_BESIDES = {
 # What a server can't do at all: S3's `NotImplemented`, and a version of HTTP.
 _UNSUPPORTED_STATUSES = {501, 505}
 
-TRANSIENT_STATUSES = (
+# Whoever sends them.
+_TRANSIENT_STATUSES = (
     _BOTOCORE_STATUSES | {408, 425, 429, *range(500, 600)}
 ) - _UNSUPPORTED_STATUSES
-"""HTTP statuses, whoever sends them, after which the same request may well be answered."""
 
 THROTTLING_CODES = (_THROTTLED | _THROTTLED_BESIDES) - _UNDER_WAY
 """Error codes of a request that was turned away before anything was done."""
 
-TRANSIENT_CODES = (
+_TRANSIENT_CODES = (
     THROTTLING_CODES
     | _BOTOCORE_CODES
     | _TRANSIENT_BESIDES
     | _UNDER_WAY
     # botocore's code for an answer without an error document of the service
-    | {str(status) for status in TRANSIENT_STATUSES}
+    | {str(status) for status in _TRANSIENT_STATUSES}
 )
-"""Error codes after which the same request may well be answered; what was done is not known."""
 
 _IDS_KEPT = 4_096
 _MOST_TARGET_LETTERS = 200
@@ -115,6 +114,16 @@ def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoin
         endpoint_url: of the service.
     """
     return RequestIds()
+
+
+def is_transient(status: int, code: str) -> bool:
+    """Tells if the same request may well be answered later; what was done is not known.
+
+    Args:
+        status: of HTTP.
+        code: the service's own.
+    """
+    return status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
 
 
 def error_code(error: ClientError) -> str:

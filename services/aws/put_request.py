@@ -27,10 +27,9 @@ from services.aws.diagnosis import AWS, diagnosis
 from services.aws.http_session import http_session
 from services.aws.outcomes import (
     THROTTLING_CODES,
-    TRANSIENT_CODES,
-    TRANSIENT_STATUSES,
     RequestIds,
     bare_code,
+    is_transient,
     redirect_target,
     request_ids,
 )
@@ -223,7 +222,7 @@ def _raise_failure(status: int, code_in_header: str, content: bytes) -> NoReturn
         raise UnknownOutcomeError(f"HTTP {status}")
     if code in THROTTLING_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise NotStoredError(code)
-    if code in TRANSIENT_CODES or status in TRANSIENT_STATUSES:
+    if is_transient(status, code):
         raise UnknownOutcomeError(code)
     if code == "InvalidParameterException":
         raise RefusedError(failure.message or failure.capital_message)
