@@ -16,6 +16,7 @@ from services.aws.integrity import are_alike, bare_etag
 from services.aws.list_request import Listing, Page, listed_pages
 from services.aws.session import since_1970_ms
 from services.shipping.object_reader import ObjectReader, Reading
+from services.threads.backoff import pause_seconds
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 # The objects beside the folders are kept for an iteration, unless there are more than this.
 MOST_KEPT_OBJECTS = 10_000
 _LOOKS = 4
-_FIRST_PAUSE_SECONDS = 0.2
 
 
 class TopLevel(msgspec.Struct):
@@ -137,7 +137,7 @@ class AuditBucket:
                 return LogObject(
                     since_1970_ms(head["LastModified"]), key, etag, head["ContentLength"]
                 )
-            if self._stop.wait(_FIRST_PAUSE_SECONDS * 2**number):
+            if self._stop.wait(pause_seconds(number)):
                 raise StoppedError("Stopped while an object was read")
         raise ServiceError(
             f"Can't {doing}",

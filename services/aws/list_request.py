@@ -16,6 +16,7 @@ from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.integrity import bare_etag
 from services.aws.outcomes import error_code, is_transient
 from services.aws.session import moment, since_1970_ms
+from services.threads.backoff import pause_seconds
 from utils.errors import ServiceError, StoppedError
 from utils.model import LogObject
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2RequestTypeDef
 
 _TRIES = 6
-_FIRST_PAUSE_SECONDS = 0.2
 _FIRST_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 _ROOT = b"ListBucketResult"
 
@@ -130,7 +130,7 @@ def _page(
                 raise
         else:
             return page
-        if number < _TRIES - 1 and stop.wait(_FIRST_PAUSE_SECONDS * 2**number):
+        if number < _TRIES - 1 and stop.wait(pause_seconds(number)):
             raise StoppedError("Stopped before a listing was whole")
     raise _wrong(listing, f"{reason}, {_TRIES} times in a row")
 

@@ -12,6 +12,7 @@ from services.aws.list_request import Listing, listed_pages
 from services.aws.outcomes import error_code
 from services.output.latest import LatestStatus
 from services.output.objects import put_object
+from services.threads.backoff import pause_seconds
 from utils.config.partitions import parse_partition, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
@@ -25,7 +26,6 @@ _ENDING = ".json"
 _GONE = ""
 _UNKNOWN = "unknown"
 _LOOKS = 4
-_FIRST_PAUSE_SECONDS = 0.2
 
 
 class CheckpointStore:
@@ -68,7 +68,7 @@ class CheckpointStore:
                 self._check_untraced()
                 self._etag, self._held_md5 = _GONE, ""
                 return None
-            _pause(number)
+            Event().wait(pause_seconds(number))
         raise self._hidden("read")
 
     def look(self) -> bytes | None:
@@ -120,7 +120,7 @@ class CheckpointStore:
                     raise
                 if not self._held_md5 or not self._is_listed():
                     return _GONE
-                _pause(number)
+                Event().wait(pause_seconds(number))
                 continue
             etag = bare_etag(head.get("ETag")) or _UNKNOWN
             return etag if etag == self._etag != _UNKNOWN else self._compared(etag)
@@ -194,7 +194,3 @@ def _listed_keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
     with lyve_errors(doing, OUTPUT_BUCKET_HINTS):
         pages = listed_pages(client, Listing(doing, bucket, prefix), Event())
         return [one.key for page in pages for one in page.objects]
-
-
-def _pause(number: int) -> None:
-    Event().wait(_FIRST_PAUSE_SECONDS * 2**number)

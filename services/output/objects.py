@@ -11,13 +11,13 @@ from services.aws.errors import MISSING_OBJECT
 from services.aws.integrity import bare_etag, content_md5
 from services.aws.list_request import is_left_to_retry
 from services.aws.outcomes import error_code
+from services.threads.backoff import pause_seconds
 from utils.errors import ServiceError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _TRIES = 5
-_FIRST_PAUSE_SECONDS = 0.2
 
 
 def put_object(
@@ -42,7 +42,7 @@ def put_object(
     """
     for number in range(_TRIES):
         if number:
-            Event().wait(_FIRST_PAUSE_SECONDS * 2**number)
+            Event().wait(pause_seconds(number))
         try:
             etag = client.put_object(
                 Bucket=bucket,

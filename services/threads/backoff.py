@@ -8,6 +8,15 @@ _LONGEST_PAUSE_SECONDS = 20.0
 _GROWTH = 1.5
 
 
+def pause_seconds(number: int) -> float:
+    """Returns how long to wait behind one of a few tries: each time twice as long.
+
+    Args:
+        number: of the try, from 0.
+    """
+    return _FIRST_PAUSE_SECONDS * 2.0**number
+
+
 def pauses() -> Iterator[float]:
     """Yields the seconds to wait before the next try: longer and longer, with full jitter."""
     longest = _FIRST_PAUSE_SECONDS

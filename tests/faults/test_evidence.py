@@ -27,7 +27,7 @@ GONE = client_error("404")
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     take_small_steps(monkeypatch)
-    monkeypatch.setattr("services.output.checkpoints._FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("services.threads.backoff._FIRST_PAUSE_SECONDS", 0.0)
 
 
 def recent(count: int, first: int = 0) -> list[str]:

@@ -382,11 +382,7 @@ def run_here(arguments: Sequence[str], environment: Mapping[str, str]) -> Outcom
 
 def try_again_soon(patch: pytest.MonkeyPatch) -> None:
     """Makes the pauses between tries short: a server that lies need not be waited for."""
-    for module in (
-        *("aws.list_request", "output.checkpoints", "output.objects"),
-        *("pull_logs_service", "threads.backoff"),
-    ):
-        patch.setattr(f"services.{module}._FIRST_PAUSE_SECONDS", 0.01)
+    patch.setattr("services.threads.backoff._FIRST_PAUSE_SECONDS", 0.01)
 
 
 def status_lines(text: str) -> list[StatusLine]:
