@@ -15,7 +15,7 @@ import msgspec
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.output.objects import put_object
-from utils.config.log_format import is_json
+from utils.config.environment import is_json
 from utils.model import Counts
 from utils.report.latest import Outcome
 from utils.report.status import Pairs, json_line, status_key, status_line

@@ -15,8 +15,7 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape
 from botocore.validate import ParamValidator
 
 from tests.servers.installation import REPOSITORY
-from utils.config.log_format import LOG_FORMAT
-from utils.config.lookalikes import SECRETS, VARIABLES
+from utils.config.environment import LOG_FORMAT, SECRETS, VARIABLES
 from utils.config.partitions import Shard, parse_shard
 from utils.version import VERSION
 

@@ -18,9 +18,8 @@ import pytest
 
 from services.aws.diagnosis import CONNECTION
 from services.daemon import health
+from utils.config.environment import JSON, LOG_FORMAT, SECRETS, TEXT, VARIABLES
 from utils.config.keys import ALLOWED, REQUIRED, value_faults
-from utils.config.log_format import JSON, LOG_FORMAT, TEXT
-from utils.config.lookalikes import SECRETS, VARIABLES
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
@@ -96,7 +95,8 @@ MESSAGE_ARGUMENTS = {
     "DamagedError": 0,
     "CorruptError": 0,
     "Fault": 0,
-    "report": 1,
+    "_report": 1,
+    "_miss": 1,
     "write": 1,
     "tell": 2,
     "quarantine": 2,

@@ -20,7 +20,7 @@ from tests.servers.installation import (
     Installation,
 )
 from tests.world.audit_events import gzip_lines
-from utils.config.lookalikes import VARIABLES
+from utils.config.environment import VARIABLES
 from utils.errors import ConfigurationError
 from utils.report.preview import span
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.servers.installation import Installation
 from tests.world.audit_events import gzip_lines
-from utils.config.log_format import is_json, log_format_problems
+from utils.config.environment import is_json, process_variables
 from utils.report.status import Seconds, json_line
 
 NOON = datetime(2024, 2, 29, 12, 30, 5, tzinfo=UTC)
@@ -53,14 +53,14 @@ def test_a_json_line_is_one_line_and_keeps_what_was_said(
     ],
 )
 def test_another_form_is_a_mistake(value: str, said: str) -> None:
-    (problem,) = log_format_problems({"LOG_FORMAT": value})
+    _, (problem,) = process_variables({"LOG_FORMAT": value})
     assert said in str(problem)
     assert not is_json({"LOG_FORMAT": value})
 
 
 @pytest.mark.parametrize("environment", [{}, {"LOG_FORMAT": ""}, {"LOG_FORMAT": "text"}])
 def test_text_is_what_is_written_otherwise(environment: dict[str, str]) -> None:
-    assert list(log_format_problems(environment)) == []
+    assert process_variables(environment) == (None, [])
     assert not is_json(environment)
 
 

@@ -1,14 +1,12 @@
-"""The document config.json to an entry for each source, and to all that is wrong with it."""
+"""The document config.json to an entry for each source, and to all that is wrong with its form."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
 from typing import NamedTuple
 
-from utils.config.environment import prefix_of
-from utils.config.keys import ALLOWED, REQUIRED, day_of, value_faults
-from utils.config.lookalikes import VARIABLES
+from utils.config.environment import VARIABLES
+from utils.config.keys import ALLOWED, REQUIRED, value_faults
 from utils.errors import ForwarderError
 from utils.wording import did_you_mean, found
 
@@ -18,7 +16,6 @@ _ELSEWHERE = {
     "sources": "It belongs at the top level only",
     **dict.fromkeys(VARIABLES, "It is a variable of the environment: set it there"),
 }
-OTHER_OUTPUT = "Use another bucket for the output: the audit logs' bucket is never written to"
 
 
 class Entry(NamedTuple):
@@ -37,17 +34,14 @@ class Entry(NamedTuple):
     keys: Mapping[str, object]
 
 
-def read_entries(
-    document: bytes, file: str, today: date
-) -> tuple[list[Entry], list[ForwarderError]]:
-    """Returns an entry for each named source, and all problems of the document.
+def read_entries(document: bytes, file: str) -> tuple[list[Entry], list[ForwarderError]]:
+    """Returns an entry for each named source, and what is wrong with the document key by key.
 
     Without sources, the document itself is the one entry. Wrong values stay in.
 
     Args:
         document: JSON in UTF-8, with or without a byte order mark.
         file: its name, with which the messages begin.
-        today: the day of UTC.
     """
     content, problems = _decoded(document, file)
     if content is None:
@@ -55,19 +49,26 @@ def read_entries(
         return [] if b'"sources"' in document else [Entry(file, "", {}, {})], problems
     problems += _key_problems(file, content, _TOP_KEYS)
     if "sources" not in content:
-        entries = [Entry(file, "", content, content)]
-        problems += _missing_keys(entries[0], "", REQUIRED)
-    else:
-        problems += _sources_problems(file, content["sources"])
-        entries = _entries(content, file)
-        for entry in entries:
-            problems += _key_problems(entry.where, entry.own, tuple(ALLOWED))
-            problems += _missing_keys(entry, "", ("name",))
-            problems += _missing_keys(entry, " here and at the top level", REQUIRED)
-        problems += _name_problems(file, entries)
-        entries = [entry for entry in entries if entry.name]
-    for entry in entries:
-        problems += _contradictions(entry, file, today)
+        problems += _missing_keys(file, content, "", REQUIRED)
+        return [Entry(file, "", content, content)], problems
+    sources, its, allowed = content["sources"], f"{file}: sources", "allowed: a list of objects"
+    if not isinstance(sources, list) or not sources:
+        return [], [*problems, ForwarderError(f"{its} is {found(sources)}", allowed)]
+    inherited = {key: value for key, value in content.items() if key in ALLOWED and key != "name"}
+    entries = []
+    for number, own in enumerate(sources, 1):
+        if not isinstance(own, dict):
+            problems.append(ForwarderError(f"{its} holds {found(own)}", allowed))
+            continue
+        name = own.get("name", "")
+        is_named = name and not any(value_faults("name", name))
+        where = f"{file}: " + (f'source "{name}"' if is_named else f"source number {number}")
+        keys = {**inherited, **own}
+        problems += _key_problems(where, own, tuple(ALLOWED))
+        problems += _missing_keys(where, own, "", ("name",))
+        problems += _missing_keys(where, keys, " here and at the top level", REQUIRED)
+        if is_named:
+            entries.append(Entry(where, name, own, keys))
     return entries, problems
 
 
@@ -110,20 +111,6 @@ or too few"
     return ForwarderError(f"{file} can't be read", f"it has {too}")
 
 
-def _entries(content: Mapping[str, object], file: str) -> list[Entry]:
-    inherited = {key: content[key] for key in _TOP_KEYS if key in content and key != "sources"}
-    sources = content["sources"]
-    entries = []
-    for number, own in enumerate(sources if isinstance(sources, list) else [], 1):
-        if isinstance(own, dict):
-            name = own.get("name", "")
-            is_named = name and not any(value_faults("name", name))
-            where = f'source "{name}"' if is_named else f"source number {number}"
-            keys = {**inherited, **own}
-            entries.append(Entry(f"{file}: {where}", str(name) if is_named else "", own, keys))
-    return entries
-
-
 def _key_problems(
     where: str, keys: Mapping[str, object], known: tuple[str, ...]
 ) -> Iterator[ForwarderError]:
@@ -137,58 +124,10 @@ def _key_problems(
                 yield ForwarderError(f"{where}: {key} {fault.what}", ALLOWED[key], fault.hint)
 
 
-def _sources_problems(file: str, sources: object) -> Iterator[ForwarderError]:
-    where, allowed = f"{file}: sources", "allowed: a list of objects"
-    if not isinstance(sources, list) or not sources:
-        yield ForwarderError(f"{where} is {found(sources)}", allowed)
-        return
-    for source in sources:
-        if not isinstance(source, dict):
-            yield ForwarderError(f"{where} holds {found(source)}", allowed)
-
-
-def _missing_keys(entry: Entry, place: str, keys: Iterable[str]) -> Iterator[ForwarderError]:
-    for key in keys:
-        if key not in entry.keys:
-            what = f"{entry.where}: {key} is missing{place}"
+def _missing_keys(
+    where: str, keys: Mapping[str, object], place: str, needed: Iterable[str]
+) -> Iterator[ForwarderError]:
+    for key in needed:
+        if key not in keys:
+            what = f"{where}: {key} is missing{place}"
             yield ForwarderError(what, ALLOWED[key], f"Add {key}")
-
-
-def _contradictions(entry: Entry, file: str, today: date) -> Iterator[ForwarderError]:
-    """Yields what is wrong with a source's keys together, inherited ones included."""
-    keys = entry.keys
-    bucket, mode, until = (keys.get(key) for key in ("bucket_name", "mode", "until"))
-    if isinstance(bucket, str) and bucket == keys.get("output_bucket"):
-        what = f"bucket_name and output_bucket are both {found(bucket)}"
-        yield ForwarderError(f"{entry.where}: {what}", hint=OTHER_OUTPUT)
-    log_type = keys.get("log_type")
-    types = log_type if isinstance(log_type, list) else [log_type]
-    if "Access" in types and "prefix" not in keys:
-        what = f"{entry.where}: prefix is missing, but log_type names Access"
-        hint = "Add prefix: the target prefix of the bucket logging"
-        yield ForwarderError(what, ALLOWED["prefix"], hint)
-    first, last = day_of(mode), day_of(until)
-    if first and first > today:
-        # An inherited one is reported once.
-        where = entry.where if "mode" in entry.own else file
-        detail = f"today is {today:%d/%m/%Y} in UTC; {ALLOWED['mode']}"
-        hint = "Write the day from which you want the logs, or lasthour to begin now"
-        what = f"{where}: mode is {found(mode)}, which is still to come"
-        yield ForwarderError(what, detail, hint)
-    if first and last and last <= first:
-        what = f"until is {found(until)}, which is not after the mode {found(mode)}"
-        hint = "Write the first day from which you no longer want the logs"
-        yield ForwarderError(f"{entry.where}: {what}", ALLOWED["until"], hint)
-
-
-def _name_problems(file: str, entries: list[Entry]) -> Iterator[ForwarderError]:
-    first: dict[str, Entry] = {}
-    for entry in [entry for entry in entries if entry.name]:
-        other = first.setdefault(prefix_of(entry.name), entry)
-        if other.name != entry.name:
-            both = f'sources "{other.name}" and "{entry.name}"'
-            what = f"have the same variables, {prefix_of(entry.name)}LYVE_ACCESS and so on"
-            yield ForwarderError(f"{file}: {both} {what}", hint="Rename one of them")
-        elif other is not entry:
-            what = f'the name "{entry.name}" is that of more than one source'
-            yield ForwarderError(f"{file}: {what}", hint="Give each source its own name")

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
-from itertools import chain
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
@@ -15,10 +14,9 @@ from utils.model import Exclusion
 from utils.wording import did_you_mean, found, suggestion
 
 MOST_STREAM_CHARACTERS = 512
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_MOST_KEY_BYTES = 1024
 LOG_TYPES: tuple[str, ...] = get_args(LogType)
-_DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
+_MODES = ("all", "lasthour")
+_DAY = re.compile(r"[0-9]{2}/[0-9]{2}/[0-9]{4}")
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 24 * 60 * 60 * 1000
 # A bucket's URL, or a log group's ARN.
@@ -76,7 +74,10 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     gap_hours: Annotated[
         float, Meta(ge=0.001, le=8760, description="a number from 0.001 to 8760")
     ] = 0.0
-    prefix: Annotated[str, Meta(description="0 to 1024 bytes of UTF-8, such as logs/")] = ""
+    prefix: Annotated[
+        str,
+        Meta(pattern=r"\A(?![sS]3://)", description="0 to 1024 bytes of UTF-8, such as logs/"),
+    ] = ""
     until: Annotated[str, Meta(description='a date dd/mm/yyyy such as "05/02/2024"')] = ""
     every_minutes: Annotated[
         Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60],
@@ -119,6 +120,32 @@ ALLOWED: dict[str, str] = {
 }
 
 
+def day_of(written: object) -> date | None:
+    """Returns the day that is written in a value, None if it is not a day since 1970."""
+    if not isinstance(written, str) or not _DAY.fullmatch(written):
+        return None
+    try:
+        day = date.fromisoformat("-".join(reversed(written.split("/"))))
+    except ValueError:
+        return None
+    return day if day >= _EPOCH else None
+
+
+def day_ms(written: str) -> int | None:
+    """Returns the beginning of a written day in UTC, in ms since 1970; None if it is not a day."""
+    day = day_of(written)
+    return (day - _EPOCH).days * _DAY_MS if day else None
+
+
+# Rules that a type and its limits can't express.
+_FURTHER: dict[str, Callable[[str], object]] = {
+    "mode": lambda mode: mode in _MODES or day_of(mode),
+    "until": day_of,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+    "prefix": lambda prefix: len(prefix.encode()) <= 1024,  # noqa: PLR2004 - S3's own limit
+}
+
+
 def value_faults(key: str, value: object) -> Iterator[Fault]:
     """Yields what is wrong with the value of a key.
 
@@ -133,45 +160,7 @@ def value_faults(key: str, value: object) -> Iterator[Fault]:
     if wrong and key == "exclude":
         yield Fault(f"is wrong: {wrong}")
     elif wrong:
-        yield Fault(f"is {found(value)}", _hint(key, value))
-
-
-def since_ms(mode: str) -> int | None:
-    """Returns where coverage begins, in ms since 1970; None for `lasthour`.
-
-    Args:
-        mode: one without a fault.
-    """
-    return 0 if mode == "all" else day_ms(mode)
-
-
-def day_ms(written: str) -> int | None:
-    """Returns the beginning of a written day in UTC, in ms since 1970; None if it is not a day."""
-    day = day_of(written)
-    return (day - _EPOCH).days * _DAY_MS if day else None
-
-
-def day_of(written: object) -> date | None:
-    """Returns the day that is written in a value, None if it is not a day."""
-    parts = _DAY.fullmatch(written) if isinstance(written, str) else None
-    if not parts:
-        return None
-    day, month, year = (int(part) for part in parts.groups())
-    try:
-        midnight = date(year, month, day)
-    except ValueError:
-        return None
-    return midnight if midnight >= _EPOCH else None
-
-
-# Rules that a type and its limits can't express.
-_FURTHER: dict[str, Callable[[str], object]] = {
-    "mode": lambda mode: mode in {"all", "lasthour"} or day_of(mode),
-    "until": day_of,
-    "prefix": lambda prefix: (
-        len(prefix.encode()) <= _MOST_KEY_BYTES and prefix[:5].lower() != "s3://"
-    ),
-}
+        yield Fault(f"is {found(value)}", _hint(key, value) if isinstance(value, str) else "")
 
 
 def _wrong(key: str, value: object) -> str:
@@ -187,10 +176,8 @@ def _wrong(key: str, value: object) -> str:
     return "" if key not in _FURTHER or _FURTHER[key](right) else "it is not allowed"
 
 
-def _hint(key: str, value: object) -> str:
+def _hint(key: str, value: str) -> str:
     """Returns what to write instead, if that is clear."""
-    if not isinstance(value, str):
-        return ""
     if isinstance(_FIELDS[key].default, int | float) and key != "metrics":
         return "Write a number, without quotation marks"
     if key == "log_type":
@@ -201,7 +188,7 @@ def _hint(key: str, value: object) -> str:
         is_url = value[:5].lower() == "s3://"
         return "Leave out s3:// and the bucket: they are no part of a key" if is_url else ""
     bare = _AROUND_A_NAME.sub("", value.strip())
-    tidy = (value.strip(), value.strip().lower(), bare, bare.lower())
+    tidy = (value.strip(), bare, bare.lower())
     meant = next((one for one in tidy if not _wrong(key, one)), None)
     return did_you_mean(meant, [meant]) if meant else ""
 
@@ -212,16 +199,14 @@ def _day_hint(key: str, value: str) -> str:
         return f"{wrong}. {_DATE_FORM}"
     if key == "until" or any(char.isdigit() for char in value):
         return _DATE_FORM
-    return did_you_mean(value, ("all", "lasthour"))
+    return did_you_mean(value, _MODES)
 
 
 def _type_faults(types: list[object]) -> Iterator[Fault]:
     for index, log_type in enumerate(types):
-        if not isinstance(log_type, str):
-            yield Fault(f"holds {found(log_type)}")
-        elif log_type not in LOG_TYPES:
-            hint = _several_types(types) or did_you_mean(log_type, LOG_TYPES)
-            yield Fault(f"holds {found(log_type)}", hint)
+        if log_type not in LOG_TYPES:
+            hint = did_you_mean(log_type, LOG_TYPES) if isinstance(log_type, str) else ""
+            yield Fault(f"holds {found(log_type)}", _several_types(types) or hint)
         elif types.index(log_type) != index:
             yield Fault(f"holds {found(log_type)} more than once", "Write each type once")
 
@@ -230,7 +215,7 @@ def _several_types(written: list[object]) -> str:
     """Returns a hint at the list of types in one text, or nothing if it names anything else."""
     words = [re.findall(r"\w+", text) for text in written if isinstance(text, str)]
     by_folded = {log_type.casefold(): log_type for log_type in LOG_TYPES}
-    named = [by_folded.get(word.casefold()) for word in chain.from_iterable(words) if word != "and"]
+    named = [by_folded.get(word.casefold()) for text in words for word in text if word != "and"]
     is_whole = len(words) == len(written) and None not in named
     if not is_whole or max(map(len, words)) <= 1:
         return ""

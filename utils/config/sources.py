@@ -1,28 +1,41 @@
 """The document config.json and the environment to sources, or to all that is wrong with them."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import NamedTuple
 
 import msgspec
 
-from utils.config.access import aws_access, lyve_access
-from utils.config.document import OTHER_OUTPUT, Entry, read_entries
-from utils.config.environment import Variables, prefix_of
-from utils.config.keys import MOST_STREAM_CHARACTERS, Keys, day_ms, since_ms
-from utils.config.log_format import log_format_problems
-from utils.config.lookalikes import SECRETS, SESSION_TOKEN, unread
-from utils.config.partitions import PARTITIONS, Shard, parse_shard, partition_name
+from utils.config.document import Entry, read_entries
+from utils.config.environment import (
+    SECRETS,
+    SESSION_TOKEN,
+    Variables,
+    prefix_of,
+    process_variables,
+    unread,
+)
+from utils.config.keys import ALLOWED, MOST_STREAM_CHARACTERS, Keys, day_ms, day_of
+from utils.config.partitions import PARTITIONS, Shard, partition_name
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
 from utils.errors import ConfigurationError, ForwarderError
 from utils.wording import found, printable
 
 # A shorter value is no secret, and could be part of any word.
 _SHORTEST_SECRET = 8
+_OTHER_OUTPUT = "Use another bucket for the output: the audit logs' bucket is never written to"
 
-_Access = tuple[LyveAccess | None, AwsAccess | None]
+
+class _Accessed(NamedTuple):
+    """An entry with its accesses, None where something is wrong with one."""
+
+    entry: Entry
+    lyve: LyveAccess | None
+    aws: AwsAccess | None
 
 
 def parse_sources(
@@ -56,131 +69,151 @@ def parse_sources(
         secrets.add(text.strip())
         return text
 
-    entries, problems = read_entries(document, file, today)
+    entries, problems = read_entries(document, file)
+    shard, process_problems = process_variables(environment)
+    problems += _same_names(entries, file)
+    for entry in entries:
+        problems += _contradictions(entry, file, today, shard)
     strays = unread(environment, [prefix_of(entry.name) for entry in entries])
-    accesses: list[_Access] = []
-    buckets = sorted(_buckets(entries))
+    buckets = sorted(
+        bucket
+        for entry in entries
+        for bucket in (entry.keys.get("bucket_name"), entry.keys.get("output_bucket"))
+        if isinstance(bucket, str)
+    )
+    accessed = []
     for entry in entries:
         variables = Variables(environment, read_secret, entry.name, strays)
-        accesses.append((lyve_access(variables, buckets), aws_access(variables)))
+        accessed.append(_Accessed(entry, variables.lyve(buckets), variables.aws()))
         variables.report_slips()
         problems += variables.problems
-    problems += [*_written_inputs(entries, accesses), *log_format_problems(environment)]
-    written_shard = environment.get("SHARD", "").strip()
-    shard = parse_shard(written_shard)
-    if written_shard and (shard is None or shard.count > PARTITIONS):
-        problems.append(_wrong_shard(written_shard, shard))
-    problems += _long_streams(entries, shard)
+    problems += [*_written_inputs(accessed), *process_problems]
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
-    sources = list(_sources(entries, accesses))
+    sources = [source for one in accessed for source in _sources(one, shard)]
     streams = Counter(map(_stream_of, sources))
     return tuple(
-        replace(source, shard=shard, shares_stream=streams[_stream_of(source)] > 1)
-        for source in sources
+        replace(source, shares_stream=streams[_stream_of(source)] > 1) for source in sources
     )
 
 
-def _stream_of(source: Source) -> tuple[str, str, str]:
-    return source.aws.region, source.log_group, source.log_stream
+# --- What is wrong with several keys together -----------------------------------------------------
 
 
-def _buckets(entries: Iterable[Entry]) -> set[str]:
-    named = (entry.keys.get(key) for entry in entries for key in ("bucket_name", "output_bucket"))
-    return {bucket for bucket in named if isinstance(bucket, str)}
-
-
-def _wrong_shard(written: str, shard: Shard | None) -> ForwarderError:
-    allowed = f"allowed: i/N with i from 1 to N, and N at most {PARTITIONS}, such as 1/3"
-    hint = ""
-    if shard:
-        hint = "For more replicas split the source: into several audit buckets, each a source"
-    return ForwarderError(f"environment: SHARD is {found(written)}", allowed, hint)
-
-
-def _long_streams(entries: Iterable[Entry], shard: Shard | None) -> Iterator[ForwarderError]:
-    """Yields each log stream whose name leaves no room for that of a partition."""
+def _contradictions(
+    entry: Entry, file: str, today: date, shard: Shard | None
+) -> Iterator[ForwarderError]:
+    """Yields what is wrong with a source's keys together, inherited ones included."""
+    keys = entry.keys
+    bucket, mode, until = (keys.get(key) for key in ("bucket_name", "mode", "until"))
+    if isinstance(bucket, str) and bucket == keys.get("output_bucket"):
+        what = f"bucket_name and output_bucket are both {found(bucket)}"
+        yield ForwarderError(f"{entry.where}: {what}", hint=_OTHER_OUTPUT)
+    log_type = keys.get("log_type")
+    types = log_type if isinstance(log_type, list) else [log_type]
+    if "Access" in types and "prefix" not in keys:
+        what = f"{entry.where}: prefix is missing, but log_type names Access"
+        hint = "Add prefix: the target prefix of the bucket logging"
+        yield ForwarderError(what, ALLOWED["prefix"], hint)
+    first, last = day_of(mode), day_of(until)
+    if first and first > today:
+        # An inherited one is reported once.
+        where = entry.where if "mode" in entry.own else file
+        detail = f"today is {today:%d/%m/%Y} in UTC; {ALLOWED['mode']}"
+        hint = "Write the day from which you want the logs, or lasthour to begin now"
+        what = f"{where}: mode is {found(mode)}, which is still to come"
+        yield ForwarderError(what, detail, hint)
+    if first and last and last <= first:
+        what = f"until is {found(until)}, which is not after the mode {found(mode)}"
+        hint = "Write the first day from which you no longer want the logs"
+        yield ForwarderError(f"{entry.where}: {what}", ALLOWED["until"], hint)
+    stream = keys.get("log_stream")
     suffix = f"/{partition_name(PARTITIONS - 1)}" if shard else ""
     most = MOST_STREAM_CHARACTERS - len(suffix)
+    if isinstance(stream, str) and most < len(stream) <= MOST_STREAM_CHARACTERS:
+        allowed = f"allowed: 1 to {most} characters, because SHARD adds {suffix} to it"
+        yield ForwarderError(f"{entry.where}: log_stream is {found(stream)}", allowed)
+
+
+def _same_names(entries: Iterable[Entry], file: str) -> Iterator[ForwarderError]:
+    first: dict[str, Entry] = {}
     for entry in entries:
-        stream = entry.keys.get("log_stream")
-        if isinstance(stream, str) and most < len(stream) <= MOST_STREAM_CHARACTERS:
-            allowed = f"allowed: 1 to {most} characters, because SHARD adds {suffix} to it"
-            yield ForwarderError(f"{entry.where}: log_stream is {found(stream)}", allowed)
+        prefix = prefix_of(entry.name)
+        other = first.setdefault(prefix, entry)
+        if other.name != entry.name:
+            both = f'sources "{other.name}" and "{entry.name}"'
+            what = f"have the same variables, {prefix}LYVE_ACCESS and so on"
+            yield ForwarderError(f"{file}: {both} {what}", hint="Rename one of them")
+        elif other is not entry:
+            what = f'the name "{entry.name}" is that of more than one source'
+            yield ForwarderError(f"{file}: {what}", hint="Give each source its own name")
 
 
-def _sources(entries: Iterable[Entry], accesses: Iterable[_Access]) -> Iterator[Source]:
-    for entry, (lyve, aws) in zip(entries, accesses, strict=True):
-        if lyve and aws:
-            keys = msgspec.convert(entry.keys, Keys)
-            types = keys.log_type if isinstance(keys.log_type, list) else [keys.log_type]
-            yield from (_source(keys, log_type, lyve, aws) for log_type in types)
-
-
-def _source(keys: Keys, log_type: LogType, lyve: LyveAccess, aws: AwsAccess) -> Source:
-    namespace = METRICS_NAMESPACE if keys.metrics is True else keys.metrics
-    return Source(
-        name=f"{keys.name or keys.bucket_name}-{log_type}",
-        bucket_name=keys.bucket_name,
-        output_bucket=keys.output_bucket,
-        log_type=log_type,
-        since_ms=since_ms(keys.mode),
-        log_group=keys.log_group,
-        log_stream=keys.log_stream or f"lyve-cloud/{keys.bucket_name}/{log_type}",
-        batch_size=keys.batch_size,
-        concurrency=keys.concurrency,
-        settle_seconds=keys.settle_seconds,
-        gap_hours=keys.gap_hours or None,
-        prefix=keys.prefix,
-        until_ms=day_ms(keys.until),
-        every_minutes=keys.every_minutes,
-        metrics_namespace=namespace or None,
-        exclude=keys.exclude,
-        lyve=lyve,
-        aws=aws,
-    )
-
-
-def _written_inputs(
-    entries: Iterable[Entry], accesses: Iterable[_Access]
-) -> Iterator[ForwarderError]:
+def _written_inputs(accessed: Sequence[_Accessed]) -> Iterator[ForwarderError]:
     """Yields each output bucket that is another source's audit bucket."""
-    reached = [
-        (entry, lyve.endpoint_url)
-        for entry, (lyve, _) in zip(entries, accesses, strict=True)
-        if lyve
-    ]
-    for entry, endpoint_url in reached:
+    for entry, lyve, _ in accessed:
         output = entry.keys.get("output_bucket")
-        for other, other_url in reached:
-            same = isinstance(output, str) and output == other.keys.get("bucket_name")
-            if same and other is not entry and other_url == endpoint_url:
+        for other, its_lyve, _ in accessed:
+            is_same = isinstance(output, str) and output == other.keys.get("bucket_name")
+            is_there = lyve and its_lyve and lyve.endpoint_url == its_lyve.endpoint_url
+            if is_same and is_there and other is not entry:
                 what = f"output_bucket {found(output)} is the bucket_name of the source"
-                yield ForwarderError(f'{entry.where}: {what} "{other.name}"', hint=OTHER_OUTPUT)
+                yield ForwarderError(f'{entry.where}: {what} "{other.name}"', hint=_OTHER_OUTPUT)
 
 
 def _presentable(
     problems: Iterable[ForwarderError], secrets: Iterable[str]
 ) -> list[ForwarderError]:
     """Hides each secret, plain and as JSON quotes it, and drops what several sources repeat."""
-    longest_first = sorted(
-        {
-            form
-            for secret in secrets
-            if len(secret) >= _SHORTEST_SECRET
-            for form in (secret, json.dumps(secret, ensure_ascii=False)[1:-1])
-        },
-        key=len,
-        reverse=True,
-    )
+    forms = {
+        form
+        for secret in secrets
+        if len(secret) >= _SHORTEST_SECRET
+        for form in (secret, json.dumps(secret, ensure_ascii=False)[1:-1])
+    }
+    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+    secret_form = re.compile("|".join(longest_first) or "(?!)")
+    shown = {}
+    for one in problems:
+        parts = (one.message, one.detail, one.hint)
+        clean = ForwarderError(*(printable(secret_form.sub("***", part)) for part in parts))
+        shown[str(clean)] = clean
+    return list(shown.values())
 
-    def clean(text: str) -> str:
-        for secret in longest_first:
-            text = text.replace(secret, "***")
-        return printable(text)
 
-    cleaned = (
-        ForwarderError(clean(problem.message), clean(problem.detail), clean(problem.hint))
-        for problem in problems
-    )
-    return list({str(problem): problem for problem in cleaned}.values())
+# --- The sources ----------------------------------------------------------------------------------
+
+
+def _sources(one: _Accessed, shard: Shard | None) -> Iterator[Source]:
+    entry, lyve, aws = one
+    if lyve is None or aws is None:
+        return
+    keys = msgspec.convert(entry.keys, Keys)
+    namespace = METRICS_NAMESPACE if keys.metrics is True else keys.metrics
+    types: list[LogType] = keys.log_type if isinstance(keys.log_type, list) else [keys.log_type]
+    for log_type in types:
+        yield Source(
+            name=f"{keys.name or keys.bucket_name}-{log_type}",
+            bucket_name=keys.bucket_name,
+            output_bucket=keys.output_bucket,
+            log_type=log_type,
+            since_ms=0 if keys.mode == "all" else day_ms(keys.mode),
+            log_group=keys.log_group,
+            log_stream=keys.log_stream or f"lyve-cloud/{keys.bucket_name}/{log_type}",
+            batch_size=keys.batch_size,
+            concurrency=keys.concurrency,
+            settle_seconds=keys.settle_seconds,
+            gap_hours=keys.gap_hours or None,
+            prefix=keys.prefix,
+            until_ms=day_ms(keys.until),
+            every_minutes=keys.every_minutes,
+            metrics_namespace=namespace or None,
+            exclude=keys.exclude,
+            lyve=lyve,
+            aws=aws,
+            shard=shard,
+        )
+
+
+def _stream_of(source: Source) -> tuple[str, str, str]:
+    return source.aws.region, source.log_group, source.log_stream
