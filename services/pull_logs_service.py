@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from services.aws.diagnosis import S3_ELSEWHERE
-from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
+from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
 from services.aws.get_request import GetClient
 from services.aws.integrity import are_alike, bare_etag
 from services.aws.list_request import Listing, Page, listed_pages
+from services.aws.outcomes import MISSING_OBJECT
 from services.aws.session import since_1970_ms
 from services.shipping.object_reader import ObjectReader, Reading
 from services.threads.backoff import pause_seconds
@@ -159,9 +159,8 @@ class AuditBucket:
         return known if are_alike(listed, known) else listed
 
     def _pages(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[Page]:
-        doing = f"list the audit bucket {self.name}"
-        listing = Listing(doing, self.name, prefix, delimiter, after)
-        with lyve_errors(doing, AUDIT_BUCKET_HINTS):
+        listing = Listing(self.name, prefix, delimiter, after)
+        with lyve_errors(f"list the audit bucket {self.name}", AUDIT_BUCKET_HINTS):
             yield from listed_pages(self._client, listing, self._stop)
 
     def lines(self, log_object: LogObject) -> Iterator[bytes]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import ClientError
 
 from services.aws.clients import logs_client
-from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE, group_hints
-from services.aws.errors import aws_errors
+from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors, group_hints
 from services.aws.outcomes import error_code
 from services.aws.put_request import (
     NotStoredError,

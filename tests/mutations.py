@@ -337,7 +337,7 @@ MUTATIONS = (
     Mutation(
         "The owner is not checked at a save",
         "CheckpointStore.save",
-        "if self._current_etag() != self._etag:",
+        "if not self._is_unchanged():",
         "if False:",
         f"{STORAGE}::test_a_daemon_that_finds_another_owner_at_a_save_stops",
     ),

@@ -13,7 +13,7 @@ from services.audit.verification import Need, Verification
 from services.aws.clients import s3_client
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
-from services.output.quarantine import Quarantine
+from services.output.quarantine import AddingQuarantine
 from services.pull_logs_service import AuditBucket
 from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
@@ -228,7 +228,7 @@ class Repair:
             reconciler=_NextRound(
                 self._bucket, log_stream.read_back, None, report.status, report.counts
             ),
-            quarantine=Quarantine(self._client, source.output_bucket, source.name),
+            quarantine=AddingQuarantine(self._client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(
                 self._store,

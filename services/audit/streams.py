@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE, group_hints
-from services.aws.errors import aws_errors
+from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors, group_hints
 from services.aws.outcomes import THROTTLING_CODES, request_ids
 from services.shipping.read_back import ReadBack
 from services.threads.backoff import pauses

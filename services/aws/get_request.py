@@ -12,8 +12,7 @@ from botocore.response import StreamingBody
 
 from services.aws.http_session import http_session
 from services.aws.integrity import bare_etag, differ
-from services.aws.list_request import WrongAnswerError
-from services.aws.outcomes import RedirectError, redirect_target
+from services.aws.outcomes import RedirectError, WrongAnswerError, redirect_target
 from services.aws.signature import Signer
 from utils.config.settings import LyveAccess
 from utils.model import LogObject

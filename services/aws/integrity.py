@@ -1,8 +1,6 @@
-"""Tells content apart: ETags as they can be compared, and the MD5 that goes with a PUT."""
+"""Tells content apart by ETags, as they can be compared."""
 
 import re
-from base64 import b64encode
-from hashlib import md5
 
 from utils.model import LogObject
 
@@ -31,12 +29,3 @@ def are_alike(one: LogObject, other: LogObject) -> bool:
 def is_md5(etag: str) -> bool:
     """Tells if a bare ETag can be the MD5 of the content: that of a multipart upload has a `-`."""
     return _MD5.fullmatch(etag.lower()) is not None
-
-
-def content_md5(content: bytes) -> str:
-    """Returns the Content-MD5 of a PUT, which some buckets demand.
-
-    Args:
-        content: all that is put.
-    """
-    return b64encode(md5(content, usedforsecurity=False).digest()).decode()

@@ -12,12 +12,11 @@ import msgspec
 from botocore import handlers
 from botocore.exceptions import ClientError
 
-from services.aws.diagnosis import S3_ELSEWHERE
 from services.aws.integrity import bare_etag
-from services.aws.outcomes import error_code, is_transient
+from services.aws.outcomes import UnansweredError, WrongAnswerError, is_left_to_retry
 from services.aws.session import moment, since_1970_ms
 from services.threads.backoff import pause_seconds
-from utils.errors import ServiceError, StoppedError
+from utils.errors import StoppedError
 from utils.model import LogObject
 
 if TYPE_CHECKING:
@@ -25,22 +24,17 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2RequestTypeDef
 
 _TRIES = 6
+_NOT_WHOLE = "the answer is not a whole listing"
 _FIRST_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 _ROOT = b"ListBucketResult"
-
-
-class WrongAnswerError(Exception):
-    """The answer is not one to what was asked."""
 
 
 class Listing(msgspec.Struct, frozen=True):
     """What is asked for: the keys of a bucket with a prefix, behind the key `after`.
 
-    With a delimiter, keys are rolled up at it. `doing` names it for an error, as `list the audit
-    bucket x`.
+    With a delimiter, keys are rolled up at it.
     """
 
-    doing: str
     bucket: str
     prefix: str = ""
     delimiter: str = ""
@@ -77,9 +71,8 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
         stop: set when the process is to end.
 
     Raises:
-        BotoCoreError: the connection failed.
+        BotoCoreError: the connection failed, or there is no whole answer.
         ClientError: the service refuses it.
-        ServiceError: there is no whole answer.
         StoppedError: the process is to end.
     """
     # botocore first looks for an error in each page, which takes four times as long as reading it,
@@ -102,7 +95,7 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
     while True:
         page = _page(client, asked, listing, followed, stop)
         if listing.after:
-            last_key = _ascended(page, last_key, listing)
+            last_key = _ascended(page, last_key)
         yield page
         if not (page.is_truncated and page.next_token):
             return
@@ -132,18 +125,7 @@ def _page(
             return page
         if number < _TRIES - 1 and stop.wait(pause_seconds(number)):
             raise StoppedError("Stopped before a listing was whole")
-    raise _wrong(listing, f"{reason}, {_TRIES} times in a row")
-
-
-def is_left_to_retry(error: ClientError) -> bool:
-    """Tells if the refusal will pass, and botocore has not retried it.
-
-    Args:
-        error: as botocore's client raises it.
-    """
-    metadata = error.response.get("ResponseMetadata", {})
-    passes = is_transient(metadata.get("HTTPStatusCode", 0), error_code(error))
-    return passes and not metadata.get("RetryAttempts")
+    raise UnansweredError(reason=f"{_NOT_WHOLE}: {reason}, {_TRIES} times in a row")
 
 
 def _check_page(page: Page, listing: Listing) -> None:
@@ -190,11 +172,11 @@ def _check_token(page: Page, followed: set[str]) -> None:
         raise WrongAnswerError("it is not the first page")
 
 
-def _ascended(page: Page, last_key: str, listing: Listing) -> str:
+def _ascended(page: Page, last_key: str) -> str:
     """Returns the page's last key; without an order of the keys, none of them marks a place."""
     for one in page.objects:
         if one.key <= last_key:
-            raise _wrong(listing, "its keys are not in order")
+            raise UnansweredError(reason=f"{_NOT_WHOLE}: its keys are not in order")
         last_key = one.key
     return last_key
 
@@ -279,11 +261,3 @@ def _object(contents: Element, names: _LocalNames, decode: Callable[[str], str])
 
 def _decode(name: str) -> str:
     return unquote_plus(name) if "%" in name or "+" in name else name
-
-
-def _wrong(listing: Listing, reason: str) -> ServiceError:
-    return ServiceError(
-        f"Can't {listing.doing}",
-        f"the answer is not a whole listing: {reason}",
-        S3_ELSEWHERE,
-    )

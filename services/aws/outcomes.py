@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from services.threads.singleflight import Singleflight
-
 _THROTTLED = frozenset(vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
 _BOTOCORE_CODES = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
 _BOTOCORE_STATUSES = frozenset(vars(TransientRetryableChecker)["_TRANSIENT_STATUS_CODES"])
@@ -62,8 +60,23 @@ _TRANSIENT_CODES = (
     | {str(status) for status in _TRANSIENT_STATUSES}
 )
 
+MISSING_OBJECT = {"404", "NoSuchKey", "NotFound"}
 _IDS_KEPT = 4_096
 _MOST_TARGET_LETTERS = 200
+
+
+class WrongAnswerError(Exception):
+    """The answer is not one to what was asked."""
+
+
+class UnansweredError(BotoCoreError):
+    """A few times in a row no answer was one to what was asked.
+
+    Args:
+        reason: what is wrong with them.
+    """
+
+    fmt = "{reason}"
 
 
 class RedirectError(BotoCoreError):
@@ -106,14 +119,16 @@ class RequestIds:
         return is_new
 
 
-@Singleflight
-def request_ids(endpoint_url: str) -> RequestIds:  # noqa: ARG001 - each endpoint has its own
+_ids_of_services: dict[str, RequestIds] = {}
+
+
+def request_ids(endpoint_url: str) -> RequestIds:
     """Returns the ids that all answers of one service are held against.
 
     Args:
         endpoint_url: of the service.
     """
-    return RequestIds()
+    return _ids_of_services.setdefault(endpoint_url, RequestIds())
 
 
 def is_transient(status: int, code: str) -> bool:
@@ -124,6 +139,17 @@ def is_transient(status: int, code: str) -> bool:
         code: the service's own.
     """
     return status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
+
+
+def is_left_to_retry(error: ClientError) -> bool:
+    """Tells if the refusal will pass, and botocore has not retried it.
+
+    Args:
+        error: as botocore's client raises it.
+    """
+    metadata = error.response.get("ResponseMetadata", {})
+    passes = is_transient(metadata.get("HTTPStatusCode", 0), error_code(error))
+    return passes and not metadata.get("RetryAttempts")
 
 
 def error_code(error: ClientError) -> str:
@@ -138,6 +164,11 @@ def error_code(error: ClientError) -> str:
     headers = metadata.get("HTTPHeaders", {})
     in_header = bare_code(headers.get("x-amzn-errortype", ""))
     return in_header if in_header and not code.isalpha() else code
+
+
+def is_missing(error: ClientError) -> bool:
+    """Tells if an object is not there, by what is answered; one answer does not prove it."""
+    return error_code(error) in MISSING_OBJECT
 
 
 def bare_code(code: str) -> str:

@@ -23,7 +23,7 @@ from urllib3.exceptions import ConnectTimeoutError as NoConnectionInTimeError
 from urllib3.exceptions import NewConnectionError
 
 from services.aws.clients import aws_credentials
-from services.aws.diagnosis import AWS, diagnosis
+from services.aws.errors import AWS, failure
 from services.aws.http_session import http_session
 from services.aws.outcomes import (
     THROTTLING_CODES,
@@ -135,7 +135,7 @@ class PutClient:
         try:
             answer = self._http.send(request)
         except BotoCoreError as exc:
-            cause = diagnosis(exc, AWS, "", {}).detail
+            cause = failure(exc, "put events", AWS, "", {}).detail
             if _is_unconnected(exc):
                 raise NotStoredError(cause) from exc
             raise UnknownOutcomeError(cause) from exc

@@ -8,8 +8,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.parsers import ResponseParserError
 
 from services.aws.clients import aws_credentials, logs_client
-from services.aws.diagnosis import AWS, CLOUDWATCH_ELSEWHERE, LOG_CLASS_FIX, group_hints
-from services.aws.errors import aws_errors
+from services.aws.errors import AWS, CLOUDWATCH_ELSEWHERE, LOG_CLASS_FIX, aws_errors, group_hints
 from services.aws.put_request import (
     NotStoredError,
     PutClient,

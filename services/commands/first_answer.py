@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from services.aws.diagnosis import Service, is_of_the_keys, is_reached, place_of
+from services.aws.errors import Service, is_of_the_keys, is_reached, place_of
 from utils.errors import ServiceError
 from utils.report.findings import Finding, failed, passed, warning
 

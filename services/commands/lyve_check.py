@@ -15,11 +15,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from services.aws.clients import s3_client
-from services.aws.diagnosis import LYVE_CLOUD, S3_ELSEWHERE
-from services.aws.errors import AUDIT_BUCKET_HINTS, OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.errors import (
+    AUDIT_BUCKET_HINTS,
+    LYVE_CLOUD,
+    OUTPUT_BUCKET_HINTS,
+    S3_ELSEWHERE,
+    lyve_errors,
+)
 from services.aws.get_request import GetClient
 from services.aws.integrity import bare_etag, differ
-from services.aws.list_request import Listing, Page, WrongAnswerError, listed_pages
+from services.aws.list_request import Listing, Page, listed_pages
+from services.aws.outcomes import WrongAnswerError
 from services.commands.first_answer import FirstAnswer
 from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.objects import put_object
@@ -111,10 +117,9 @@ class LyveCheck:
 
     def _first_page(self, access: LyveAccess) -> Page:
         name, prefix = self._source.bucket_name, self._source.prefix
-        doing = f"list the audit bucket {name}"
         client = s3_client(access, attempts=1)
-        with lyve_errors(doing, AUDIT_BUCKET_HINTS):
-            return next(listed_pages(client, Listing(doing, name, prefix, "/"), self._stop))
+        with lyve_errors(f"list the audit bucket {name}", AUDIT_BUCKET_HINTS):
+            return next(listed_pages(client, Listing(name, prefix, "/"), self._stop))
 
     def _connect(self) -> Finding:
         found = self._answer.reached(self._source.lyve.endpoint_url, LYVE_CLOUD)
@@ -243,7 +248,7 @@ class LyveCheck:
         try:
             with lyve_errors(f"read {key} in {bucket}", {}):
                 head = self._client.head_object(Bucket=bucket, Key=key)
-                asked = Listing(f"list {bucket}", bucket, key)
+                asked = Listing(bucket, key)
                 pages = listed_pages(self._client, asked, self._stop)
                 objects = [one for page in pages for one in page.objects]
         except ServiceError as exc:

@@ -4,7 +4,7 @@ import os
 from datetime import date
 from pathlib import Path
 
-from services.aws.diagnosis import Configuration
+from services.aws.errors import Configuration
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError, ForwarderError

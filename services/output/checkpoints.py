@@ -1,17 +1,17 @@
 """Loads and saves the checkpoint of one source."""
 
 from contextlib import AbstractContextManager
+from hashlib import md5
 from threading import Event
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
-from services.aws.integrity import bare_etag, content_md5
-from services.aws.list_request import Listing, listed_pages
-from services.aws.outcomes import error_code
+from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.integrity import bare_etag
+from services.aws.outcomes import is_missing
 from services.output.latest import LatestStatus
-from services.output.objects import put_object
+from services.output.objects import listed_keys, put_object, read_object
 from services.threads.backoff import pause_seconds
 from utils.config.partitions import parse_partition, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _FOLDER = "integration-state/"
 _ENDING = ".json"
-# In place of an ETag: there is no object, or one without an ETag.
-_GONE = ""
-_UNKNOWN = "unknown"
 _LOOKS = 4
 
 
@@ -33,8 +30,8 @@ class CheckpointStore:
 
     Lyve Cloud overwrites in spite of `If-None-Match`, so each save first looks if the object is
     still the one that this process wrote. What changes between that look and the save is not seen.
-    It is believed to be gone if GET or HEAD and the listing say so, and nothing else shows that the
-    source was shipped.
+    It is believed to be gone if GET and the listing say so, and nothing else shows that the source
+    was shipped.
 
     Args:
         client: of Lyve Cloud's S3.
@@ -48,8 +45,8 @@ class CheckpointStore:
         self._source = name
         self._key = f"{_FOLDER}{name}{_ENDING}"
         self.name = f"{bucket}/{self._key}"
-        self._etag = _GONE
-        self._held_md5 = ""
+        # The MD5 of what was read or written last, "" for nothing.
+        self._known = ""
 
     def load(self) -> Checkpoint | None:
         """Returns the checkpoint, None if there is none yet.
@@ -58,18 +55,11 @@ class CheckpointStore:
             CheckpointError: it can't be trusted, or is gone while the source was shipped.
             ServiceError: it can't be read.
         """
-        for number in range(_LOOKS):
-            found = self._stored()
-            if found is not None:
-                document, etag = found
-                self._hold(document, etag)
-                return decode_checkpoint(document, self.name)
-            if not self._is_listed():
-                self._check_untraced()
-                self._etag, self._held_md5 = _GONE, ""
-                return None
-            Event().wait(pause_seconds(number))
-        raise self._hidden("read")
+        document = self.look()
+        if document is not None:
+            return decode_checkpoint(document, self.name)
+        self._check_untraced()
+        return None
 
     def look(self) -> bytes | None:
         """Returns the document as it is stored, None if there is none, whatever it says.
@@ -79,12 +69,9 @@ class CheckpointStore:
         Raises:
             ServiceError: it can't be read.
         """
-        found = self._stored()
-        if found is None:
-            self._etag, self._held_md5 = _GONE, ""
-            return None
-        self._hold(*found)
-        return found[0]
+        document = self._stored("read")
+        self._known = _digest(document)
+        return document
 
     def save(self, document: bytes) -> None:
         """Writes the checkpoint.
@@ -97,56 +84,43 @@ class CheckpointStore:
             ServiceError: it can't be written.
         """
         with self._errors("write"):
-            if self._current_etag() != self._etag:
+            if not self._is_unchanged():
                 raise OwnerError(
                     f"Another daemon ships this source: it changed the checkpoint {self.name}",
                     "another owner",
                     "Stop one of the two; this one has stopped the source",
                 )
-            etag = put_object(self._client, self._bucket, self._key, document, "application/json")
-        self._hold(document, etag)
+            put_object(self._client, self._bucket, self._key, document, "application/json")
+        self._known = _digest(document)
 
-    def _hold(self, document: bytes, etag: str | None) -> None:
-        self._etag = bare_etag(etag) or _UNKNOWN
-        self._held_md5 = content_md5(document)
+    def _is_unchanged(self) -> bool:
+        """Tells if what is stored is what was read or written last: by its ETag, else by reading.
 
-    def _current_etag(self) -> str:
-        """Returns the ETag of what is stored: the one that is held, if the content is the same."""
-        for number in range(_LOOKS):
-            try:
-                head = self._client.head_object(Bucket=self._bucket, Key=self._key)
-            except ClientError as exc:
-                if error_code(exc) not in MISSING_OBJECT:
-                    raise
-                if not self._held_md5 or not self._is_listed():
-                    return _GONE
-                Event().wait(pause_seconds(number))
-                continue
-            etag = bare_etag(head.get("ETag")) or _UNKNOWN
-            return etag if etag == self._etag != _UNKNOWN else self._compared(etag)
-        raise self._hidden("write")
-
-    def _compared(self, etag: str) -> str:
-        """Returns the ETag that is held, if what is stored is what was written.
-
-        A store may leave ETags out, or have two forms of the same.
+        Not every store has the MD5 as the ETag, and each may say once that it is not there.
         """
-        found = self._stored() if self._held_md5 else None
-        is_own = found is not None and content_md5(found[0]) == self._held_md5
-        return self._etag if is_own else f"not {self._etag} but {etag}"
+        try:
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
+            if self._known and bare_etag(head.get("ETag")).lower() == self._known:
+                return True
+        except ClientError as exc:
+            if not is_missing(exc):
+                raise
+        return _digest(self._stored("write")) == self._known
 
-    def _stored(self) -> tuple[bytes, str | None] | None:
-        with self._errors("read"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
-                return answer["Body"].read(), answer.get("ETag")
-            except ClientError as exc:
-                if error_code(exc) not in MISSING_OBJECT:
-                    raise
+    def _stored(self, doing: str) -> bytes | None:
+        for number in range(_LOOKS):
+            with self._errors("read"):
+                document = read_object(self._client, self._bucket, self._key)
+            if document is not None:
+                return document
+            if self._key not in _listed(self._client, self._bucket, self._key):
                 return None
-
-    def _is_listed(self) -> bool:
-        return self._key in _listed_keys(self._client, self._bucket, self._key)
+            Event().wait(pause_seconds(number))
+        raise ServiceError(
+            f"Can't {doing} the checkpoint {self.name}",
+            "it is listed, and not found",
+            "The next iteration tries again; if it stays so, put back the object's last version",
+        )
 
     def _check_untraced(self) -> None:
         """Makes sure that the source was never shipped: else a new start would double it."""
@@ -159,15 +133,12 @@ class CheckpointStore:
                 "Put back its last version; or stop the daemon, and run --repair",
             )
 
-    def _hidden(self, doing: str) -> ServiceError:
-        return ServiceError(
-            f"Can't {doing} the checkpoint {self.name}",
-            "it is listed, and not found",
-            "The next iteration tries again; if it stays so, put back the object's last version",
-        )
-
     def _errors(self, doing: str) -> AbstractContextManager[None]:
         return lyve_errors(f"{doing} the checkpoint {self.name}", OUTPUT_BUCKET_HINTS)
+
+
+def _digest(document: bytes | None) -> str:
+    return "" if document is None else md5(document, usedforsecurity=False).hexdigest()
 
 
 def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
@@ -184,13 +155,11 @@ def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
         ServiceError: the output bucket can't be listed.
     """
     folder = f"{_FOLDER}{source}/"
-    keys = _listed_keys(client, bucket, folder)
+    keys = _listed(client, bucket, folder)
     names = [key.removeprefix(folder).removesuffix(_ENDING) for key in keys]
     return [name for name in names if parse_partition(name) is not None or parse_shard(name)]
 
 
-def _listed_keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
-    doing = f"list the checkpoints in {bucket}"
-    with lyve_errors(doing, OUTPUT_BUCKET_HINTS):
-        pages = listed_pages(client, Listing(doing, bucket, prefix), Event())
-        return [one.key for page in pages for one in page.objects]
+def _listed(client: "S3Client", bucket: str, prefix: str) -> list[str]:
+    with lyve_errors(f"list the checkpoints in {bucket}", OUTPUT_BUCKET_HINTS):
+        return [*listed_keys(client, bucket, prefix)]

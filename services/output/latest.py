@@ -3,11 +3,8 @@
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
-from services.aws.outcomes import error_code
-from services.output.objects import put_object
+from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.output.objects import put_object, read_object
 from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 
 if TYPE_CHECKING:
@@ -37,13 +34,8 @@ class LatestStatus:
             ServiceError: it can't be read.
         """
         with self._errors("read"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
-                return decode_trail(answer["Body"].read())
-            except ClientError as exc:
-                if error_code(exc) not in MISSING_OBJECT:
-                    raise
-                return Trail()
+            found = read_object(self._client, self._bucket, self._key)
+        return decode_trail(found) if found else Trail()
 
     def save(self, outcome: Outcome, trail: Trail) -> None:
         """Writes the last status.

@@ -1,18 +1,20 @@
-"""Puts objects into the output bucket, and believes that they are stored only on evidence."""
+"""Reads and writes the objects of the output bucket; a write is believed only on evidence.
 
+Whoever calls translates botocore's errors, for it knows what is read or written.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator
 from hashlib import md5
 from threading import Event
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from services.aws.diagnosis import S3_ELSEWHERE
-from services.aws.errors import MISSING_OBJECT
-from services.aws.integrity import bare_etag, content_md5
-from services.aws.list_request import is_left_to_retry
-from services.aws.outcomes import error_code
+from services.aws.integrity import bare_etag
+from services.aws.list_request import Listing, listed_pages
+from services.aws.outcomes import UnansweredError, is_left_to_retry, is_missing
 from services.threads.backoff import pause_seconds
-from utils.errors import ServiceError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -36,10 +38,10 @@ def put_object(
         content_type: its media type.
 
     Raises:
-        BotoCoreError: the connection failed.
+        BotoCoreError: the connection failed, or no answer proves that it is stored.
         ClientError: the service refuses it.
-        ServiceError: no answer proves that it is stored.
     """
+    digest = md5(content, usedforsecurity=False)
     for number in range(_TRIES):
         if number:
             Event().wait(pause_seconds(number))
@@ -49,28 +51,50 @@ def put_object(
                 Key=key,
                 Body=content,
                 ContentType=content_type,
-                ContentMD5=content_md5(content),
+                # Some buckets demand it.
+                ContentMD5=b64encode(digest.digest()).decode(),
             ).get("ETag")
+            # Any proxy can answer 200. Only a store that has the content can name its MD5.
+            is_stored = bare_etag(etag).lower() == digest.hexdigest()
+            if is_stored or read_object(client, bucket, key) == content:
+                return etag
         except ClientError as exc:
             if number == _TRIES - 1 or not is_left_to_retry(exc):
                 raise
-            continue
-        # Any proxy can answer 200. Only a store that has the content can name its MD5.
-        if bare_etag(etag).lower() == md5(content, usedforsecurity=False).hexdigest():
-            return etag
-        if _holds(client, bucket, key, content):
-            return etag
-    raise ServiceError(
-        f"Can't write {key} into {bucket}",
-        f"no answer shows that it is stored, {_TRIES} times in a row",
-        S3_ELSEWHERE,
-    )
+    raise UnansweredError(reason=f"no answer shows that it is stored, {_TRIES} times in a row")
 
 
-def _holds(client: "S3Client", bucket: str, key: str, content: bytes) -> bool:
+def read_object(client: "S3Client", bucket: str, key: str) -> bytes | None:
+    """Returns an object's content, None if there is no object.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        key: of the object.
+
+    Raises:
+        BotoCoreError: the connection failed.
+        ClientError: the service refuses it.
+    """
     try:
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read() == content
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as exc:
-        if error_code(exc) in MISSING_OBJECT or is_left_to_retry(exc):
-            return False
+        if is_missing(exc):
+            return None
         raise
+
+
+def listed_keys(client: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
+    """Yields the keys of the objects whose keys begin so.
+
+    Args:
+        client: of Lyve Cloud's S3.
+        bucket: the output bucket.
+        prefix: how they begin.
+
+    Raises:
+        BotoCoreError: the connection failed, or there is no whole listing.
+        ClientError: the service refuses it.
+    """
+    for page in listed_pages(client, Listing(bucket, prefix), Event()):
+        yield from (one.key for one in page.objects)

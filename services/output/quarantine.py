@@ -3,16 +3,12 @@
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
-from botocore.exceptions import ClientError
 
-from services.aws.errors import MISSING_OBJECT, OUTPUT_BUCKET_HINTS, lyve_errors
-from services.aws.list_request import Listing, listed_pages
-from services.aws.outcomes import error_code
-from services.output.objects import put_object
+from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.output.objects import listed_keys, put_object, read_object
 from utils.model import LogObject, QuarantinedLine
 from utils.report.status import quarantine_key, quarantine_prefix
 
@@ -57,8 +53,7 @@ class Quarantine:
         """Writes lines with their reasons into one object, named by the first of them.
 
         The object's key and its number identify a line. It may be in two objects, if what is
-        shipped together was cut elsewhere before a kill. Other lines that one of that name holds
-        stay in it: a repair may send a part of what was shipped together.
+        shipped together was cut elsewhere before a kill.
 
         Args:
             log_object: the object that holds the lines.
@@ -70,20 +65,21 @@ class Quarantine:
         entries = {line.number: _entry(log_object, line) for line in lines}
         with lyve_errors(f"write quarantined lines into {self._bucket}", OUTPUT_BUCKET_HINTS):
             key = quarantine_key(self._source, log_object.key, min(entries))
-            known = {entry.line_number: entry for entry in self._held(key)}
-            kept = sorted({**known, **entries}.items())
+            kept = sorted({**self._held(key), **entries}.items())
             content = b"".join(msgspec.json.encode(entry) + b"\n" for _, entry in kept)
             put_object(self._client, self._bucket, key, content, "application/x-ndjson")
 
-    def _held(self, key: str) -> Iterator[_Entry]:
-        """Yields what an object of the quarantine holds, nothing if there is none."""
-        try:
-            content = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as exc:
-            if error_code(exc) in MISSING_OBJECT:
-                return
-            raise
-        yield from _entries(content.splitlines())
+    def _held(self, key: str) -> dict[int, _Entry]:  # noqa: ARG002 - of an `AddingQuarantine`
+        """Returns what an object of it has that stays in it, by line number."""
+        return {}
+
+
+class AddingQuarantine(Quarantine):
+    """The quarantine of a repair, which may send a part of what was shipped together."""
+
+    def _held(self, key: str) -> dict[int, _Entry]:
+        content = read_object(self._client, self._bucket, key) or b""
+        return {entry.line_number: entry for entry in _entries(content.splitlines())}
 
 
 class QuarantinedLines:
@@ -126,12 +122,10 @@ class QuarantinedLines:
 
     def _names(self) -> Iterator[tuple[int, str]]:
         """Yields the number of the first line and the name of each object of the quarantine."""
-        listing = Listing(f"list the quarantine in {self._bucket}", self._bucket, self._prefix)
-        for page in listed_pages(self._client, listing, Event()):
-            for one in page.objects:
-                number, dot, ending = one.key.rpartition("/")[2].partition(".")
-                if dot + ending in _ENDINGS and number.isdecimal():
-                    yield int(number), one.key
+        for key in listed_keys(self._client, self._bucket, self._prefix):
+            number, dot, ending = key.rpartition("/")[2].partition(".")
+            if dot + ending in _ENDINGS and number.isdecimal():
+                yield int(number), key
 
     def _read(self, name: str) -> None:
         with lyve_errors(f"read {name} in {self._bucket}", OUTPUT_BUCKET_HINTS):

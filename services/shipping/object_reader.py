@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from msgspec.structs import replace
 
-from services.aws.diagnosis import S3_ELSEWHERE
-from services.aws.errors import AUDIT_BUCKET_HINTS, MISSING_OBJECT, lyve_errors
+from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
 from services.aws.get_request import GetClient, ObjectBody, OtherContentError
 from services.aws.integrity import are_alike, differ, is_md5
-from services.aws.list_request import WrongAnswerError
+from services.aws.outcomes import MISSING_OBJECT, WrongAnswerError
 from services.threads.worker_pool import WorkerPool
 from utils.errors import (
     ServiceError,

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.parsers import ResponseParserError
 
-from services.aws.diagnosis import CLOUDWATCH_ELSEWHERE
-from services.aws.errors import aws_errors
+from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors
 from services.aws.outcomes import request_ids
 from services.threads.backoff import pauses
 from utils.config.settings import Source

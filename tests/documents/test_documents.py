@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services.aws.diagnosis import CONNECTION
+from services.aws.errors import CONNECTION
 from services.daemon import health
 from utils.config.environment import JSON, LOG_FORMAT, SECRETS, TEXT, VARIABLES
 from utils.config.keys import ALLOWED, REQUIRED, value_faults

@@ -18,9 +18,10 @@ import pytest
 from msgspec.structs import replace
 
 from services.aws import http_session
-from services.aws.diagnosis import place_of
+from services.aws.errors import place_of
 from services.aws.get_request import GetClient, ObjectBody
-from services.aws.list_request import Listing, Page, WrongAnswerError, listed_pages
+from services.aws.list_request import Listing, Page, listed_pages
+from services.aws.outcomes import WrongAnswerError
 from services.aws.put_request import PutClient, StreamMissingError
 from services.commands import check as check_service
 from services.commands import lyve_check

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from services.aws.diagnosis import LYVE_CLOUD
+from services.aws.errors import LYVE_CLOUD
 from services.commands.first_answer import FirstAnswer
 from services.commands.settings import read_sources
 from tests.process.test_daemon import Daemon

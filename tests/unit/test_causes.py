@@ -2,8 +2,8 @@
 
 from botocore.exceptions import EndpointConnectionError
 
-from services.aws.diagnosis import AWS, diagnosis
-from utils.errors import ServiceError
+from services.aws.errors import AWS, failure
+from utils.errors import ServiceError, TransientError
 
 
 def test_an_error_that_is_raised_again_from_what_it_led_to_has_an_end() -> None:
@@ -11,6 +11,6 @@ def test_an_error_that_is_raised_again_from_what_it_led_to_has_an_end() -> None:
     error = EndpointConnectionError(endpoint_url="https://logs.us-east-1.amazonaws.com")
     later = ServiceError("Can't put events")
     later.__cause__, error.__cause__ = error, later
-    found = diagnosis(error, AWS, "", {})
+    found = failure(error, "put events", AWS, "", {})
     assert (found.detail, found.code) == ("EndpointConnectionError", "")
-    assert found.passes
+    assert isinstance(found, TransientError)
