@@ -1,7 +1,7 @@
 """Builds the boto3 clients, in one place."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypedDict, Unpack, cast
@@ -13,6 +13,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import NoCredentialsError
+from botocore.session import Session
 
 from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
@@ -36,10 +37,13 @@ _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _making = Lock()
 
 
-class _Keys(TypedDict, total=False):
+class _Options(TypedDict, total=False):
+    region_name: str
+    endpoint_url: str
     aws_access_key_id: str | None
     aws_secret_access_key: str | None
     aws_session_token: str | None
+    config: Config
 
 
 @Singleflight
@@ -60,8 +64,9 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         s3={"addressing_style": "path"},
     )
     doing = "set up the connection to Lyve Cloud"
-    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"), _making:
-        client = botocore_session().create_client(
+    with lyve_errors(doing, {}), endpoint_errors(doing, "LYVE_ENDPOINT"):
+        client = _client(
+            botocore_session(),
             "s3",
             region_name=access.region,
             endpoint_url=access.endpoint_url,
@@ -69,7 +74,6 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
             aws_secret_access_key=access.secret_key,
             config=config,
         )
-        share_connections(client)
         return cast("S3Client", client)
 
 
@@ -91,37 +95,22 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
             at_hand = botocore_session(access.region).get_credentials()
     if at_hand is None or access.role_arn is None:
         return at_hand
-    return DeferredRefreshableCredentials(_assuming(access, at_hand), "assume-role")
-
-
-def _assuming(access: AwsAccess, at_hand: Credentials) -> Callable[[], Mapping[str, object]]:
-    """Returns what asks for the credentials of a role, and says in our words why it gets none."""
-    doing = f"assume the role {access.role_arn}"
+    config = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
     external_id = {"ExternalId": access.external_id} if access.external_id else {}
     fetcher = AssumeRoleCredentialFetcher(
-        partial(_sts_client, access.region),
+        partial(_client, botocore_session(), region_name=access.region, config=config),
         at_hand,
-        str(access.role_arn),
+        access.role_arn,
         {"RoleSessionName": "logscollector", **external_id},
     )
 
     def fetch() -> Mapping[str, object]:
+        doing = f"assume the role {access.role_arn}"
         errors = aws_errors(doing, "sts:AssumeRole", ROLE_HINTS)
         with errors, endpoint_errors(doing, "AWS_ENDPOINT_URL_STS and AWS_REGION"):
             return fetcher.fetch_credentials()
 
-    return fetch
-
-
-def _sts_client(region: str, service: str, **keys: Unpack[_Keys]) -> "BaseClient":
-    """Makes a client for the Security Token Service, as botocore asks for one."""
-    config = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
-    with _making:
-        client = botocore_session().create_client(
-            service, region_name=region, config=config, **keys
-        )
-    share_connections(client)
-    return client
+    return DeferredRefreshableCredentials(fetch, "assume-role")
 
 
 def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
@@ -138,20 +127,13 @@ def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
     credentials = aws_credentials(access)
     if credentials is None:
         raise NoCredentialsError
-    keys = _Keys()
-    if access.role_arn:
-        session = botocore_session(access.region, credentials)
-    elif access.access_key:
-        session = botocore_session()
-        keys["aws_access_key_id"] = access.access_key
-        keys["aws_secret_access_key"] = access.secret_key
-        keys["aws_session_token"] = access.session_token
-    else:
-        session = botocore_session(access.region)
-    with _making:
-        client = session.create_client(service, region_name=access.region, config=config, **keys)
-    share_connections(client)
-    return client
+    options = _Options(region_name=access.region, config=config)
+    if access.role_arn or not access.access_key:
+        return _client(botocore_session(access.region, credentials), service, **options)
+    options["aws_access_key_id"] = access.access_key
+    options["aws_secret_access_key"] = access.secret_key
+    options["aws_session_token"] = access.session_token
+    return _client(botocore_session(), service, **options)
 
 
 @Singleflight
@@ -168,15 +150,14 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
         return cast("CloudWatchLogsClient", aws_client("logs", access, config))
 
 
-def share_connections(client: "BaseClient") -> None:
-    """Lets a client use the connections that all have to its service.
+def _client(session: Session, service: str, **options: Unpack[_Options]) -> "BaseClient":
+    """Makes a client that uses the connections that all have to its service.
 
-    By default each client has its own, with 0.7 MB of certificates. No redirect is followed:
-    boto3's S3 client asks again for each, up to 161 times.
-
-    Args:
-        client: one of boto3's.
+    By default each has its own, with 0.7 MB of certificates. No redirect is followed: boto3's S3
+    client asks again for each, up to 161 times.
     """
+    with _making:
+        client = session.create_client(service, **options)
     http = http_session(client.meta.endpoint_url)
 
     def send(request: "AWSPreparedRequest", **_: object) -> "AWSResponse":
@@ -189,3 +170,4 @@ def share_connections(client: "BaseClient") -> None:
         return answer
 
     client.meta.events.register("before-send", send)  # type: ignore[arg-type] # its result counts
+    return client

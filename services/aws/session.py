@@ -1,18 +1,18 @@
 """Makes the botocore session whose clients start fast, share memory, and read times quickly."""
 
 import gzip
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from botocore.credentials import CredentialResolver, Credentials
+from botocore.credentials import Credentials
 from botocore.exceptions import ProfileNotFound
-from botocore.loaders import JSONFileLoader, Loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.model import Shape
 from botocore.parsers import ResponseParser, ResponseParserError, ResponseParserFactory
 from botocore.session import Session
@@ -34,17 +34,6 @@ USED_OPERATIONS = {
     "logs": {"CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "GetLogEvents"},
     "cloudwatch": {"PutDashboard"},
 }
-
-
-class _Given(CredentialResolver):
-    """Replaces botocore's credential chain where the credentials are at hand."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        super().__init__([])
-        self._credentials = credentials
-
-    def load_credentials(self) -> Credentials:
-        return self._credentials
 
 
 class _Parsers(ResponseParserFactory):
@@ -80,7 +69,8 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
     session.set_config_variable("region", region)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     if credentials:
-        session.register_component("credential_provider", _Given(credentials))
+        given = SimpleNamespace(load_credentials=lambda: credentials)
+        session.register_component("credential_provider", given)
     parsers = _Parsers()
     parsers.set_parser_defaults(timestamp_parser=moment)
     session.register_component("response_parser_factory", parsers)
@@ -146,8 +136,7 @@ class _Loader(Loader):
 
 @cache  # each service's description is read once, for all clients
 def _loader(data_path: str | None) -> Loader:
-    named = [os.path.expandvars(one) for one in (data_path or "").split(os.pathsep) if one]
-    return _Loader([str(Path(one).expanduser()) for one in named], _Files())
+    return _Loader(create_loader(data_path).search_paths, _Files())
 
 
 def _read(path: Path, document: bytes) -> object:
