@@ -22,7 +22,6 @@ from utils.errors import ServiceError, StoppedError
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
 from utils.lines.forms import form_of
 from utils.model import LogObject
-from utils.state.planning import is_of_type
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -98,10 +97,6 @@ class AuditBucket:
         for page in self._pages(folder, after=after):
             # Not every store knows StartAfter.
             yield from (one for one in page.objects if one.key > after)
-
-    def is_of_type(self, listed: LogObject) -> bool:
-        """Tells if an object below the source's prefix is of its type."""
-        return is_of_type(listed, self._source.log_type)
 
     def find(self, key: str) -> LogObject | None:
         """Returns an object as the listing shows it, None if it does not.

@@ -7,6 +7,11 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
+# The window: so many lines may be stored beyond the saved checkpoint, of so many objects that it
+# names in so many bytes.
+WINDOW_LINES = 40_000
+WINDOW_OBJECTS = 200
+WINDOW_BYTES = 120_000
 # So many lines of an object share an upload time: few events are then read back at one time.
 LINES_AN_UPLOAD_TIME = 10_000
 # Stands for a last line that equals none.
@@ -236,3 +241,18 @@ class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     log_group: str
     log_stream: str
     prefix: str = ""
+
+
+# A range of time in ms since 1970.
+Interval = tuple[int, int]
+
+
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """Returns the same ranges without overlap, in order; empty ones vanish."""
+    merged: list[Interval] = []
+    for start, end in sorted(interval for interval in intervals if interval[0] < interval[1]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

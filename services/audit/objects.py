@@ -73,7 +73,7 @@ class AuditObjects:
             within: of their `LastModified`.
         """
         for one in self._bucket.objects(self._source.prefix):
-            if self._bucket.is_of_type(one) and within.includes(one.last_modified_ms):
+            if self._source.is_of_type(one) and within.includes(one.last_modified_ms):
                 yield one
 
     def opened_ahead(self, objects: Iterator[LogObject]) -> Iterator[LogObject]:

@@ -16,8 +16,7 @@ from services.upload_cloudwatch_logs_service import retention_days
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError, TransientError
-from utils.model import Gauge
-from utils.state.intervals import Interval
+from utils.model import Gauge, Interval
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient

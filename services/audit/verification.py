@@ -19,8 +19,7 @@ from utils.audit.times import Bursts, Retention, Timing
 from utils.config.settings import Source
 from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
-from utils.model import Gauge, LogObject
-from utils.state.intervals import Interval, union
+from utils.model import Gauge, Interval, LogObject, union
 
 _SECOND_MS = 1000
 _HOUR_MS = 60 * 60 * 1000

@@ -20,7 +20,6 @@ from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
 from utils.report.failures import Failure
 from utils.report.status import Pairs, Seconds, progress_bar, progress_text
-from utils.state.memory_share import MemoryShare
 from utils.version import VERSION
 
 _LINE_EVERY_SECONDS = 30.0
@@ -60,7 +59,7 @@ class Auditing:
         """
         puts = PutPool(self._clock.elapsed_seconds, self._stop)
         puts.expect(1, max(source.concurrency for source in sources))
-        shared = Shared(self._clock, self._stop, puts, MemoryShare())
+        shared = Shared(self._clock, self._stop, puts)
         return self._each(sources, lambda source: self._repair(source, start, shared))
 
     def refresh(self) -> None:

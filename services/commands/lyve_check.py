@@ -164,7 +164,7 @@ class LyveCheck:
         log_type = self._source.log_type
         # Of one that holds less there is no part to be read.
         filled = (one for one in self._first_objects() if one.size_bytes > 1)
-        found = next(filter(self._bucket.is_of_type, filled), None)
+        found = next(filter(self._source.is_of_type, filled), None)
         if found is None:
             fix = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
             return warning(f"no object of the type {log_type} was found", fix)

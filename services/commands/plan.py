@@ -32,19 +32,19 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
         ForwarderError: the buckets or the checkpoint can't be used.
     """
     due = DueObjects(source, s3_client(source.lyve), stop)
-    basis = due.basis(start)
-    partitions = basis.partitions.values()
+    due.load(start)
+    partitions = due.partitions.values()
     begun = {one.object.key: one for known in partitions for one in known.checkpoint.open}
     summary = Preview(
-        basis.now_ms,
-        since_ms=basis.since_ms,
+        due.now_ms,
+        since_ms=due.since_ms,
         until_ms=source.until_ms,
         is_excluding=bool(source.exclude),
     )
     changed = _Changed(due)
     largest: LogObject | None = None
-    for one in chain(due.owed(basis), due.listed(basis, due.backlog())):
-        position = begun.get(one.key) or basis.position(one)
+    for one in chain(due.owed(), due.listed(due.backlog())):
+        position = begun.get(one.key) or due.position(one)
         summary.note(one, changed.known_lines(one, position))
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one

@@ -16,7 +16,6 @@ from services.shipping.shared import Shared
 from services.threads.put_pool import PutPool
 from utils.config.settings import Source
 from utils.model import Start
-from utils.state.memory_share import MemoryShare
 
 # If one hangs, the others are open within this time.
 _LONGEST_OPEN_SECONDS = 5.0
@@ -38,7 +37,7 @@ class Iterations:
         self._clock = clock
         self._stop = stop
         self._puts = PutPool(clock.elapsed_seconds, stop)
-        self._shared = Shared(clock, stop, self._puts, MemoryShare())
+        self._shared = Shared(clock, stop, self._puts)
         self._changed = Condition()
         self._opening: dict[str, Thread] = {}
         self._looks: list[Thread] = []

@@ -26,13 +26,13 @@ def tell_start(source: Source, start: Start, clock: Clock, stop: Event) -> None:
     """
     try:
         due = DueObjects(source, s3_client(source.lyve), stop)
-        basis = due.basis(start)
-        counted = sum(1 for _ in islice(due.listed(basis, due.backlog()), _MOST_COUNTED + 1))
+        due.load(start)
+        counted = sum(1 for _ in islice(due.listed(due.backlog()), _MOST_COUNTED + 1))
     except ForwarderError:  # the first iteration says it, with what to do
         return
     if stop.is_set():
         return
-    covered = span(basis.since_ms, source.until_ms)
+    covered = span(due.since_ms, source.until_ms)
     due_now = f"{counted:,}" if counted <= _MOST_COUNTED else f"more than {_MOST_COUNTED:,}"
     text = f"Ready to ship {source.log_type} logs from {source.bucket_name} to \
 {source.log_group} in {source.aws.region}: {covered}. Objects due now: {due_now}."

@@ -6,7 +6,8 @@ from threading import Condition, Event, Thread
 from services.output.checkpoints import CheckpointStore
 from services.threads.start import no_thread, started
 from utils.errors import StoppedError
-from utils.state.checkpoint import WINDOW_LINES, WINDOW_OBJECTS
+from utils.model import WINDOW_LINES, WINDOW_OBJECTS
+from utils.state.checkpoint import claim_seconds
 from utils.state.progress import Mark, Snapshot
 
 _SAVE_EVERY_LINES = 10_000
@@ -15,9 +16,6 @@ _SHORTEST_INTERVAL_SECONDS = 0.2
 # A daemon that begins looks what is stored, at the earliest `settle_seconds` after the last save.
 # What was sent within this part of that time is stored by then.
 _ALIVE_PART = 0.75
-# Two that begin at the same round hour can both look before either has written. The other's write
-# arrives within this time, which listing and reading mostly take anyway.
-_CLAIM_SECONDS = 1.0
 
 
 class CheckpointSaver:
@@ -189,12 +187,3 @@ class CheckpointSaver:
             self._saves += 1
             self._is_wanted = False
             self._changed.notify_all()
-
-
-def claim_seconds(settle_seconds: float) -> float:
-    """Returns how long a claim has to hold until no other can be written beside it.
-
-    Args:
-        settle_seconds: of the source.
-    """
-    return min(_CLAIM_SECONDS, settle_seconds / 2)

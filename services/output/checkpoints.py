@@ -13,7 +13,7 @@ from services.aws.outcomes import is_missing
 from services.output.latest import LatestStatus
 from services.output.objects import listed_keys, put_object, read_object
 from services.threads.backoff import pause_seconds
-from utils.config.partitions import parse_partition, parse_shard
+from utils.config.partitions import PARTITION_NAMES, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
 
@@ -157,7 +157,7 @@ def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
     folder = f"{_FOLDER}{source}/"
     keys = _listed(client, bucket, folder)
     names = [key.removeprefix(folder).removesuffix(_ENDING) for key in keys]
-    return [name for name in names if parse_partition(name) is not None or parse_shard(name)]
+    return [name for name in names if name in PARTITION_NAMES or parse_shard(name)]
 
 
 def _listed(client: "S3Client", bucket: str, prefix: str) -> list[str]:

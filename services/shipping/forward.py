@@ -7,17 +7,23 @@ from contextlib import ExitStack, contextmanager, suppress
 import msgspec
 
 from services.aws.clients import s3_client
-from services.shipping.due import Basis, DueObjects
-from services.shipping.partitions import Partition, Whole, load_whole
+from services.shipping.due import DueObjects
+from services.shipping.partitions import (
+    Partition,
+    SharedSource,
+    Whole,
+    load_whole,
+    open_alone,
+)
 from services.shipping.recovery import Recovery
 from services.shipping.shared import Report, Shared
-from services.shipping.sharing import SharedSource, open_alone
 from services.shipping.shipper import Shipper
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError
 from utils.model import LogObject, Start
-from utils.state.planning import Survey, oldest
+from utils.state.ledger import Survey
+from utils.state.planning import oldest
 from utils.state.progress import Progress
 
 # Each claim has to hold for a second before anything is sent.
@@ -36,8 +42,7 @@ class Claim(msgspec.Struct, frozen=True):
 class Forwarder:
     """One iteration of one source.
 
-    `survey` is what the listing that it is at, or was at last, has shown; `now_ms` the store's time
-    at its beginning, in ms since 1970.
+    `survey` is what the listing that it is at, or was at last, has shown.
 
     Args:
         source: what to ship where.
@@ -52,17 +57,11 @@ class Forwarder:
         self.client = s3_client(source.lyve)
         self._due = DueObjects(source, self.client, shared.stop)
         self._sharing = (
-            SharedSource(source, source.shard, self.client, self._recover, shared.stop)
-            if source.shard
-            else None
+            SharedSource(source, self.client, self._recover, shared.stop) if source.shard else None
         )
-        self._partitions: Sequence[Partition] = []
-        self._newest_shipped_ms = 0
         self._claims: dict[str, Claim] = {}
         self._failures: dict[str, CheckpointError] = {}
-        self._is_crowded = False
         self.survey = Survey()
-        self.now_ms = 0
 
     @property
     def failures(self) -> list[CheckpointError]:
@@ -70,10 +69,18 @@ class Forwarder:
         return list(self._failures.values())
 
     @property
+    def now_ms(self) -> int:
+        """The store's time at its beginning, in ms since 1970."""
+        return self._due.now_ms
+
+    @property
+    def _partitions(self) -> list[Partition]:
+        return list(self._due.partitions.values())
+
+    @property
     def newest_shipped_ms(self) -> int:
         """The newest `LastModified` that is known to be shipped, in ms since 1970, 0 for none."""
-        claimed = (one.progress.newest_shipped_ms for one in self._claims.values())
-        return max([self._newest_shipped_ms, *claimed])
+        return max((one.ledger.newest_shipped_ms for one in self._partitions), default=0)
 
     @property
     def owed(self) -> int:
@@ -86,7 +93,8 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets, the checkpoint or the log group can't be used.
         """
-        self._prove_access(self._basis(start))
+        self._begin(start)
+        self._prove_access()
 
     def run(self, start: Start) -> None:
         """Ships everything that is due.
@@ -96,7 +104,7 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        basis = self._basis(start)
+        self._begin(start)
         with self._shared.memory.joined(), ExitStack() as stack:
             # If there is only one, its claim begins to hold while the bucket is listed.
             is_alone = len(self._partitions) == 1
@@ -105,9 +113,9 @@ class Forwarder:
                 with self._apart(partition):
                     self._claimed(partition, start, stack)
             if len(self._failures) < len(self._partitions):
-                self._ship_due(basis, start, stack)
+                self._ship_due(start, stack)
             if not self._claims:
-                self._prove_access(basis)
+                self._prove_access()
         if self._failures:
             raise self.failures[-1]
 
@@ -117,30 +125,21 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
+        self._due.load(start)
         backlog = self._due.backlog()
-        basis = self._due.basis(start)
-        self.now_ms = basis.now_ms
-        for _ in self._due.listed(basis, backlog):
+        for _ in self._due.listed(backlog):
             pass
         self.survey = backlog.survey
 
-    def _basis(self, start: Start) -> Basis:
-        now_ms = self._due.now_ms(start)
+    def _begin(self, start: Start) -> None:
+        start = self._due.at(start)
         found = self._whole()
         if found.is_new:
-            self._check_first_start(found, now_ms)
-        if self._sharing:
-            whole = self._sharing.open(found, start, now_ms)
-        else:
-            whole = open_alone(found, start, now_ms)
-        basis = self._due.basis(start, whole)
-        self.now_ms = basis.now_ms
-        self._partitions = list(basis.partitions.values())
-        shipped = (one.ledger.coverage.newest_shipped_ms() for one in self._partitions)
-        self._newest_shipped_ms = max(shipped)
-        return basis
+            self._check_first_start(found)
+        opened = self._sharing.open(found, start) if self._sharing else open_alone(found, start)
+        self._due.load(start, opened)
 
-    def _check_first_start(self, whole: Whole, now_ms: int) -> None:
+    def _check_first_start(self, whole: Whole) -> None:
         """Makes sure that nothing was shipped before and is forgotten: that would be doubled.
 
         Raises:
@@ -154,7 +153,7 @@ class Forwarder:
         for part in dict.fromkeys([*parts, ""]):
             stream = self._log_stream(part)
             # Another replica may have begun meanwhile.
-            if stream.holds_events(now_ms) and self._whole().is_new:
+            if stream.holds_events(self.now_ms) and self._whole().is_new:
                 raise CheckpointError(
                     f"There is no checkpoint {whole.part.store.name}, but the log stream "
                     f"{stream.log_stream} holds events",
@@ -174,10 +173,9 @@ class Forwarder:
         with Recovery(partition, self._report, self._shared).under_way(start.owner):
             pass
 
-    def _prove_access(self, basis: Basis) -> None:
+    def _prove_access(self) -> None:
         """Makes sure that the log group can be used, even if nothing is to be shipped."""
-        first = next(iter(basis.partitions.values()))
-        Recovery(first, self._report, self._shared).log_stream().prepare()
+        self._log_stream(self._source.parts()[0]).prepare()
 
     @contextmanager
     def _apart(self, partition: Partition) -> Iterator[None]:
@@ -214,18 +212,18 @@ class Forwarder:
         for key in claim.progress.ledger.owed:
             listed = claim.partition.find(key)
             if listed:
-                found.append(claim.partition.position(listed))
+                found.append(claim.partition.ledger.position(listed))
             else:
                 text = f"The object {key} is not there any more, so the rest of it is not owed."
                 pairs = {"object": key, "lines": claim.progress.let_go(key)}
                 self._report.status.write("WARN", text, pairs)
         claim.shipper.ship(claim.progress.plan(found))
 
-    def _ship_due(self, basis: Basis, start: Start, stack: ExitStack) -> None:
+    def _ship_due(self, start: Start, stack: ExitStack) -> None:
         """Plans what is due of all partitions by one listing, and ships each one's part in turn."""
         backlog = self._due.backlog()
         self.survey = backlog.survey
-        due = self._due.listed(basis, backlog)
+        due = self._due.listed(backlog)
         is_complete = False
         while not is_complete:
             if self._sharing and self._claims:
@@ -238,8 +236,8 @@ class Forwarder:
             for one in dict.fromkeys(plan):
                 planned.setdefault(self._source.part_with(one.key), []).append(one)
             self._ship_plan(planned, frontier_ms, start, stack, is_last=is_complete)
-            due = self._due.left(basis, backlog)
-        if self._is_crowded:
+            due = self._due.left(backlog)
+        if any(one.ledger.is_crowded for one in self._partitions):
             text = "So many objects are new that late ones are found for less than 24 hours."
             self._report.status.write("WARN", text, {})
 
@@ -256,7 +254,7 @@ class Forwarder:
         at_work = [
             one
             for one in self._partitions
-            if one.source.part in {*planned, *self._claims} or one.ledger.is_sweeping
+            if one.source.part in {*planned, *self._claims} or self.survey.is_sweep
         ]
         for place, partition in enumerate(at_work):
             for ahead in at_work[place : place + _CLAIMED_AHEAD]:
@@ -274,11 +272,11 @@ class Forwarder:
     ) -> None:
         """Ships a partition's part of a plan; behind the last plan its claim ends."""
         partition, progress = claim.partition, claim.progress
-        progress.plan_from(self.survey, partition.now_ms)
+        progress.survey = self.survey
         # The plan did not know what had been begun, which is shipped by now.
         due = (one for one in planned if partition.ledger.is_due(one))
-        claim.shipper.ship(progress.plan(partition.position(one) for one in due))
-        self._is_crowded |= progress.close_plan(frontier_ms)
+        claim.shipper.ship(progress.plan(partition.ledger.position(one) for one in due))
+        progress.close_plan(frontier_ms)
         if is_last:
             claim.stack.close()
         else:

@@ -15,8 +15,8 @@ from utils.config.settings import Source
 from utils.errors import OwnerError, ServiceError, StoppedError, UnreadableError
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.runs import ContentChangedError, events_behind
-from utils.model import Counts, LogEvent, Position
-from utils.state.checkpoint import WINDOW_LINES, Checkpoint
+from utils.model import WINDOW_LINES, Counts, LogEvent, Position
+from utils.state.checkpoint import Checkpoint
 from utils.state.uncertain import Recovered, Uncertain
 
 # What keeps events from being read back for good, by the code of the refusal.

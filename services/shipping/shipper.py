@@ -355,7 +355,12 @@ class Shipper:
         for part in parts:
             if part.trouble and self._in_flight.recovered.reaches_behind(part.position):
                 part.position = replace(part.position, in_doubt=True)
-        self._context.progress.acknowledge(parts)
+        for part in parts:
+            lines = part.counts.read
+            if part.is_last:
+                self._context.progress.complete(part.position, lines, is_owed=part.is_owed)
+            else:
+                self._context.progress.acknowledge(part.position, lines)
         for part in parts:
             self._tell(part)
             self._context.counts.add(part.counts)

@@ -21,8 +21,7 @@ from services.audit.verification import AuditGauge, Verification, Witnesses
 from tests.world.in_memory import source_of
 from utils.audit.spans import Tally
 from utils.json_extractor import event_time_ms
-from utils.model import LogObject
-from utils.state.intervals import Interval
+from utils.model import Interval, LogObject
 
 if TYPE_CHECKING:
     from services.output.quarantine import QuarantinedLines

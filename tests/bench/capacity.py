@@ -11,7 +11,7 @@ from services.threads import backoff
 from tests.bench.quota_simulation import Result, Settings, Simulation
 from utils.config.partitions import Shard, owned_by, partition_of
 from utils.lines.batching import EVENT_OVERHEAD_BYTES
-from utils.state.checkpoint import WINDOW_LINES
+from utils.model import WINDOW_LINES
 
 TB = 10**12
 GB = 10**9

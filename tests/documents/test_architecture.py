@@ -71,7 +71,6 @@ DOORS: dict[str, set[str]] = {
         "utils",
         "utils/config",
         "utils/lines",
-        "utils/state",
     },
     "services/audit": {
         "services",
@@ -109,7 +108,6 @@ DOORS: dict[str, set[str]] = {
         "utils",
         "utils/config",
         "utils/report",
-        "utils/state",
     },
     "services/output": {
         "services/aws",
@@ -132,11 +130,11 @@ DOORS: dict[str, set[str]] = {
     },
     "services/threads": {"utils", "utils/lines"},
     "utils": set(),
-    "utils/audit": {"utils", "utils/config", "utils/lines", "utils/report", "utils/state"},
+    "utils/audit": {"utils", "utils/config", "utils/lines", "utils/report"},
     "utils/config": {"utils"},
     "utils/lines": {"utils"},
     "utils/report": {"utils", "utils/config", "utils/lines"},
-    "utils/state": {"utils", "utils/config", "utils/lines"},
+    "utils/state": {"utils", "utils/config"},
 }
 # The longest way from engine.py through the imports, both ends counted. It is to be 9.
 MOST_IMPORTS_DEEP = 15

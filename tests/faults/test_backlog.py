@@ -23,8 +23,8 @@ MINUTE_MS = 60_000
 
 @pytest.fixture(autouse=True)
 def _small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.state.memory_share.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
-    monkeypatch.setattr("utils.state.memory_share.LEAST_PLAN_OBJECTS", 1)
+    monkeypatch.setattr("services.shipping.shared.MAX_PLAN_OBJECTS", PLAN_OBJECTS)
+    monkeypatch.setattr("services.shipping.shared.LEAST_PLAN_OBJECTS", 1)
     monkeypatch.setattr("utils.state.planning.STRETCH_OBJECTS", STRETCH_OBJECTS)
 
 

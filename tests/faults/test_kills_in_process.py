@@ -69,11 +69,11 @@ class SavedAtEachStep(Progress):
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        if name not in {"acknowledge", "plan", "close_plan", "end"}:
+        if name not in {"acknowledge", "complete", "plan", "close_plan", "end"}:
             return found
 
-        def step(*arguments: object) -> object:
-            result = found(*arguments)
+        def step(*arguments: object, **options: object) -> object:
+            result = found(*arguments, **options)
             SavedAtEachStep.seen(self.snapshot().document)
             return result
 

@@ -30,19 +30,18 @@ from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import STANDIN, assert_same, shipped, take_small_steps, world_of
 from tests.world.schedules import SEEDS, of_the_store
 from utils.config.partitions import (
+    PARTITION_NAMES,
     PARTITIONS,
     Shard,
     key_hash,
     owned_by,
     parse_shard,
-    partition_name,
     partition_of,
 )
 from utils.config.settings import Source
 from utils.model import LogObject, Position, Start
 from utils.state.checkpoint import (
     Checkpoint,
-    Succession,
     decode_checkpoint,
     encode_checkpoint,
     split,
@@ -111,7 +110,7 @@ def all_of(*objects: dict[str, list[str]]) -> Counter[str]:
 
 
 def state_key(partition: int) -> str:
-    return f"integration-state/audit-logs-S3/{partition_name(partition)}.json"
+    return f"integration-state/audit-logs-S3/{PARTITION_NAMES[partition]}.json"
 
 
 def checkpoint_at(world: World, key: str) -> Checkpoint:
@@ -183,7 +182,7 @@ def test_three_replicas_ship_each_object_once() -> None:
     assert sorted(world.keys("integration-state/")) == sorted([STATE_KEY, *keys])
     streams = world.account.groups["lyve-cloud-audit-logs"].streams
     for key, lines in objects.items():
-        stream = streams[f"{LOG_STREAM}/{partition_name(partition_of(key))}"]
+        stream = streams[f"{LOG_STREAM}/{PARTITION_NAMES[partition_of(key)]}"]
         assert set(lines) <= {one.message for one in stream.archive.ingested()}
 
 
@@ -248,8 +247,8 @@ def test_a_replica_that_comes_later_begins_where_the_others_did() -> None:
 def test_a_backlog_of_many_plans_is_shipped_by_all_partitions_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("utils.state.memory_share.LEAST_PLAN_OBJECTS", 1)
-    monkeypatch.setattr("utils.state.memory_share.MAX_PLAN_OBJECTS", 7)
+    monkeypatch.setattr("services.shipping.shared.LEAST_PLAN_OBJECTS", 1)
+    monkeypatch.setattr("services.shipping.shared.MAX_PLAN_OBJECTS", 7)
     world = world_of([])
     objects = many(60)
     for number, (key, lines) in enumerate(objects.items()):
@@ -595,9 +594,7 @@ def share_as_version_1(world: World, objects: dict[str, list[str]], count: int) 
         put_all(world, own)
         shipped(world, old_replica(number, count))
         key = old_key(number, count)
-        found = structs.replace(
-            checkpoint_at(world, key), succession=Succession(from_ms=1, after=[])
-        )
+        found = structs.replace(checkpoint_at(world, key), succession={"from_ms": 1, "after": []})
         put_state(world, key, found)
     world.buckets[BUCKET].clear()
     put_all(world, objects)
@@ -652,7 +649,7 @@ def test_a_source_that_changed_its_number_in_version_1_is_refused(then: int) -> 
     put_all(world, many(12))
     shipped(world, source_of())
     found = checkpoint_at(world, STATE_KEY)
-    mixed = structs.replace(found, succession=Succession(from_ms=1, after=[3]))
+    mixed = structs.replace(found, succession={"from_ms": 1, "after": [3]})
     put_state(world, STATE_KEY, mixed)
     for one in replicas(then, source_of()):
         life = world.run(one)

@@ -12,7 +12,7 @@ from tests.servers.installation import BUCKET, LOG_GROUP, Installation, eventual
 from tests.servers.swarm import SECRETS, Stack, swarm
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
-from utils.config.partitions import Shard, owned_by, partition_name, partition_of
+from utils.config.partitions import PARTITION_NAMES, Shard, owned_by, partition_of
 
 pytestmark = [
     pytest.mark.soak,
@@ -68,7 +68,7 @@ def stored(standin: CloudWatchStandin, shard: Shard) -> Counter[str]:
 
 def stored_of(standin: CloudWatchStandin, partition: int) -> Counter[str]:
     """Returns what one partition holds; nothing where it has not begun."""
-    stream = f"lyve-cloud/{BUCKET}/S3/{partition_name(partition)}"
+    stream = f"lyve-cloud/{BUCKET}/S3/{PARTITION_NAMES[partition]}"
     try:
         return Counter(event.message for event in standin.events(LOG_GROUP, stream))
     except ValueError:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.shipping.shared import MAX_PLAN_OBJECTS
 from tests.bench.bench_runs import usage_of
 from tests.bench.measured_process import memory_bytes
 from tests.servers.installation import (
@@ -31,12 +32,9 @@ from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_client import ACCESS_KEY, SECRET_KEY
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import GZIP_WINDOW, Period, audit_lines, gzip_lines, object_key
-from utils.lines.runs import Part
-from utils.model import Counts, LogObject, Position, SourceIdentity
+from utils.model import LogObject, Position, SourceIdentity
 from utils.state.checkpoint import Checkpoint
-from utils.state.ledger import RECENT_ROW, Coverage, Ledger
-from utils.state.memory_share import MAX_PLAN_OBJECTS
-from utils.state.planning import Survey
+from utils.state.ledger import RECENT_ROW, Coverage, Ledger, Survey
 from utils.state.progress import Progress
 
 MB = 1_000_000
@@ -339,14 +337,12 @@ def checkpoint_sizes(plans: Plans, coverage: Coverage) -> Iterator[int]:
     """Ships plans and yields what the checkpoint took now and then."""
     progress = Progress(checkpoint_of(coverage), Ledger(coverage))
     for plan in plans:
-        survey = Survey()
+        progress.survey = Survey(now_ms=plan[-1].last_modified_ms)
         for due in plan:
-            survey.note(due)
-        progress.plan_from(survey, plan[-1].last_modified_ms)
+            progress.survey.note(due)
         progress.plan(Position(due) for due in plan)
         for number, due in enumerate(plan):
-            part = Part(Position(due), Position(due, 1), counts=Counts(read=1), is_last=True)
-            progress.acknowledge([part])
+            progress.complete(Position(due, 1), 1, is_owed=False)
             if number % 500 == 0:
                 yield len(progress.snapshot().document)
         yield len(progress.snapshot().document)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from services.shipping.shared import MAX_PLAN_OBJECTS, MemoryShare
 from tests.bench.measured_process import measured
 from tests.servers.installation import (
     BUCKET,
@@ -31,7 +32,6 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
 from utils.model import LogObject, Position
 from utils.state.ledger import Coverage, Ledger
-from utils.state.memory_share import MAX_PLAN_OBJECTS, MemoryShare
 from utils.state.planning import oldest
 
 MANY = 50

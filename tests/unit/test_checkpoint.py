@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from utils.errors import CheckpointError
-from utils.model import LogObject, Position, SourceIdentity
+from utils.model import WINDOW_OBJECTS, LogObject, Position, SourceIdentity
 from utils.state.checkpoint import (
     VERSION,
-    WINDOW_OBJECTS,
     Checkpoint,
     check_identity,
     decode_checkpoint,
@@ -32,8 +31,8 @@ from utils.state.ledger import (
     RECENT_ROW,
     Coverage,
     Ledger,
+    Survey,
 )
-from utils.state.planning import Survey
 from utils.state.progress import Progress
 
 NOW_MS = 1_709_208_000_000
@@ -222,14 +221,13 @@ def test_another_layout_of_the_same_content_is_no_change() -> None:
 
 def test_the_largest_checkpoint_stays_below_a_megabyte() -> None:
     """All of its parts are as large as they get: nothing more can be added to one of them."""
-    survey = Survey()
+    later_ms = NOW_MS + LATE_WINDOW_MS + 1
+    survey = Survey(now_ms=later_ms, is_sweep=True)
     for number in range(MAX_DORMANT_FOLDERS):
         survey.note(position(0, f"{number}/").object)
     coverage = Coverage(0)
     ledger = Ledger(coverage)
-    ledger.begin_sweep(NOW_MS)
-    later_ms = NOW_MS + LATE_WINDOW_MS + 1
-    ledger.advance(survey, later_ms, later_ms)
+    ledger.advance(survey, later_ms)
     assert len(coverage.dormant) == MAX_DORMANT_FOLDERS * DORMANT_ROW.size
     for number in range(MAX_OWED_OBJECTS):
         ledger.owe(position(number, 40 * "k"))

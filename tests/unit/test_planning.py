@@ -4,6 +4,8 @@ The ledger forgets single objects; a naive model that remembers all of them is i
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
 
 import msgspec
 import pytest
@@ -13,6 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import utils.state.ledger
 import utils.state.planning
+from services.shipping.shared import MAX_PLAN_OBJECTS
+from tests.world.in_memory import source_of
+from utils.config.settings import LogType
 from utils.model import LogObject, Position
 from utils.state.ledger import (
     ADVANCE_EVERY_OBJECTS,
@@ -23,10 +28,9 @@ from utils.state.ledger import (
     SWEEP_EVERY_MS,
     Coverage,
     Ledger,
-    places_to_list,
+    Survey,
 )
-from utils.state.memory_share import MAX_PLAN_OBJECTS
-from utils.state.planning import Backlog, Survey, is_of_type, oldest
+from utils.state.planning import Backlog, oldest
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -35,6 +39,7 @@ OPEN_OBJECTS = 2
 FOLDERS = ["", "February-2024/", "March-2024/"]
 
 STATEFUL = settings(stateful_step_count=30, print_blob=False)
+SOURCES = [replace(source_of(), log_type=one) for one in get_args(LogType)]
 STEPS_MS = st.sampled_from(
     [0, 1, 20_000, 61_000, HOUR_MS, 20 * HOUR_MS, 23 * HOUR_MS, 25 * HOUR_MS]
 )
@@ -116,14 +121,14 @@ class Daemon:
         self.ledger = reloaded(self.ledger)
         self.ledger.begin_at(self.since_ms)
         self._ship_all([self.bucket.objects[key] for key in self._open])
-        now_ms, backlog = self.bucket.now_ms, Backlog()
+        backlog = Backlog(now_ms=self.bucket.now_ms)
         seen: list[LogObject] = []
-        due = [one for one in self._listed(now_ms, backlog) if self._noted(one, backlog, seen)]
+        due = [one for one in self._listed(backlog) if self._noted(one, backlog, seen)]
         while True:
             plan = oldest(due, self.most_planned)
-            self._ship_all(list(dict.fromkeys(plan)), backlog.survey, now_ms)
+            self._ship_all(list(dict.fromkeys(plan)), backlog.survey)
             frontier_ms = backlog.carry_out(plan, self.most_planned)
-            self.ledger.advance(backlog.survey, frontier_ms, now_ms)
+            self.ledger.advance(backlog.survey, frontier_ms)
             if not backlog:
                 self._check_none_is_missed(seen)
                 return
@@ -136,8 +141,8 @@ class Daemon:
         backlog.note(one, is_due=is_due)
         return is_due
 
-    def _listed(self, now_ms: int, backlog: Backlog) -> Iterator[LogObject]:
-        for place in places_to_list([self.ledger], FOLDERS[1:], "", now_ms):
+    def _listed(self, backlog: Backlog) -> Iterator[LogObject]:
+        for place in backlog.places([self.ledger], FOLDERS[1:]):
             backlog.begin(place)
             yield from self.bucket.listing(place)
 
@@ -149,16 +154,14 @@ class Daemon:
                 if is_in and is_planned and self.ledger.is_due(one):
                     yield one
 
-    def _ship_all(
-        self, plan: list[LogObject], survey: Survey | None = None, now_ms: int = 0
-    ) -> None:
+    def _ship_all(self, plan: list[LogObject], survey: Survey | None = None) -> None:
         """Ships the planned objects; the next ones are open in the checkpoint."""
         for index, one in enumerate(plan):
             self._open = [following.key for following in plan[index : index + OPEN_OBJECTS]]
             self._ship(one)
             following = plan[index + 1 :]
             if survey and following and self.ledger.is_full():
-                self.ledger.advance(survey, following[0].last_modified_ms, now_ms)
+                self.ledger.advance(survey, following[0].last_modified_ms)
         self._open = []
 
     def _ship(self, one: LogObject) -> None:
@@ -191,13 +194,12 @@ class Shipments(RuleBasedStateMachine):
     most_dormant = 1
     advance_every_objects = ADVANCE_EVERY_OBJECTS
     # Everything is listed at once where that takes fewer pages than the folders.
-    page_objects = 4
+    page_objects = 2
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(utils.state.planning, "STRETCH_OBJECTS", 2)
-        self.patch.setattr(utils.state.ledger, "STRETCH_OBJECTS", self.page_objects)
+        self.patch.setattr(utils.state.planning, "STRETCH_OBJECTS", self.page_objects)
         self.patch.setattr(utils.state.ledger, "MAX_RECENT_OBJECTS", self.most_recent)
         self.patch.setattr(utils.state.ledger, "MAX_DORMANT_FOLDERS", self.most_dormant)
         self.patch.setattr(utils.state.ledger, "ADVANCE_EVERY_OBJECTS", self.advance_every_objects)
@@ -414,19 +416,18 @@ def test_an_earlier_start_hides_no_late_object_of_an_old_folder(
 def test_what_lies_between_two_covered_ranges_of_one_minute_stays_known() -> None:
     ledger = Ledger(Coverage(since_ms=NOON_MS + 50_000))
     end_ms = NOON_MS + 2 * LATE_WINDOW_MS
-    ledger.advance(surveyed([listed("S3-newest", end_ms)], ledger, end_ms), end_ms, end_ms)
+    ledger.advance(surveyed([listed("S3-newest", end_ms)], end_ms), end_ms)
     ledger.begin_at(0)
     between = listed("S3-between", NOON_MS + 20_000)
     frontier_ms = NOON_MS + 10_000 + LATE_WINDOW_MS
-    survey = surveyed([between], ledger, end_ms + HOUR_MS)
+    survey = surveyed([between], end_ms + HOUR_MS)
     ledger.record_shipped(Position(between, 1))
-    ledger.advance(survey, frontier_ms, end_ms + HOUR_MS)
+    ledger.advance(survey, frontier_ms)
     assert not ledger.is_due(between)
 
 
-def surveyed(seen: list[LogObject], ledger: Ledger, now_ms: int) -> Survey:
-    survey = Survey()
-    ledger.begin_sweep(now_ms)
+def surveyed(seen: list[LogObject], now_ms: int) -> Survey:
+    survey = Survey(now_ms=now_ms, is_sweep=True)
     for one in seen:
         survey.note(one)
     return survey
@@ -465,7 +466,7 @@ def test_coverage_begins_where_the_mode_says() -> None:
 
 def test_an_object_is_found_up_to_24_hours_behind_the_newest() -> None:
     ledger = Ledger(Coverage(since_ms=0))
-    ledger.advance(surveyed([listed("S3-newest", NOON_MS)], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([listed("S3-newest", NOON_MS)], NOON_MS), NOON_MS)
     assert ledger.is_due(listed("S3-late", NOON_MS - LATE_WINDOW_MS))
     assert not ledger.is_due(listed("S3-too-late", NOON_MS - LATE_WINDOW_MS - 1))
 
@@ -477,13 +478,12 @@ def test_the_state_stays_small_over_many_objects(monkeypatch: pytest.MonkeyPatch
         new = [
             listed(f"{hour // 9}/S3-{hour}-{n}", NOON_MS + hour * HOUR_MS + n) for n in range(20)
         ]
-        survey = surveyed(new, ledger, new[-1].last_modified_ms)
+        survey = surveyed(new, new[-1].last_modified_ms)
         for one in new:
             ledger.record_shipped(Position(one, 1))
-        now_ms = new[-1].last_modified_ms
-        is_crowded = ledger.advance(survey, now_ms, now_ms)
+        ledger.advance(survey, survey.now_ms)
         assert len(ledger.coverage.recent) // RECENT_ROW.size <= 50
-        assert is_crowded == (hour >= 2)
+        assert ledger.is_crowded == (hour >= 2)
     assert len(ledger.coverage.covered) == 1
 
 
@@ -491,13 +491,13 @@ def test_old_folders_are_listed_once_a_day_and_again_when_the_clock_is_set_back(
     ledger = Ledger(Coverage(since_ms=0))
 
     def places(now_ms: int) -> list[str | None]:
-        found = places_to_list([ledger], ["a/", "b/"], "", now_ms)
-        ledger.advance(survey, NOON_MS, now_ms)
+        backlog = Backlog(now_ms=now_ms)
+        found = backlog.places([ledger], ["a/", "b/"])
+        for one in (listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)):
+            backlog.survey.note(one)
+        ledger.advance(backlog.survey, NOON_MS)
         return found
 
-    survey = Survey()
-    for one in (listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)):
-        survey.note(one)
     assert places(NOON_MS) == [""]
     assert ledger.is_dormant("a/")
     assert not ledger.is_dormant("b/")
@@ -524,26 +524,27 @@ def test_a_survey_knows_the_newest_of_all_and_of_each_folder() -> None:
 
 def test_everything_is_listed_where_that_takes_fewer_pages_than_the_folders() -> None:
     ledger = Ledger(Coverage(0, swept_ms=NOON_MS, swept_objects=1_999))
-    assert places_to_list([ledger], ["a/", "b/"], "", NOON_MS) == [None, "a/", "b/"]
-    assert places_to_list([ledger], ["a/", "b/", "c/"], "x", NOON_MS) == ["x"]
-    assert not ledger.is_sweeping
+    backlog = Backlog("x", NOON_MS)
+    assert backlog.places([ledger], ["a/", "b/"]) == [None, "a/", "b/"]
+    assert backlog.places([ledger], ["a/", "b/", "c/"]) == ["x"]
+    assert not backlog.survey.is_sweep
 
 
 def test_a_folder_with_the_hash_of_another_is_not_dormant_while_that_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("utils.state.ledger._folder_hash", lambda _: 7)
+    monkeypatch.setattr("utils.state.ledger.folder_hash", lambda _: 7)
     ledger = Ledger(Coverage(0))
     old, new = listed("a/S3-1", NOON_MS - 2 * LATE_WINDOW_MS), listed("b/S3-1", NOON_MS)
-    ledger.advance(surveyed([old, new], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([old, new], NOON_MS), NOON_MS)
     assert not ledger.is_dormant("b/")
-    ledger.advance(surveyed([old], ledger, NOON_MS), NOON_MS, NOON_MS)
+    ledger.advance(surveyed([old], NOON_MS), NOON_MS)
     assert ledger.is_dormant("a/")
 
 
 def test_what_is_written_while_a_bucket_is_listed_does_not_have_it_listed_again() -> None:
     ledger = Ledger(Coverage(0))
-    ledger.advance(surveyed([listed("a/S3-1", NOON_MS + 1)], ledger, NOON_MS), NOON_MS + 1, NOON_MS)
+    ledger.advance(surveyed([listed("a/S3-1", NOON_MS + 1)], NOON_MS), NOON_MS + 1)
     assert not ledger.is_sweep_due(NOON_MS + HOUR_MS)
 
 
@@ -564,14 +565,13 @@ def test_folders_are_those_below_the_prefix(prefix: str, expected: dict[str, int
         ("logs/top", 2),
         ("logs/at", 1),
     ]
-    survey = Survey(prefix)
+    survey = Survey(prefix, LATE_WINDOW_MS + 10, is_sweep=True)
     ledger = Ledger(Coverage(0), prefix)
     for key, time_ms in objects:
         if key.startswith(prefix):
             survey.note(listed(key, time_ms))
     assert survey.newest_by_folder == expected
-    ledger.begin_sweep(0)
-    ledger.advance(survey, LATE_WINDOW_MS + 10, LATE_WINDOW_MS + 10)
+    ledger.advance(survey, LATE_WINDOW_MS + 10)
     assert {folder for folder in expected if ledger.is_dormant(folder)} == expected.keys()
     for key, _ in objects:
         if key.startswith(prefix):
@@ -599,11 +599,11 @@ def test_folders_are_those_below_the_prefix(prefix: str, expected: dict[str, int
 )
 def test_the_type_is_told_by_the_beginning_of_the_base_name(key: str, log_type: str | None) -> None:
     one = listed(key, NOON_MS)
-    found = [name for name in ("S3", "IAM", "Console") if is_of_type(one, name)]
-    assert found == [log_type] * bool(log_type)
-    assert is_of_type(one, "Access")
+    found = [source.log_type for source in SOURCES if source.is_of_type(one)]
+    assert found == [*([log_type] if log_type else []), "Access"]
 
 
 def test_an_empty_object_that_stands_for_a_folder_is_no_access_log() -> None:
-    assert not is_of_type(LogObject(NOON_MS, "access/", "1", 0), "Access")
-    assert is_of_type(LogObject(NOON_MS, "access/empty", "1", 0), "Access")
+    access = SOURCES[-1]
+    assert not access.is_of_type(LogObject(NOON_MS, "access/", "1", 0))
+    assert access.is_of_type(LogObject(NOON_MS, "access/empty", "1", 0))

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from utils.lines.runs import Part
-from utils.model import Counts, LogObject, Position, SourceIdentity
-from utils.state.checkpoint import WINDOW_OBJECTS, Checkpoint, decode_checkpoint
-from utils.state.ledger import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, Coverage, Ledger
-from utils.state.planning import Survey
+from utils.model import WINDOW_OBJECTS, LogObject, Position, SourceIdentity
+from utils.state.checkpoint import Checkpoint, decode_checkpoint
+from utils.state.ledger import LATE_WINDOW_MS, MAX_RECENT_OBJECTS, Coverage, Ledger, Survey
 from utils.state.progress import Mark, Progress
 
 NOW_MS = 1_709_208_000_000
@@ -50,13 +48,8 @@ def named(progress: Progress) -> list[Position]:
     return [replace(one, uploads_ms=()) for one in saved(progress).open]
 
 
-def part(position: Position, lines: int, *, is_last: bool = False) -> Part:
-    """Returns so many lines that end at a position."""
-    return Part(position, position, counts=Counts(read=lines), is_last=is_last)
-
-
 def ship(progress: Progress, number: int) -> None:
-    progress.acknowledge([part(at(number, 3), 3, is_last=True)])
+    progress.complete(at(number, 3), 3, is_owed=False)
 
 
 @given(
@@ -77,10 +70,11 @@ def _acknowledge_run_by_run(line_counts: list[int], runs: list[int]) -> None:
     left = [(number, line) for number, count in enumerate(line_counts) for line in range(count)]
     ends = [end for end in accumulate(runs) if end <= len(left)]
     for saves, (start, end) in enumerate(pairwise([0, *ends]), 1):
-        progress.acknowledge(
-            part(at(number, line + 1), 1, is_last=line + 1 == line_counts[number])
-            for number, line in left[start:end]
-        )
+        for number, line in left[start:end]:
+            if line + 1 == line_counts[number]:
+                progress.complete(at(number, line + 1), 1, is_owed=False)
+            else:
+                progress.acknowledge(at(number, line + 1), 1)
         snapshot = progress.snapshot()
         checkpoint = decode_checkpoint(snapshot.document, "state.json")
         open_numbers = sorted({number for number, _ in left[end:]})[:6]
@@ -98,7 +92,7 @@ def _acknowledge_run_by_run(line_counts: list[int], runs: list[int]) -> None:
 def test_an_object_within_the_window_is_named_with_its_position() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge([part(at(0, 7), 7)])
+    progress.acknowledge(at(0, 7), 7)
     assert named(progress) == [at(0, 7), *positions([1])]
     assert progress.ledger.is_due(listed(0))
 
@@ -135,7 +129,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
     doubted = Position(listed(1), in_doubt=True)
     progress = begun()
     progress.plan([Position(listed(0)), doubted, *positions([2])])
-    progress.acknowledge([part(at(0, 5), 5)])
+    progress.acknowledge(at(0, 5), 5)
     progress.end()
     checkpoint = saved(progress)
     assert not checkpoint.running
@@ -145,7 +139,7 @@ def test_an_ended_iteration_keeps_open_what_is_shipped_in_part() -> None:
 def test_an_iteration_that_did_not_end_is_to_be_taken_over() -> None:
     progress = begun()
     progress.plan(positions([0, 1]))
-    progress.acknowledge([part(at(0, 5), 5)])
+    progress.acknowledge(at(0, 5), 5)
     assert saved(progress).running
     assert named(progress) == [at(0, 5), *positions([1])]
 
@@ -185,14 +179,13 @@ def test_what_was_named_stays_named_however_much_it_takes(monkeypatch: pytest.Mo
 
 
 def test_a_closed_plan_is_saved() -> None:
-    survey = Survey()
-    survey.note(listed(0))
     progress = begun()
-    progress.ledger.begin_sweep(NOW_MS)
-    progress.plan_from(survey, NOW_MS)
+    progress.survey = Survey(now_ms=NOW_MS, is_sweep=True)
+    progress.survey.note(listed(0))
     progress.plan(positions([0]))
     ship(progress, 0)
-    assert progress.close_plan(NOW_MS) is False
+    progress.close_plan(NOW_MS)
+    assert not progress.ledger.is_crowded
     assert saved(progress).coverage.covered == [(0, NOW_MS - LATE_WINDOW_MS)]
     assert not Ledger(saved(progress).coverage).is_due(listed(0))
 
@@ -209,20 +202,19 @@ def test_a_plan_that_fills_the_checkpoint_is_closed_up_to_the_next_object(
         LogObject(NOW_MS + time * LATE_WINDOW_MS // 2, f"March-2024/S3-{number:02}", "etag", 1)
         for number, time in enumerate(times)
     ]
-    survey = Survey()
+    survey = Survey(now_ms=NOW_MS + now * LATE_WINDOW_MS // 2)
     for one in plan:
         survey.note(one)
-    now_ms = NOW_MS + now * LATE_WINDOW_MS // 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("utils.state.ledger.ADVANCE_EVERY_OBJECTS", -MAX_RECENT_OBJECTS)
         patch.setattr("utils.state.ledger.MAX_RECENT_OBJECTS", 2)
         progress = begun()
-        progress.plan_from(survey, now_ms)
+        progress.survey = survey
         progress.plan(Position(one) for one in plan)
         for place, shipped in enumerate(plan, 1):
-            progress.acknowledge([part(Position(shipped, 1), 1, is_last=True)])
+            progress.complete(Position(shipped, 1), 1, is_owed=False)
             restarted = Ledger(saved(progress).coverage)
             assert [restarted.is_due(one) for one in plan] == [
                 index >= place for index in range(len(plan))
             ]
-            assert all(end_ms <= now_ms for _, end_ms in restarted.coverage.covered)
+            assert all(end_ms <= survey.now_ms for _, end_ms in restarted.coverage.covered)

@@ -19,6 +19,7 @@ from msgspec.json import encode
 from msgspec.structs import replace
 
 import utils.lines.runs
+from services.shipping.shared import FULL_RUN_BYTES
 from utils.errors import ServiceError, UnreadableError, WrongContentError
 from utils.lines.batching import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, Acceptance, batches
 from utils.lines.decompression import DamagedError, DeletedError, LineSplitter
@@ -31,7 +32,6 @@ from utils.lines.runs import (
     runs,
 )
 from utils.model import Counts, LogObject, Position
-from utils.state.memory_share import FULL_RUN_BYTES
 
 OBJECT = LogObject(1_709_208_000_000, "March-2024/S3-audited.gz", "etag", 4711)
 BEGINNING = Position(OBJECT)

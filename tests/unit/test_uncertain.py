@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from utils.errors import ServiceError
 from utils.lines.delivery import Delivery
-from utils.model import LINES_AN_UPLOAD_TIME, LogEvent, LogObject, Position
-from utils.state.intervals import Interval, union
+from utils.model import LINES_AN_UPLOAD_TIME, Interval, LogEvent, LogObject, Position, union
 from utils.state.uncertain import Recovered, Uncertain, split_stored
 
 HOUR_MS = 3_600_000

@@ -35,7 +35,6 @@ from utils.audit.audit import Audit
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.errors import ForwarderError
 from utils.model import Counts, Gauge, Start
-from utils.state.memory_share import MemoryShare
 
 STATE_KEY = "integration-state/audit-logs-S3.json"
 
@@ -136,7 +135,7 @@ class World:
 
         def work() -> bool:
             puts = NoWaitPool(source.concurrency, self.time, self.stop)
-            shared = Shared(clock, self.stop, puts, MemoryShare())
+            shared = Shared(clock, self.stop, puts)
             report = Report(StatusLog(source.name, clock), Counts(), Gauge())
             auditor = Auditor(days or Days(), 1e6, clock, self.stop)
             repair = Repair(source, auditor, report, shared, is_limited=days is not None)
@@ -199,7 +198,7 @@ class World:
     def _iteration(self, source: Source) -> Iteration:
         clock = Clock(self.time.machine_now, self.time.seconds)
         puts = NoWaitPool(source.concurrency, self.time, self.stop)
-        return Iteration(source, Shared(clock, self.stop, puts, MemoryShare()))
+        return Iteration(source, Shared(clock, self.stop, puts))
 
     def _start(self, life: Life, now_ms: int) -> Start:
         began_ms = self._began_ms.setdefault(life.name, self.time.now_ms)

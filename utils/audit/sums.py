@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from utils.state.intervals import Interval, union
+from utils.model import Interval, union
 
 # The length of an interval; whenever there are too many, each takes in its neighbour.
 _STEP_MS = 60_000

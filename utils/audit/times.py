@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from utils.lines.batching import MAX_AGE_MS, MAX_AHEAD_MS
-from utils.state.intervals import Interval, union
+from utils.model import Interval, union
 
 _DAY_MS = 24 * 60 * 60 * 1000
 # Events stored closer together than this are of one iteration, and so is what it reconciled.

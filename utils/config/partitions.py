@@ -10,7 +10,8 @@ PARTITIONS = 24
 # What version 1 allowed, whose checkpoints and log streams may still be there.
 MOST_REPLICAS_BEFORE = 1000
 _FORM = re.compile(r"([0-9]{1,4})(/|-of-)([0-9]{1,4})")
-_PARTITION = re.compile(r"p([01][0-9]|2[0-3])")
+# What follows the names of a source's checkpoint and log stream in those of its partitions.
+PARTITION_NAMES = tuple(f"p{number:02d}" for number in range(PARTITIONS))
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -37,28 +38,13 @@ def parse_shard(text: str) -> Shard | None:
     return Shard(number, count) if 1 <= number <= count <= MOST_REPLICAS_BEFORE else None
 
 
-def parse_partition(name: str) -> int | None:
-    """Returns the partition with the name, such as `p07`, None if there is none."""
-    found = _PARTITION.fullmatch(name)
-    return int(found[1]) if found else None
-
-
-def partition_name(partition: int) -> str:
-    """Returns what follows the names of the source's checkpoint and log stream."""
-    return f"p{partition:02d}"
-
-
 def key_hash(key: str) -> int:
     """Returns a key's hash: two of 25,000 keys share one in one of 10^10 checkpoints."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
 def partition_of(key: str) -> int:
-    """Returns the partition that an object belongs to, everywhere and for ever.
-
-    Args:
-        key: the object's key.
-    """
+    """Returns the partition that an object belongs to, everywhere and for ever."""
     return key_hash(key) % PARTITIONS
 
 
@@ -81,4 +67,4 @@ def is_stream_of(source_stream: str, name: str) -> bool:
         return True
     head, _, tail = name.rpartition("/")
     is_replica = "-of-" in tail and parse_shard(tail) is not None
-    return head == source_stream and (is_replica or parse_partition(tail) is not None)
+    return head == source_stream and (is_replica or tail in PARTITION_NAMES)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from utils.config.partitions import Shard, owned_by, partition_name, partition_of
-from utils.model import Exclusion, SourceIdentity
+from utils.config.partitions import PARTITION_NAMES, Shard, owned_by, partition_of
+from utils.model import Exclusion, LogObject, SourceIdentity
 
 # Of metrics whose setting is true.
 METRICS_NAMESPACE = "LyveCloudLogs"
@@ -110,7 +110,7 @@ class Source:
 
     def parts(self) -> list[str]:
         """Returns the names of the parts that this process owns."""
-        return [partition_name(one) for one in owned_by(self.shard)] if self.shard else [""]
+        return [PARTITION_NAMES[one] for one in owned_by(self.shard)] if self.shard else [""]
 
     def part_with(self, key: str) -> str:
         """Returns the name of the part that an object falls into.
@@ -118,7 +118,17 @@ class Source:
         Args:
             key: the object's key.
         """
-        return partition_name(partition_of(key)) if self.shard else ""
+        return PARTITION_NAMES[partition_of(key)] if self.shard else ""
+
+    def is_of_type(self, listed: LogObject) -> bool:
+        """Tells if an object below the prefix is an audit log of the type.
+
+        The beginning of its base name tells that. Objects of the type `Access` are told by their
+        prefix alone: only an empty one that stands for a folder is none.
+        """
+        if self.log_type == "Access":
+            return bool(listed.size_bytes) or not listed.key.endswith("/")
+        return listed.key.rpartition("/")[2].lower().startswith(f"{self.log_type.lower()}-")
 
     @property
     def identity(self) -> SourceIdentity:

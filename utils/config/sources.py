@@ -20,7 +20,7 @@ from utils.config.environment import (
     unread,
 )
 from utils.config.keys import ALLOWED, MOST_STREAM_CHARACTERS, Keys, day_ms, day_of
-from utils.config.partitions import PARTITIONS, Shard, partition_name
+from utils.config.partitions import PARTITION_NAMES, Shard
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
 from utils.errors import ConfigurationError, ForwarderError
 from utils.wording import found, printable
@@ -128,7 +128,7 @@ def _contradictions(
         hint = "Write the first day from which you no longer want the logs"
         yield ForwarderError(f"{entry.where}: {what}", ALLOWED["until"], hint)
     stream = keys.get("log_stream")
-    suffix = f"/{partition_name(PARTITIONS - 1)}" if shard else ""
+    suffix = f"/{PARTITION_NAMES[-1]}" if shard else ""
     most = MOST_STREAM_CHARACTERS - len(suffix)
     if isinstance(stream, str) and most < len(stream) <= MOST_STREAM_CHARACTERS:
         allowed = f"allowed: 1 to {most} characters, because SHARD adds {suffix} to it"

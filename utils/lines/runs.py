@@ -15,6 +15,8 @@ from utils.lines.decompression import LONGEST_LINE_BYTES, DamagedError, DeletedE
 from utils.lines.exclusion import ExcludedError
 from utils.lines.forms import JSON, LineForm
 from utils.model import (
+    WINDOW_BYTES,
+    WINDOW_OBJECTS,
     Counts,
     LogEvent,
     LogObject,
@@ -25,8 +27,8 @@ from utils.model import (
 
 MAX_RUN_LINES = 10_000
 # What a checkpoint can name before a run is sent: the objects, and the bytes that they take.
-MAX_RUN_OBJECTS = 100
-MAX_RUN_POSITIONS_BYTES = 60_000
+MAX_RUN_OBJECTS = WINDOW_OBJECTS // 2
+MAX_RUN_POSITIONS_BYTES = WINDOW_BYTES // 2
 # With so many completed objects, a run ends once its last batch is whole.
 _ENOUGH_OBJECTS = MAX_RUN_OBJECTS * 3 // 4
 _HEAD_BYTES = getsizeof("\U0001f642")

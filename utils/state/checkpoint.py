@@ -1,7 +1,7 @@
 """The checkpoint as a document: what is shipped, what may be under way, and whose it is."""
 
-from collections.abc import Collection, Mapping
 from hashlib import sha256
+from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is a class
 from typing import Any
 
@@ -10,34 +10,17 @@ from msgspec.structs import replace
 
 from utils.config.partitions import PARTITIONS, partition_of
 from utils.errors import CheckpointError
-from utils.lines.runs import MAX_RUN_OBJECTS, MAX_RUN_POSITIONS_BYTES
 from utils.model import Position, SourceIdentity
-from utils.state.ledger import Coverage, carried_over
+from utils.state.ledger import DORMANT_ROW, RECENT_ROW, Coverage, folder_hash
 
 # Version 2 added the succession, version 3 what is owed, version 4 the partitions and one upload
 # time for an object in place of marked lines.
 VERSION = 4
-# Lines behind the saved position that may have been sent already when a process dies.
-WINDOW_LINES = 40_000
-# Objects behind the saved position of which lines may have been sent already.
-WINDOW_OBJECTS = 2 * MAX_RUN_OBJECTS
-# What these take in the checkpoint.
-WINDOW_BYTES = 2 * MAX_RUN_POSITIONS_BYTES
-
+# Two that begin at the same round hour can both look before either has written. The other's write
+# arrives within this time, which listing and reading mostly take anyway.
+_CLAIM_SECONDS = 1.0
 # How a person sets what a checkpoint is for, if that has another name.
 _SETTINGS = {"aws_region": "AWS_REGION"}
-
-
-class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What versions before 2.0.0 kept of numbers of replicas: still read, no longer written.
-
-    `after` are the numbers before this one, 0 for a source that was not shared; at `over_ms`
-    another one had taken over.
-    """
-
-    from_ms: int = 0
-    after: list[int] | None = None
-    over_ms: int | None = None
 
 
 class Sharing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +47,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     too. `running` says that this is to be found out. `upload_ms` is the last upload time that was
     given to an object. `saves` grows with each save, so that a living owner can be told from a dead
     one. `sharing` says that the source is shared; of a partition's checkpoint `generation` says in
-    which sharing.
+    which sharing. `repairing` says that what is shipped is not known until a repair has ended.
     """
 
     source: SourceIdentity
@@ -75,46 +58,35 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saves: int = 0
     upload_ms: int = 0
     open: list[Position] = msgspec.field(default_factory=list)
-    succession: Succession | None = None
+    # What versions before 2.0.0 kept of numbers of replicas.
+    succession: dict[str, Any] | None = None
     sharing: Sharing | None = None
     generation: str = ""
-    # Only until a repair has ended: what is shipped is not known until then.
     repairing: bool = False
     checksum: str = ""
 
     @property
     def has_predecessors(self) -> bool:
         """Tells if only it and others of version 1 together say what is shipped."""
-        return bool(self.succession and (self.succession.after or self.succession.over_ms))
-
-
-# What the parts of another document lead to.
-_OTHER_FORM = (
-    msgspec.DecodeError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    StructError,
-)
+        known = self.succession or {}
+        return bool(known.get("after") or known.get("over_ms"))
 
 
 class _Versioned(msgspec.Struct):
     version: int
 
 
-def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """Returns the checkpoint as a JSON document with its checksum."""
-    # Encoded once: the coverage may change meanwhile.
-    document = _without_checksum(checkpoint)
-    end = b'"}'
-    return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
-
-
 # Made here, by one thread: msgspec can crash if several are the first to decode a type.
 _decode_version = msgspec.json.Decoder(_Versioned).decode
 _decode = msgspec.json.Decoder(Checkpoint).decode
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Returns the checkpoint as a JSON document with its checksum."""
+    # Encoded once: the coverage may change meanwhile. The checksum is the last member.
+    document = msgspec.json.encode(replace(checkpoint, checksum=""))
+    end = b'"}'
+    return document.removesuffix(end) + sha256(document).hexdigest().encode() + end
 
 
 def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
@@ -140,15 +112,55 @@ def decode_checkpoint(document: bytes, name: str) -> Checkpoint:
         content = msgspec.json.encode({**members, "checksum": ""})
         is_whole = members.get("checksum") == sha256(content).hexdigest()
         if is_whole and version < VERSION:
-            members["open"] = [_position_of(one, members, name) for one in members["open"]]
-        if is_whole and isinstance(members["coverage"]["recent"], dict):
-            members["coverage"] = carried_over(members["coverage"])
+            _carry_over(members, name)
         checkpoint = _decode(msgspec.json.encode(members))
-    except _OTHER_FORM as exc:
+    except (
+        msgspec.DecodeError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        StructError,
+        TypeError,
+        ValueError,
+    ) as exc:
         raise CheckpointError(f"The checkpoint {name} is unreadable", str(exc), hint) from exc
     if not is_whole:
         raise CheckpointError(f"The checkpoint {name} was changed by hand", "checksum", hint)
     return checkpoint
+
+
+def _carry_over(members: dict[str, Any], name: str) -> None:
+    """Brings what an older version says into the form of this one.
+
+    That one marked the lines that were stored, and kept shipped objects by the minute of their
+    `LastModified`, and folders by their names.
+
+    Raises:
+        CheckpointError: lines behind a position may be stored. That version alone knows at which
+            times.
+    """
+    for position in members["open"]:
+        if members["running"] or position.pop("stored", ""):
+            raise CheckpointError(
+                f"The checkpoint {name} was left in the midst of an iteration by an older version",
+                f"version {members['version']}, this program goes on from {VERSION}",
+                "End it with the image that wrote it and the same variables: `docker run --rm "
+                "-e ... OLD_IMAGE --once`. Then start this one again",
+            )
+        position["in_doubt"] = position.pop("is_doubtful", False)
+        for other in position.keys() - {*Position.__struct_fields__}:
+            del position[other]
+    coverage = members["coverage"]
+    entry = Struct(">QIIIH")
+    # Of two contents of one key the latest counts.
+    recent: dict[int, tuple[int, ...]] = {}
+    for minute_ms, minute in sorted((int(ms), one) for ms, one in coverage["recent"].items()):
+        objects = msgspec.convert(minute.get("objects", ""), bytes)
+        for key, content, lines, line_hash, within_ms in entry.iter_unpack(objects):
+            recent[key] = minute_ms + within_ms, content, lines, line_hash
+    dormant = {folder_hash(folder): ms for folder, ms in coverage.get("dormant", {}).items()}
+    coverage["recent"] = b"".join(RECENT_ROW.pack(key, *recent[key]) for key in sorted(recent))
+    coverage["dormant"] = b"".join(DORMANT_ROW.pack(*one) for one in sorted(dormant.items()))
 
 
 def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation: str) -> Checkpoint:
@@ -160,24 +172,31 @@ def split(whole: Checkpoint, partition: int, source: SourceIdentity, generation:
         source: what the partition's checkpoint is for.
         generation: names the sharing.
     """
-    coverage = whole.coverage.of_keys(lambda key_hash: key_hash % PARTITIONS == partition)
-    begun = [one for one in whole.open if partition_of(one.object.key) == partition]
+    known = whole.coverage
+    rows = RECENT_ROW.iter_unpack(known.recent)
+    recent = (RECENT_ROW.pack(*row) for row in rows if row[0] % PARTITIONS == partition)
+    coverage = replace(
+        known,
+        covered=list(known.covered),
+        recent=bytearray(b"".join(recent)),
+        dormant=bytearray(known.dormant),
+        owed={key: one for key, one in known.owed.items() if partition_of(key) == partition},
+    )
     return replace(
         whole,
         source=source,
         version=VERSION,
         coverage=coverage,
-        open=begun,
+        open=[one for one in whole.open if partition_of(one.object.key) == partition],
         succession=None,
         sharing=None,
         generation=generation,
     )
 
 
-def without_coverage(whole: Checkpoint) -> Checkpoint:
-    """Returns the checkpoint of a source of which each partition has its own."""
-    coverage = Coverage(whole.coverage.since_ms)
-    return replace(whole, coverage=coverage, open=[], running=False)
+def claim_seconds(settle_seconds: float) -> float:
+    """Returns how long a claim has to hold until no other can be written beside it."""
+    return min(_CLAIM_SECONDS, settle_seconds / 2)
 
 
 def check_identity(
@@ -203,66 +222,31 @@ def check_identity(
             f"owner {checkpoint.owner}",
             "Wait until `--repair` has ended; if it was stopped or killed, run it again",
         )
-    different = [
-        field
-        for field in source.__struct_fields__
+    fields = source.__struct_fields__
+    different = {
+        _SETTINGS.get(field, field): (getattr(checkpoint.source, field), getattr(source, field))
+        for field in fields
         if getattr(checkpoint.source, field) != getattr(source, field)
-    ]
+    }
     if not different:
         return checkpoint
     if not checkpoint.open and checkpoint.coverage == Coverage(checkpoint.coverage.since_ms):
         return replace(checkpoint, source=source)
-    written = [
-        f"{_SETTINGS.get(field, field)} was {getattr(checkpoint.source, field)!r}, "
-        f"is {getattr(source, field)!r}"
-        for field in different
-    ]
-    settings = " and ".join(_SETTINGS.get(field, field) for field in different)
+    if {"bucket_name", "prefix", "log_type"} & different.keys():
+        consequence = "To go on would take logs for shipped that never were"
+    else:
+        consequence = "To go on would leave out of the new log stream all that is in the old one"
+    # Without the last status, a missing checkpoint means a first start.
+    bucket, _, key = name.partition("/")
+    known_as = key.removeprefix("integration-state/").removesuffix(".json").replace("/", "-")
+    moving_away = " && ".join(
+        f"aws s3 mv {one} {one}.old --endpoint-url {endpoint_url}"
+        for one in (f"s3://{name}", f"s3://{bucket}/integration-logs/latest-{known_as}.json")
+    )
     raise CheckpointError(
         f"The checkpoint {name} is for another destination or origin",
-        "; ".join(written),
-        f"{_consequence(different)}. Set {settings} back; or start anew: "
-        f"`{_moving_away(name, endpoint_url)}` moves the old record away, and the next start ships "
-        "everything since mode, to where the settings say now",
+        "; ".join(f"{one} was {was!r}, is {now!r}" for one, (was, now) in different.items()),
+        f"{consequence}. Set {' and '.join(different)} back; or start anew: `{moving_away}` moves "
+        "the old record away, and the next start ships everything since mode, to where the "
+        "settings say now",
     )
-
-
-def _position_of(position: dict[str, Any], members: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Returns an open position of an older version in the form of this one.
-
-    Raises:
-        CheckpointError: lines behind it may be stored. That version alone knows at which times.
-    """
-    if members["running"] or position.get("stored"):
-        raise CheckpointError(
-            f"The checkpoint {name} was left in the midst of an iteration by an older version",
-            f"version {members['version']}, this program goes on from {VERSION}",
-            "End it with the image that wrote it and the same variables: `docker run --rm -e ... "
-            "OLD_IMAGE --once`. Then start this one again",
-        )
-    kept = {name: value for name, value in position.items() if name in Position.__struct_fields__}
-    return {**kept, "in_doubt": position.get("is_doubtful", False)}
-
-
-def _consequence(different: Collection[str]) -> str:
-    if {"bucket_name", "prefix", "log_type"} & {*different}:
-        return "To go on would take logs for shipped that never were"
-    return "To go on would leave out of the new log stream all that is in the old one"
-
-
-def _moving_away(name: str, endpoint_url: str) -> str:
-    """Returns the command that moves the state object away, and the last status with it.
-
-    Without the status, a missing checkpoint means a first start.
-    """
-    bucket, _, key = name.partition("/")
-    source = key.removeprefix("integration-state/").removesuffix(".json").replace("/", "-")
-    objects = f"s3://{name}", f"s3://{bucket}/integration-logs/latest-{source}.json"
-    return " && ".join(
-        f"aws s3 mv {one} {one}.old --endpoint-url {endpoint_url}" for one in objects
-    )
-
-
-def _without_checksum(checkpoint: Checkpoint) -> bytes:
-    """Returns the document with an empty checksum, which is its last member."""
-    return msgspec.json.encode(replace(checkpoint, checksum=""))

@@ -3,17 +3,13 @@
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
-from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from utils.config.partitions import key_hash
-from utils.model import LogObject, Position
-from utils.state.intervals import Interval, union
-from utils.state.planning import STRETCH_OBJECTS, Survey
+from utils.model import Interval, LogObject, Position, union
 
 # An object that appears this far behind the newest one is still found.
 LATE_WINDOW_MS = 24 * 60 * 60 * 1000
@@ -29,6 +25,11 @@ ADVANCE_EVERY_OBJECTS = 1_000
 MAX_OWED_OBJECTS = 1_000
 MAX_OWED_BYTES = 100_000
 
+# Of a shipped object: the hash of its key, `LastModified`, the hash of its content, its lines, and
+# the last one's hash. Of a folder: its hash, and the newest `LastModified` in it.
+RECENT_ROW = Struct(">QqIII")
+DORMANT_ROW = Struct(">Iq")
+
 
 class Owed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An object that was due and tried, and is not wholly shipped: as far as it is.
@@ -43,20 +44,6 @@ class Owed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line_hash: int = 0
     uploads_ms: tuple[int, ...] = ()
     is_cut: bool = False
-
-
-class Shipped(msgspec.Struct, frozen=True):
-    """A recently shipped object: which content of it, how many lines, and the last one's hash."""
-
-    last_modified_ms: int
-    content: int
-    lines: int
-    line_hash: int
-
-
-# The hash of the key, and what is `Shipped` of it; of the folder, and its newest `LastModified`.
-RECENT_ROW = Struct(">QqIII")
-DORMANT_ROW = Struct(">Iq")
 
 
 class Coverage(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,31 +67,42 @@ class Coverage(msgspec.Struct, forbid_unknown_fields=True):
         if len(self.recent) % RECENT_ROW.size or len(self.dormant) % DORMANT_ROW.size:
             raise ValueError("a row is cut off")
 
-    def newest_shipped_ms(self) -> int:
-        """Returns the newest `LastModified` of the recently shipped objects, 0 without any."""
-        return max((row[1] for row in RECENT_ROW.iter_unpack(self.recent)), default=0)
 
-    def of_keys(self, is_kept: Callable[[int], bool]) -> "Coverage":
-        """Returns what it says of some objects.
+class Survey(msgspec.Struct):
+    """What one listing showed below a prefix, all times in ms since 1970.
 
-        Args:
-            is_kept: tells it by the hash of the key.
+    It began at `now_ms`, by the store's clock; `is_sweep` if it is of all folders.
+    """
+
+    prefix: str = ""
+    now_ms: int = 0
+    is_sweep: bool = False
+    listed: int = 0
+    newest_ms: int = 0
+    newest_of_type_ms: int = 0
+    newest_by_folder: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def note(self, listed: LogObject) -> None:
+        """Takes one listed object into account."""
+        self.count(listed)
+        self.newest_ms = max(self.newest_ms, listed.last_modified_ms)
+
+    def count(self, listed: LogObject) -> None:
+        """Counts an object and notes that its folder holds it, so it is found if it becomes due.
+
+        Of one that is left out no more is noted: it does not say how far everything is shipped.
         """
-        recent = _Rows(RECENT_ROW, bytearray(self.recent))
-        recent.keep(lambda key, *_: is_kept(key))
-        return Coverage(
-            self.since_ms,
-            list(self.covered),
-            recent.packed,
-            bytearray(self.dormant),
-            self.swept_ms,
-            self.swept_objects,
-            {key: one for key, one in self.owed.items() if is_kept(key_hash(key))},
-        )
+        self.listed += 1
+        folder = listed.folder(self.prefix)
+        newest_ms = self.newest_by_folder.get(folder, 0)
+        self.newest_by_folder[folder] = max(newest_ms, listed.last_modified_ms)
 
 
 class Ledger:
     """Knows which objects are shipped, and which are owed.
+
+    `newest_shipped_ms` is the newest `LastModified` that is known to be shipped, 0 without any;
+    `is_crowded` says that late objects are found for less than a day, so many are new.
 
     Args:
         coverage: what the checkpoint says; it is changed in place.
@@ -117,12 +115,10 @@ class Ledger:
         self._recent = _Rows(RECENT_ROW, coverage.recent)
         self._dormant = _Rows(DORMANT_ROW, coverage.dormant)
         self._most_recent = MAX_RECENT_OBJECTS + ADVANCE_EVERY_OBJECTS
-        self._sweep_ms: int | None = None
-        # Of what is owed and does not fit: the keys, and the oldest `LastModified`.
-        self._unfit: set[str] = set()
-        self._unfit_ms: int | None = None
-
-    # What is due.
+        # What is owed and does not fit, with its `LastModified`.
+        self._unfit: dict[str, int] = {}
+        self.newest_shipped_ms = max((row[1] for row in self._recent), default=0)
+        self.is_crowded = False
 
     @property
     def owed(self) -> list[str]:
@@ -130,11 +126,7 @@ class Ledger:
         return [*self.coverage.owed, *sorted(self._unfit)]
 
     def begin_at(self, since_ms: int) -> None:
-        """Moves the beginning to an earlier time; a later one changes nothing.
-
-        Args:
-            since_ms: ms since 1970.
-        """
+        """Moves the beginning to an earlier time; a later one changes nothing."""
         if since_ms < self.coverage.since_ms:
             self.coverage.since_ms = since_ms
             self.coverage.swept_ms = None
@@ -143,27 +135,32 @@ class Ledger:
         """Tells if the object, or this content of it, is still to be shipped; not what is owed."""
         if listed.key in self.coverage.owed or listed.key in self._unfit:
             return False
-        shipped = self._shipped(listed.key)
-        if shipped:
-            return shipped.content != _content_hash(listed)
+        row = self._recent.find(key_hash(listed.key))
+        if row:
+            return row[2] != _content_hash(listed)
         last_modified_ms = listed.last_modified_ms
         if last_modified_ms < self.coverage.since_ms:
             return False
-        return not self._covers(last_modified_ms) or self._is_new_in_dormant(listed)
+        if not self._covers(last_modified_ms):
+            return True
+        # Its folder may not have been listed since, while time went on elsewhere.
+        dormant = self._dormant.find(folder_hash(listed.folder(self._prefix)))
+        return dormant is not None and last_modified_ms > dormant[1]
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of the object begins: behind what is shipped of it already."""
         owed = self.coverage.owed.get(due.key)
-        known = owed or self._shipped(due.key)
-        if known is None:
-            return Position(due)
-        position = Position(due, known.lines, known.line_hash, earlier_ms=known.last_modified_ms)
-        if owed is None:
-            return position
-        is_cut = owed.is_cut and owed.last_modified_ms == due.last_modified_ms
-        return replace(position, uploads_ms=owed.uploads_ms, is_cut=is_cut)
-
-    # What is listed.
+        if owed:
+            before_ms = owed.last_modified_ms
+            is_cut = owed.is_cut and before_ms == due.last_modified_ms
+            return Position(
+                due, owed.lines, owed.line_hash, owed.uploads_ms, before_ms, is_cut=is_cut
+            )
+        row = self._recent.find(key_hash(due.key))
+        if row:
+            _, before_ms, _, lines, line_hash = row
+            return Position(due, lines, line_hash, earlier_ms=before_ms)
+        return Position(due)
 
     def is_sweep_due(self, now_ms: int) -> bool:
         """Tells if all folders are to be listed, as they are once a day.
@@ -174,40 +171,18 @@ class Ledger:
         swept_ms = self.coverage.swept_ms
         return swept_ms is None or not 0 <= now_ms - swept_ms < SWEEP_EVERY_MS
 
-    def begin_sweep(self, now_ms: int) -> None:
-        """Says that all folders are listed; it is over once what that shows is shipped.
-
-        Args:
-            now_ms: the time in ms since 1970.
-        """
-        self._sweep_ms = now_ms
-
-    @property
-    def is_sweeping(self) -> bool:
-        """Tells if all folders are listed, which is to be noted."""
-        return self._sweep_ms is not None
-
     def is_dormant(self, folder: str) -> bool:
         """Tells if nothing was new in the folder when all were listed."""
-        return self._dormant.find(_folder_hash(folder)) is not None
-
-    # What becomes of it.
+        return self._dormant.find(folder_hash(folder)) is not None
 
     def record_shipped(self, position: Position) -> None:
-        """Records an object as shipped up to the position.
-
-        Args:
-            position: behind its last line.
-        """
+        """Records an object as shipped up to the position, which is behind its last line."""
         self.coverage.owed.pop(position.object.key, None)
         self._remember(position.as_left())
+        self.newest_shipped_ms = max(self.newest_shipped_ms, position.object.last_modified_ms)
 
     def owe(self, position: Position) -> None:
-        """Records an object that can't be shipped beyond the position now.
-
-        Args:
-            position: behind its last shipped line.
-        """
+        """Records an object that can't be shipped beyond the position now."""
         listed, left = position.object, position.as_left()
         known = self.coverage.owed
         uploads_ms = position.uploads_ms if position.in_doubt else ()
@@ -220,22 +195,17 @@ class Ledger:
             len(known) < MAX_OWED_OBJECTS
             and len(msgspec.json.encode({**known, listed.key: owed})) <= MAX_OWED_BYTES
         )
-        if listed.key in known or has_room:
+        if before or has_room:
             known[listed.key] = owed
-            return
-        self._unfit.add(listed.key)
-        oldest_ms = listed.last_modified_ms if self._unfit_ms is None else self._unfit_ms
-        self._unfit_ms = min(oldest_ms, listed.last_modified_ms)
+        else:
+            self._unfit[listed.key] = listed.last_modified_ms
 
     def let_go(self, key: str) -> int:
         """Forgets an object that is owed and is not there any more; returns the lines sent of it.
 
         If it comes back, it goes on behind these.
-
-        Args:
-            key: the object's.
         """
-        self._unfit.discard(key)
+        self._unfit.pop(key, None)
         owed = self.coverage.owed.pop(key, None)
         if owed is None:
             return 0
@@ -248,37 +218,29 @@ class Ledger:
         """Tells if so much is remembered that `advance` is to be called before a plan ends."""
         return len(self._recent) > self._most_recent
 
-    def advance(self, survey: Survey, frontier_ms: int, now_ms: int) -> bool:
+    def advance(self, survey: Survey, frontier_ms: int) -> None:
         """Moves on up to where everything is shipped, and forgets single objects there.
-
-        Returns whether there were so many that late ones are found for less than a day.
 
         Args:
             survey: the listing that the plan was made of.
             frontier_ms: everything listed before this time is shipped, in ms since 1970.
-            now_ms: when the listing began, in ms since 1970.
         """
         # An object from the future must not hide those that are written from now on.
-        frontier_ms = min(frontier_ms, now_ms)
-        if self._unfit_ms is not None:
-            frontier_ms = min(frontier_ms, self._unfit_ms)
-        self._cover_until(frontier_ms - LATE_WINDOW_MS)
-        self._note_folders(survey, frontier_ms, now_ms)
-        self._forget_covered(frontier_ms)
-        is_crowded = self._forget_surplus(frontier_ms)
+        frontier_ms = min(frontier_ms, survey.now_ms, *self._unfit.values())
+        self._note_folders(survey, frontier_ms)
+        self._cover(frontier_ms - LATE_WINDOW_MS, frontier_ms)
+        surplus = len(self._recent) - MAX_RECENT_OBJECTS
+        if surplus > 0:
+            oldest_ms = sorted(row[1] for row in self._recent)[surplus - 1]
+            before = self.coverage.covered
+            self._cover(min(oldest_ms + 1, frontier_ms), frontier_ms)
+            self.is_crowded |= self.coverage.covered != before
         self._most_recent = max(MAX_RECENT_OBJECTS, len(self._recent)) + ADVANCE_EVERY_OBJECTS
-        return is_crowded
-
-    def _shipped(self, key: str) -> Shipped | None:
-        row = self._recent.find(key_hash(key))
-        return Shipped(*row[1:]) if row else None
 
     def _remember(self, position: Position) -> None:
         listed = position.object
-        lines = min(position.lines, 0xFFFFFFFF)
-        content = _content_hash(listed)
-        row = listed.last_modified_ms, content, lines, position.line_hash
-        self._recent.put(key_hash(listed.key), *row)
+        row = listed.last_modified_ms, _content_hash(listed), min(position.lines, 0xFFFFFFFF)
+        self._recent.put(key_hash(listed.key), *row, position.line_hash)
 
     def _covers(self, last_modified_ms: int) -> bool:
         # Asked for each listed object: a generator takes three times as long.
@@ -287,75 +249,30 @@ class Ledger:
                 return True
         return False
 
-    def _cover_until(self, end_ms: int) -> None:
+    def _cover(self, end_ms: int, frontier_ms: int) -> None:
+        """Takes everything before the end for shipped; at the frontier some may still be due."""
         self.coverage.covered = union([*self.coverage.covered, (self.coverage.since_ms, end_ms)])
+        self._recent.keep(lambda _, ms, *__: ms >= frontier_ms or not self._covers(ms))
 
-    def _is_new_in_dormant(self, listed: LogObject) -> bool:
-        """Tells if the object's folder was not listed since, while time went on elsewhere."""
-        dormant = self._dormant.find(_folder_hash(listed.folder(self._prefix)))
-        return dormant is not None and listed.last_modified_ms > dormant[1]
-
-    def _note_folders(self, survey: Survey, frontier_ms: int, now_ms: int) -> None:
+    def _note_folders(self, survey: Survey, frontier_ms: int) -> None:
         """Notes how far the folders are shipped, and at the end of a sweep which are dormant."""
         newest_by_hash: dict[int, int] = {}
         for folder, newest_ms in survey.newest_by_folder.items():
-            folder_hash = _folder_hash(folder)
             # Of two folders with one hash, none is dormant while something is new in the other.
-            newest_by_hash[folder_hash] = max(newest_ms, newest_by_hash.get(folder_hash, 0))
-        if self._sweep_ms is not None and frontier_ms >= min(survey.newest_ms, now_ms):
+            known = folder_hash(folder)
+            newest_by_hash[known] = max(newest_ms, newest_by_hash.get(known, 0))
+        if survey.is_sweep and frontier_ms >= min(survey.newest_ms, survey.now_ms):
             quiet_ms = frontier_ms - LATE_WINDOW_MS
             quiet = sorted(one for one in newest_by_hash.items() if one[1] < quiet_ms)
             self._dormant.fill(quiet[:MAX_DORMANT_FOLDERS])
-            self.coverage.swept_ms, self._sweep_ms = self._sweep_ms, None
+            self.coverage.swept_ms = survey.now_ms
             self.coverage.swept_objects = survey.listed
             return
-        for folder_hash, newest_ms in newest_by_hash.items():
-            dormant = self._dormant.find(folder_hash)
+        for known, newest_ms in newest_by_hash.items():
+            dormant = self._dormant.find(known)
             reach_ms = min(newest_ms, frontier_ms - 1)
             if dormant is not None and reach_ms > dormant[1]:
-                self._dormant.put(folder_hash, reach_ms)
-
-    def _forget_covered(self, frontier_ms: int) -> None:
-        # Some of those at the frontier itself may still be due.
-        self._recent.keep(lambda _, ms, *__: ms >= frontier_ms or not self._covers(ms))
-
-    def _forget_surplus(self, frontier_ms: int) -> bool:
-        surplus = len(self._recent) - MAX_RECENT_OBJECTS
-        if surplus <= 0:
-            return False
-        times_ms = sorted(row[1] for row in self._recent)
-        end_ms = min(times_ms[surplus - 1] + 1, frontier_ms)
-        since_ms, covered = self.coverage.since_ms, self.coverage.covered
-        if end_ms <= since_ms or any(start <= since_ms < end_ms <= end for start, end in covered):
-            return False
-        self._cover_until(end_ms)
-        self._forget_covered(frontier_ms)
-        return True
-
-
-def places_to_list(
-    ledgers: Sequence[Ledger], folders: Iterable[str], prefix: str, now_ms: int
-) -> list[str | None]:
-    """Begins a sweep if one is due; returns what is to be listed.
-
-    That is prefixes, and None for what stands beside the folders. For a sweep it is everything at
-    once, by far fewer pages than of thousands of folders, and so it is where more folders have
-    something new than everything has pages. All ledgers of a source sweep together, and list what
-    one of them asks for.
-
-    Args:
-        ledgers: of the source's partitions.
-        folders: of the top level.
-        prefix: what the source's keys begin with.
-        now_ms: the time in ms since 1970.
-    """
-    if any(one.is_sweep_due(now_ms) for one in ledgers):
-        for one in ledgers:
-            one.begin_sweep(now_ms)
-        return [prefix]
-    awake = [one for one in folders if not all(by.is_dormant(one) for by in ledgers)]
-    pages = max(one.coverage.swept_objects for one in ledgers) // STRETCH_OBJECTS + 1
-    return [prefix] if len(awake) > pages else [None, *awake]
+                self._dormant.put(known, reach_ms)
 
 
 class _Rows:
@@ -370,21 +287,21 @@ class _Rows:
 
     def __init__(self, form: Struct, packed: bytearray) -> None:
         self._form = form
-        self.packed = packed
+        self._packed = packed
         self._keys = array("Q", (row[0] for row in self))
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __iter__(self) -> Iterator[tuple[int, ...]]:
-        return self._form.iter_unpack(self.packed)
+        return self._form.iter_unpack(self._packed)
 
     def find(self, key: int) -> tuple[int, ...] | None:
         """Returns the row that begins with the key."""
         place = bisect_left(self._keys, key)
         if place == len(self._keys) or self._keys[place] != key:
             return None
-        return self._form.unpack_from(self.packed, place * self._form.size)
+        return self._form.unpack_from(self._packed, place * self._form.size)
 
     def put(self, key: int, *values: int) -> None:
         """Puts a row in the place of the one that begins with the key."""
@@ -394,7 +311,7 @@ class _Rows:
             end += self._form.size
         else:
             self._keys.insert(place, key)
-        self.packed[start:end] = self._form.pack(key, *values)
+        self._packed[start:end] = self._form.pack(key, *values)
 
     def keep(self, is_kept: Callable[..., bool]) -> None:
         """Removes all other rows."""
@@ -404,30 +321,11 @@ class _Rows:
 
     def fill(self, rows: Iterable[tuple[int, ...]]) -> None:
         """Puts rows in the place of all; they are in their order."""
-        self.packed[:] = b"".join(self._form.pack(*row) for row in rows)
+        self._packed[:] = b"".join(self._form.pack(*row) for row in rows)
         self._keys = array("Q", (row[0] for row in self))
 
 
-def carried_over(coverage: dict[str, Any]) -> dict[str, Any]:
-    """Returns what an older version says in the form of this one.
-
-    That one kept shipped objects by the minute of their `LastModified`, and folders by their names.
-    """
-    entry = Struct(">QIIIH")
-    # Of two contents of one key the latest counts.
-    recent: dict[int, tuple[int, ...]] = {}
-    for minute_ms, minute in sorted((int(ms), one) for ms, one in coverage["recent"].items()):
-        objects = msgspec.convert(minute.get("objects", ""), bytes)
-        for key, content, lines, line_hash, within_ms in entry.iter_unpack(objects):
-            recent[key] = minute_ms + within_ms, content, lines, line_hash
-    dormant = {_folder_hash(folder): ms for folder, ms in coverage.get("dormant", {}).items()}
-    rows = _Rows(RECENT_ROW, bytearray()), _Rows(DORMANT_ROW, bytearray())
-    rows[0].fill((key, *row) for key, row in sorted(recent.items()))
-    rows[1].fill(sorted(dormant.items()))
-    return {**coverage, "recent": rows[0].packed, "dormant": rows[1].packed}
-
-
-def _folder_hash(folder: str) -> int:
+def folder_hash(folder: str) -> int:
     """Returns a folder's hash: another with the same one is listed as seldom, and loses no object.
 
     Two in a million other folders share one with any of 10,000 dormant folders.

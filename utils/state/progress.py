@@ -9,17 +9,9 @@ from threading import Lock
 import msgspec
 from msgspec.structs import replace
 
-from utils.lines.runs import Part
-from utils.model import Position
-from utils.state.checkpoint import (
-    VERSION,
-    WINDOW_BYTES,
-    WINDOW_OBJECTS,
-    Checkpoint,
-    encode_checkpoint,
-)
-from utils.state.ledger import Ledger
-from utils.state.planning import Survey
+from utils.model import WINDOW_BYTES, WINDOW_OBJECTS, Position
+from utils.state.checkpoint import VERSION, Checkpoint, encode_checkpoint
+from utils.state.ledger import Ledger, Survey
 
 # A log group may keep events for only a day, and takes none of before that.
 _UPLOAD_TIME_LASTS_MS = 12 * 60 * 60 * 1000
@@ -43,8 +35,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Progress:
     """The objects that are planned and how much of them is acknowledged.
 
-    It is changed by the thread that ships and read by the one that saves.
-    `newest_shipped_ms` is the newest `LastModified` that is known to be shipped, 0 without any.
+    It is changed by the thread that ships and read by the one that saves. `survey` is the listing
+    that is planned from.
 
     Args:
         checkpoint: where the iteration begins.
@@ -55,16 +47,13 @@ class Progress:
         self._lock = Lock()
         self._checkpoint = checkpoint
         self.ledger = ledger
+        self.survey = Survey()
         self._began_ms = checkpoint.upload_ms
         self._open: deque[Position] = deque()
         # Lines may have been sent of what the checkpoint names, so that is planned first.
         self._objects_named = len(checkpoint.open)
         self._is_running = True
-        self._survey: Survey | None = None
-        self._now_ms = 0
-        self._is_crowded = False
         self.mark = Mark()
-        self.newest_shipped_ms = checkpoint.coverage.newest_shipped_ms()
 
     def plan(self, positions: Iterable[Position]) -> list[Position]:
         """Adds objects that are to be shipped, in their order; returns them with upload times."""
@@ -73,37 +62,46 @@ class Progress:
             self._open.extend(planned)
             return planned
 
-    def plan_from(self, survey: Survey, now_ms: int) -> None:
-        """Says what is planned from now on: the oldest due objects of a listing, oldest first.
+    def acknowledge(self, position: Position, lines: int) -> None:
+        """Notes that the first planned object is acknowledged up to a position.
 
         Args:
-            survey: the whole listing.
-            now_ms: when it began, in ms since 1970.
+            position: behind the last of the lines.
+            lines: so many more than before.
         """
         with self._lock:
-            self._survey, self._now_ms = survey, now_ms
+            self._open[0] = position
+            self.mark = Mark(self.mark.lines + lines, self.mark.objects)
 
-    def acknowledge(self, parts: Iterable[Part]) -> None:
-        """Notes that the first planned objects are acknowledged as far as a run goes.
+    def complete(self, position: Position, lines: int, *, is_owed: bool) -> None:
+        """Notes that nothing more of the first planned object is shipped now.
 
         Args:
-            parts: of the run, in their order.
+            position: where it is left.
+            lines: so many more than before.
+            is_owed: whether it is not wholly shipped.
         """
         with self._lock:
-            for part in parts:
-                self._open[0] = part.position
-                lines = self.mark.lines + part.counts.read
-                self.mark = Mark(lines, self.mark.objects + part.is_last)
-                if part.is_last:
-                    self._open.popleft()
-                    self._complete(part)
+            self._open.popleft()
+            self.mark = Mark(self.mark.lines + lines, self.mark.objects + 1)
+            if is_owed:
+                self.ledger.owe(position)
+                return
+            self.ledger.record_shipped(position)
+            if self._open and self.ledger.is_full():
+                self.ledger.advance(self.survey, self._open[0].object.last_modified_ms)
+
+    def close_plan(self, frontier_ms: int) -> None:
+        """Notes that a plan is carried out.
+
+        Args:
+            frontier_ms: everything listed before this time is shipped, in ms since 1970.
+        """
+        with self._lock:
+            self.ledger.advance(self.survey, frontier_ms)
 
     def let_go(self, key: str) -> int:
-        """Forgets an object that is owed and is not there any more; returns the lines sent of it.
-
-        Args:
-            key: the object's.
-        """
+        """Forgets an object that is owed and gone; returns the lines sent of it."""
         with self._lock:
             return self.ledger.let_go(key)
 
@@ -119,17 +117,6 @@ class Progress:
         with self._lock:
             self._checkpoint = replace(self._checkpoint, repairing=False)
 
-    def close_plan(self, frontier_ms: int) -> bool:
-        """Notes that a plan is carried out; returns if late objects are found for less than a day.
-
-        Args:
-            frontier_ms: everything listed before this time is shipped, in ms since 1970.
-        """
-        with self._lock:
-            self._close(frontier_ms)
-            is_crowded, self._is_crowded = self._is_crowded, False
-            return is_crowded
-
     def snapshot(self) -> Snapshot:
         """Returns the checkpoint as of now."""
         with self._lock:
@@ -142,9 +129,8 @@ class Progress:
                 running=self._is_running and bool(window),
                 saves=self._checkpoint.saves + 1,
             )
-            document = encode_checkpoint(self._checkpoint)
             self._objects_named = self.mark.objects + len(window)
-            return Snapshot(document, self.mark, self._objects_named)
+            return Snapshot(encode_checkpoint(self._checkpoint), self.mark, self._objects_named)
 
     def _stamped(self, position: Position) -> Position:
         """Returns the position with an upload time of its own."""
@@ -154,22 +140,6 @@ class Progress:
         upload_ms = self._checkpoint.upload_ms + 1
         self._checkpoint = replace(self._checkpoint, upload_ms=upload_ms)
         return replace(position, uploads_ms=(*position.uploads_ms, upload_ms))
-
-    def _complete(self, part: Part) -> None:
-        """Notes that nothing more of an object is shipped now."""
-        position = part.position
-        if part.is_owed:
-            self.ledger.owe(position)
-            return
-        self.ledger.record_shipped(position)
-        newest_ms = position.object.last_modified_ms
-        self.newest_shipped_ms = max(self.newest_shipped_ms, newest_ms)
-        if self._open and self.ledger.is_full():
-            self._close(self._open[0].object.last_modified_ms)
-
-    def _close(self, frontier_ms: int) -> None:
-        if self._survey:
-            self._is_crowded |= self.ledger.advance(self._survey, frontier_ms, self._now_ms)
 
     def _window(self) -> list[Position]:
         nearest = list(islice(self._open, WINDOW_OBJECTS))

@@ -6,8 +6,7 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from utils.model import Batch, LogEvent, Position
-from utils.state.intervals import Interval, union
+from utils.model import Batch, Interval, LogEvent, Position, union
 
 # Times closer than this are read back in one go.
 _GAP_MS = 60 * 60 * 1000
