@@ -1,133 +1,80 @@
-"""The figures of documentation/capacity.md, and the simulation that they rest on."""
+"""The figures of documentation/capacity.md follow from its table of the measured speed."""
 
+import math
 import re
-from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tests.bench.capacity import (
-    PUTS_A_SECOND,
-    TB,
-    Replica,
-    busiest,
-    puts_a_second_on_average,
-    simulate,
-    simulated,
-)
-from tests.bench.capacity_document import (
-    DOCUMENT,
-    PARTS,
-    REPOSITORY,
-    SIMULATED_SECONDS,
-    computed,
-    measured,
-)
-from tests.bench.quota_simulation import Result, Settings, TokenBucket
-from utils.config.sources import parse_sources
+from utils.config.partitions import PARTITIONS
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_BATCH_BYTES
+from utils.state.ledger import MAX_RECENT_OBJECTS
 
-COUNTS = (1, 5, 13, 14, 20, 50)
-ROUND = Replica(10_000.0, 2.0, 100e6, {100: 100.0, 1_000: 500.0})
-
-
-@cache
-def one() -> Replica:
-    return measured(DOCUMENT.read_text())
-
-
-def shared_by(count: int) -> tuple[Settings, Result]:
-    return simulated(one().puts_a_second(100), count, SIMULATED_SECONDS)
+DOCUMENT = (Path(__file__).parents[2] / "documentation" / "capacity.md").read_text()
+EVENT_BYTES = 1_500
+PUTS_A_SECOND = 5_000
+TB = 10**12
+DAY_SECONDS = 86_400
 
 
-# The document.
+def measured(events: str, batch: str, column: str) -> float:
+    """Returns what the table says of the daemon with one object, at 30 ms."""
+    rows = [[cell.strip() for cell in line.split("|")] for line in DOCUMENT.splitlines()]
+    (head,) = (row for row in rows if row[1:2] == ["sender"])
+    (row,) = (row for row in rows if row[1:6] == ["daemon", batch, "30", "1", events])
+    return float(row[head.index(column)].replace(",", ""))
 
 
-@pytest.mark.soak
-def test_the_computed_parts_are_as_they_are_computed() -> None:
-    """If not: `.venv/bin/python -m tests.bench.capacity_document`."""
-    text = DOCUMENT.read_text()
-    assert re.findall(r"<!-- computed: ([\w-]+) -->", text) == [*PARTS]
-    assert computed(text, one()) == text
+# Of the long run, in which the start is little.
+SPEED = measured("4,000,000", "100", "events/s")
+CPU_SECONDS = measured("4,000,000", "100", "CPU/100k")
+A_DAY = SPEED * EVENT_BYTES * DAY_SECONDS
+PUTS = {size: SPEED * measured("100,000", size, "puts") / 100_000 for size in ("100", "1,000")}
 
 
-def test_another_speed_gives_another_document() -> None:
-    """This shows that the computed parts depend on what was measured."""
-    text = DOCUMENT.read_text().replace("<!-- computed: simulation -->", "")
-    faster = one()._replace(events_a_second=2 * one().events_a_second)
-    assert computed(text, faster) != computed(text, one())
+def test_what_one_replica_does() -> None:
+    figures = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", DOCUMENT, re.MULTILINE)
+    assert {
+        ("events a second", f"{SPEED:,.0f}"),
+        ("cores that it keeps busy", f"{SPEED * CPU_SECONDS / 100_000:.2f}"),
+        ("events a second on a quarter of a core", f"{25_000 / CPU_SECONDS:,.0f}"),
+        ("memory", f"{measured('4,000,000', '100', 'MB'):.0f} MB"),
+        ("to CloudWatch", f"{SPEED * (EVENT_BYTES + EVENT_OVERHEAD_BYTES) * 8 / 1e6:.0f} Mbit/s"),
+        *((f"requests a second, `batch_size` {size}", f"{PUTS[size]:.0f}") for size in PUTS),
+        ("in a day without a rest", f"{A_DAY / TB:.1f} TB"),
+    } <= {*figures}
 
 
-def test_its_sentences_have_the_figures_of_the_program() -> None:
-    text = DOCUMENT.read_text()
-    settings, _ = shared_by(1)
-    document = (REPOSITORY / "config.json").read_bytes()
-    environment = dict.fromkeys(
-        ("LYVE_ACCESS", "LYVE_SECRET", "LYVE_REGION", "AWS_REGION"), "us-east-1"
-    )
-    source = parse_sources(document, environment, str)[0]
-    assert (source.concurrency, source.batch_size) == (settings.threads, 100)
-    assert f"with {source.concurrency}, {source.batch_size} and 100 ms that is 32,000" in text
-    assert source.concurrency * source.batch_size / 0.1 == 32_000
-    assert f"or {MAX_BATCH_BYTES // (1_500 + EVENT_OVERHEAD_BYTES)} events" in text
-    assert f"quota is {PUTS_A_SECOND:,}" in text
-    fewer = one().puts_a_second(100) / one().puts_a_second(1_000)
-    assert round(fewer) == 7
-    assert "a seventh of the requests" in text
-    assert SIMULATED_SECONDS == 3 * 60
+def test_what_a_days_logs_take() -> None:
+    loads = [TB, 100 * TB]
+    counts = [math.ceil(load / (A_DAY / 2)) for load in loads]
+    rows = [
+        [
+            "events a second, on average",
+            *(f"{one / EVENT_BYTES / DAY_SECONDS:,.0f}" for one in loads),
+        ],
+        ["replicas", *(f"{one}" for one in counts)],
+    ]
+    for size, puts in PUTS.items():
+        at_work = [one * puts for one in counts]
+        share = [f"{one:,.0f} ({one / PUTS_A_SECOND:.0%} of the quota)" for one in at_work]
+        rows.append([f"requests a second at work, `batch_size` {size}", *share])
+    for row in rows:
+        assert f"| {' | '.join(row)} |" in DOCUMENT
 
 
-# The rules, by round figures.
-
-
-def test_what_a_load_takes() -> None:
-    assert ROUND.bytes_a_day == 1.296 * TB
-    assert ROUND.replicas_for(0.64 * TB) == 1
-    assert ROUND.replicas_for(0.65 * TB) == 2
-    assert ROUND.cores == 0.2
-    assert ROUND.bits_a_second == 10_000 * 1_526 * 8
-    assert ROUND.puts_a_second(1_000) == 20
-    assert ROUND.most_within_quota(1_000) == 250
-    assert puts_a_second_on_average(1.296 * TB, 100.0) == 100
-
-
-def test_a_backfill_is_as_fast_as_the_replicas_or_the_quota() -> None:
-    assert ROUND.backfill_seconds(1.5 * TB, 10, 100) == 10_000
-    assert ROUND.backfill_seconds(1.5 * TB, 50, 100) == 2_000
-    assert ROUND.backfill_seconds(1.5 * TB, 1_000, 100) == 2_000
-
-
-def test_few_objects_are_shared_less_evenly() -> None:
-    assert busiest(1, 10) == 1
-    assert busiest(41, 10) > busiest(41, 1_000) > 1
-
-
-# The simulation.
-
-
-def test_a_quota_holds() -> None:
-    bucket = TokenBucket(10, 5)
-    assert [bucket.takes(0.0) for _ in range(6)] == [True] * 5 + [False]
-    assert [bucket.takes(0.1) for _ in range(2)] == [True, False]
-    assert [bucket.takes(99.0) for _ in range(6)] == [True] * 5 + [False]
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("count", COUNTS)
-def test_replicas_share_a_quota(count: int) -> None:
-    """50 of them ask for nearly four times as much as there is."""
-    settings, result = shared_by(count)
-    assert result.puts == count * settings.batches
-    possible = min(settings.quota, count * settings.most_a_second)
-    assert result.goodput >= 0.85 * possible
-    assert result.unfairness <= 1.3
-    assert result.seconds <= 1.15 * settings.ideal_seconds
-    assert (result.throttled > 0) == (count > settings.quota / settings.most_a_second)
-    assert result.throttled <= result.puts
-
-
-@pytest.mark.soak
-def test_pauses_that_double_would_be_less_fair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This shows that the simulation tells one from another."""
-    monkeypatch.setattr("services.threads.backoff._GROWTH", 2.0)
-    settings, _ = shared_by(50)
-    assert simulate(settings, seed=50).unfairness > 1.3
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"above {A_DAY / 2 / TB:.1f} TB a day",
+        *(f"with more than {int(PUTS_A_SECOND / puts)} replicas at work" for puts in PUTS.values()),
+        f"above {MAX_RECENT_OBJECTS:,} new objects of a type a day, "
+        f"{PARTITIONS * MAX_RECENT_OBJECTS:,} with `SHARD`",
+        f"above {PARTITIONS * A_DAY / 2 / TB:.0f} TB a day, with {PARTITIONS} replicas",
+        f"is {MAX_BATCH_BYTES // (EVENT_BYTES + EVENT_OVERHEAD_BYTES)} events of this size",
+        f"takes one replica {10 * TB / EVENT_BYTES / SPEED / 3600:.0f} hours",
+        f"and {10 * TB / EVENT_BYTES / PUTS_A_SECOND / 100 / 3600:.1f} hours are the least",
+    ],
+)
+def test_a_limit(said: str) -> None:
+    assert said in DOCUMENT
