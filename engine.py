@@ -71,14 +71,14 @@ class Engine:
 
     def run_plan(self) -> int:
         """Prints what the next iteration would ship; returns the exit status."""
-        from services.commands.console import print_plans
+        from services.commands.plan import print_plans
 
         start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
         return self._status(lambda: print_plans(self.read_sources(), start, self._clock, self.stop))
 
     def run_check(self) -> int:
         """Prints what trying each access shows; returns the exit status."""
-        from services.commands.console import print_checks
+        from services.commands.check import print_checks
 
         return self._status(lambda: print_checks(self.read_sources(), self._clock, self.stop))
 

@@ -16,11 +16,11 @@ from services.aws.put_request import (
     StreamMissingError,
     UnknownOutcomeError,
 )
-from services.commands.first_answer import FirstAnswer
+from services.commands.tries import FirstAnswer, Try
 from utils.config.settings import Source
 from utils.errors import ServiceError
 from utils.model import LogEvent
-from utils.report.findings import Finding, Try, failed, lacking, passed, warning
+from utils.report.findings import Finding, failed, lacking, passed, warning
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -59,16 +59,22 @@ class CloudWatchCheck:
         access = self._source.aws
         group = (access, self._source.log_group)
         stream = (*group, self._source.log_stream)
+        blind = {_DENIED: lambda exc: _less(exc, "the puts alone tell what is too old")}
+        unread = dict.fromkeys(
+            (_DENIED, _WRONG_CLASS), lambda exc: _less(exc, "events in doubt are sent again")
+        )
+        gone = {_MISSING: lambda _: self._missing()}
+        describe, get = "DescribeLogGroups", "GetLogEvents"
         return [
-            Try(_CREDENTIALS, self._find_credentials, access),
-            Try(_CONNECT, self._connect, access, _CREDENTIALS),
-            Try(_SIGN_IN, self._sign_in, access, _CONNECT),
-            Try(_GROUP, self._find_group, group, _SIGN_IN),
-            Try("know its retention", self._know_retention, group, _GROUP),
-            Try("know its class", self._know_class, group, _GROUP),
-            Try(_STREAM, self._make_stream, stream, _GROUP),
-            Try("put events", self._put, stream, _GROUP),
-            Try("read events back", self._read_back, stream, _GROUP),
+            Try(_CREDENTIALS, "AssumeRole", access, self._find_credentials),
+            Try(_CONNECT, describe, access, self._connect, _CREDENTIALS),
+            Try(_SIGN_IN, describe, access, self._sign_in, _CONNECT),
+            Try(_GROUP, describe, group, self._find_group, _SIGN_IN, blind),
+            Try("know its retention", describe, group, self._know_retention, _GROUP),
+            Try("know its class", describe, group, self._know_class, _GROUP),
+            Try(_STREAM, "CreateLogStream", stream, self._make_stream, _GROUP),
+            Try("put events", "PutLogEvents", stream, self._put, _GROUP),
+            Try("read events back", get, stream, self._read_back, _GROUP, unread | gone),
         ]
 
     @cached_property
@@ -78,20 +84,6 @@ class CloudWatchCheck:
     @cached_property
     def _answer(self) -> "FirstAnswer[LogGroupTypeDef | None]":
         return FirstAnswer(self._look_up_group)
-
-    def _find_credentials(self) -> Finding:
-        with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
-            found = aws_credentials(self._source.aws)
-            if found is None:
-                raise NoCredentialsError
-            found.get_frozen_credentials()  # those of a role are asked for here
-        access = self._source.aws
-        if access.role_arn:
-            return passed(f"the role {access.role_arn}")
-        return passed("AWS_ACCESS" if access.access_key else f"boto3's own, by {found.method}")
-
-    def _connect(self) -> Finding:
-        return self._answer.reached(self._client.meta.endpoint_url, AWS)
 
     def _look_up_group(self) -> "LogGroupTypeDef | None":
         """Returns the group of exactly this name among all that begin with it."""
@@ -107,16 +99,26 @@ class CloudWatchCheck:
                     self._longer_name = group.get("logGroupName", "")
         return None
 
+    def _find_credentials(self) -> Finding:
+        access = self._source.aws
+        with aws_errors("set up the connection to AWS", "logs:PutLogEvents", {}):
+            found = aws_credentials(access)
+            if found is None:
+                raise NoCredentialsError
+            found.get_frozen_credentials()  # those of a role are asked for here
+        if access.role_arn:
+            return passed(f"the role {access.role_arn}")
+        return passed("AWS_ACCESS" if access.access_key else f"boto3's own, by {found.method}")
+
+    def _connect(self) -> Finding:
+        return self._answer.reached(self._client.meta.endpoint_url, AWS)
+
     def _sign_in(self) -> Finding:
         return self._answer.signed_in(f"in {self._source.aws.region}")
 
     def _find_group(self) -> Finding:
-        refusal = self._answer.refusal
-        if refusal and refusal.code == _DENIED:
-            fix = f"{refusal.hint}. Without it the puts alone tell what is too old"
-            return warning(_DENIED, fix)
-        if refusal:
-            raise refusal
+        if self._answer.refusal:
+            raise self._answer.refusal
         if self._answer.content:
             return passed(self._source.log_group)
         detail = f"{self._source.log_group} is not in {self._source.aws.region}"
@@ -168,19 +170,12 @@ class CloudWatchCheck:
         return passed("an event of 1970 is rejected as too old, as it should be")
 
     def _read_back(self) -> Finding:
-        try:
-            with self._errors("read back from", "logs:GetLogEvents"):
-                self._client.get_log_events(
-                    logGroupName=self._source.log_group,
-                    logStreamName=self._source.log_stream,
-                    limit=1,
-                )
-        except ServiceError as exc:
-            if exc.code == _MISSING:
-                return self._missing()
-            if exc.code not in {_DENIED, _WRONG_CLASS}:
-                raise
-            return warning(exc.detail, f"{exc.hint}. Without it events in doubt are sent again")
+        with self._errors("read back from", "logs:GetLogEvents"):
+            self._client.get_log_events(
+                logGroupName=self._source.log_group,
+                logStreamName=self._source.log_stream,
+                limit=1,
+            )
         return passed(self._source.log_stream)
 
     def _missing(self) -> Finding:
@@ -190,3 +185,8 @@ class CloudWatchCheck:
         return aws_errors(
             f"{doing} the log group {self._source.log_group}", permission, self._hints
         )
+
+
+def _less(refusal: ServiceError, without: str) -> Finding:
+    """Returns that the daemon does without something, and how."""
+    return warning(refusal.detail, f"{refusal.hint}. Without it {without}")

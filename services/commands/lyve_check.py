@@ -4,15 +4,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
-
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from services.aws.clients import s3_client
 from services.aws.errors import (
@@ -26,7 +23,7 @@ from services.aws.get_request import GetClient
 from services.aws.integrity import bare_etag, differ
 from services.aws.list_request import Listing, Page, listed_pages
 from services.aws.outcomes import WrongAnswerError
-from services.commands.first_answer import FirstAnswer
+from services.commands.tries import FirstAnswer, Hint, Try
 from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.objects import put_object
 from services.output.status import Clock
@@ -35,7 +32,7 @@ from utils.config.settings import LyveAccess, Source
 from utils.errors import ServiceError
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject
-from utils.report.findings import Finding, Try, failed, lacking, passed, warning
+from utils.report.findings import Finding, failed, lacking, passed, warning
 from utils.report.status import status_key
 from utils.state.checkpoint import check_identity
 
@@ -83,22 +80,25 @@ class LyveCheck:
 
     def tries(self) -> list[Try]:
         """Returns what to try, in order."""
-        server = self._source.lyve
-        audit = (server, self._source.bucket_name, self._source.prefix)
-        objects, output = (*audit, self._source.log_type), (server, self._source.output_bucket)
+        source, page, versions = self._source, "ListObjectsV2", "GetBucketVersioning"
+        server, state = source.lyve, source.state_name
+        audit = (server, source.bucket_name, source.prefix)
+        objects, output = (*audit, source.log_type), (server, source.output_bucket)
+        unlisted = {"AccessDenied": lambda _: lacking(_LIST_OUTPUT)}
+        unknown = {"AccessDenied": _unlisted, "NoSuchBucket": lambda _: lacking(_WRITE)}
         return [
-            Try(_CONNECT, self._connect, server),
-            Try("compare the clocks", self._compare_clocks, server, _CONNECT),
-            Try(_SIGN_IN, self._sign_in, server, _CONNECT),
-            Try(_LIST, self._list, audit, _SIGN_IN),
-            Try(_READ, self._read, objects, _LIST),
-            Try("know if logging is on", self._know_logging, objects, _LIST, is_hint=True),
-            Try(_WRITE, self._write, output, _SIGN_IN),
-            Try(_READ_BACK, self._read_back, output, _WRITE),
-            Try("know if it keeps versions", self._know_versioning, output, _WRITE, is_hint=True),
-            Try(_LIST_OUTPUT, self._list_checkpoints, self._source.name, _SIGN_IN),
-            Try("find what was written", self._find, output, _READ_BACK),
-            Try("read the checkpoint", self._read_checkpoint, self._source.state_name, _SIGN_IN),
+            Try(_CONNECT, page, server, self._connect),
+            Try("compare the clocks", page, server, self._compare_clocks, _CONNECT),
+            Try(_SIGN_IN, page, server, self._sign_in, _CONNECT),
+            Try(_LIST, page, audit, self._list, _SIGN_IN),
+            Try(_READ, "GetObject", objects, self._read, _LIST),
+            Hint("know if logging is on", "GetBucketLogging", objects, self._logging, _LIST),
+            Try(_WRITE, "PutObject", output, self._write, _SIGN_IN),
+            Try(_READ_BACK, "GetObject", output, self._read_back, _WRITE),
+            Hint("know if it keeps versions", versions, output, self._versions, _WRITE),
+            Try(_LIST_OUTPUT, page, source.name, self._checkpoints, _SIGN_IN, unknown),
+            Try("find what was written", "HeadObject", output, self._find, _READ_BACK, unlisted),
+            Try("read the checkpoint", "GetObject", state, self._checkpoint, _SIGN_IN, unknown),
         ]
 
     @cached_property
@@ -111,7 +111,7 @@ class LyveCheck:
 
     @cached_property
     def _answer(self) -> FirstAnswer[Page]:
-        answer = FirstAnswer(lambda: self._first_page(self._source.lyve))
+        answer = FirstAnswer(partial(self._first_page, self._source.lyve))
         self._now_seconds = self._clock.now().timestamp()
         return answer
 
@@ -122,22 +122,17 @@ class LyveCheck:
             return next(listed_pages(client, Listing(name, prefix, "/"), self._stop))
 
     def _connect(self) -> Finding:
-        found = self._answer.reached(self._source.lyve.endpoint_url, LYVE_CLOUD)
-        other = self._other_host() if found.outcome == "failed" else ""
-        if other:
-            return failed(found.detail, f"Set LYVE_ENDPOINT to {other}, which answers")
-        return found
-
-    def _other_host(self) -> str:
-        """Returns another known form of Lyve Cloud's host that answers in this one's place."""
         access = self._source.lyve
-        hosts = [form.format(region=access.region.lower()) for form in _HOSTS]
+        found = self._answer.reached(access.endpoint_url, LYVE_CLOUD)
         tried = urlsplit(access.endpoint_url).hostname
-        for url in (f"https://{host}" for host in hosts if tried in hosts and host != tried):
+        hosts = [form.format(region=access.region.lower()) for form in _HOSTS]
+        if found.outcome != "failed" or tried not in hosts:
+            return found
+        for url in (f"https://{host}" for host in hosts if host != tried):
             other = replace(access, endpoint_url=url)
-            if FirstAnswer(lambda other=other: self._first_page(other)).is_reached:  # type: ignore[misc]
-                return url
-        return ""
+            if FirstAnswer(partial(self._first_page, other)).is_reached:
+                return failed(found.detail, f"Set LYVE_ENDPOINT to {url}, which answers")
+        return found
 
     def _compare_clocks(self) -> Finding:
         dated_seconds = _seconds(self._answer)
@@ -192,19 +187,15 @@ class LyveCheck:
         some = islice(self._bucket.objects(self._source.prefix), FIRST_OBJECTS)
         return chain(some, chain.from_iterable(parts))
 
-    def _know_logging(self) -> Finding | None:
-        """Says whether logging is on, if the service tells: many just call it off."""
+    def _logging(self) -> Finding | None:
+        """Says whether logging is on: many a service that has none just calls it off."""
         target, line = self._source.bucket_name, self._first_line
-        is_of_buckets = self._source.log_type == "Access"
-        if line is not None and not is_of_buckets:
+        if line is not None and self._source.log_type != "Access":
             return None
         # The line names the bucket that was asked, behind its owner.
         named = b" ".join((line or b"").split(None, 2)[1:2]).decode(errors="replace")
         bucket = named if _BUCKET_NAME.fullmatch(named) else target
-        try:
-            told: Mapping[str, Any] = self._client.get_bucket_logging(Bucket=bucket)
-        except (BotoCoreError, ClientError, ResponseParserError):
-            return None
+        told: Mapping[str, Any] = self._client.get_bucket_logging(Bucket=bucket)
         enabled = told.get("LoggingEnabled")
         if not enabled:
             fix = f"Switch it on in Lyve Cloud, with {target} as the bucket that it is written to"
@@ -231,11 +222,8 @@ class LyveCheck:
             return failed("the status object came back changed", S3_ELSEWHERE)
         return passed("the status object came back as it was written")
 
-    def _know_versioning(self) -> Finding | None:
-        try:
-            answer = self._client.get_bucket_versioning(Bucket=self._source.output_bucket)
-        except (BotoCoreError, ClientError, ResponseParserError):
-            return None
+    def _versions(self) -> Finding | None:
+        answer = self._client.get_bucket_versioning(Bucket=self._source.output_bucket)
         if answer.get("Status") != "Enabled":
             return None
         detail = "it keeps versions, and state objects are overwritten at least once an hour"
@@ -245,16 +233,10 @@ class LyveCheck:
     def _find(self) -> Finding:
         """Tells if HEAD and the listing show what PUT said."""
         bucket, key = self._source.output_bucket, self._status_key
-        try:
-            with lyve_errors(f"read {key} in {bucket}", {}):
-                head = self._client.head_object(Bucket=bucket, Key=key)
-                asked = Listing(bucket, key)
-                pages = listed_pages(self._client, asked, self._stop)
-                objects = [one for page in pages for one in page.objects]
-        except ServiceError as exc:
-            if exc.code != "AccessDenied":
-                raise
-            return lacking(_LIST_OUTPUT)
+        with lyve_errors(f"read {key} in {bucket}", {}):
+            head = self._client.head_object(Bucket=bucket, Key=key)
+            pages = listed_pages(self._client, Listing(bucket, key), self._stop)
+            objects = [one for page in pages for one in page.objects]
         listed = next((one for one in objects if one.key == key), LogObject(0, key, "", 0))
         shown = {
             "HEAD": (head.get("ContentLength"), head.get("ETag")),
@@ -269,19 +251,13 @@ class LyveCheck:
                 return warning(detail, S3_ELSEWHERE)
         return passed("HEAD and the listing show the status object")
 
-    def _list_checkpoints(self) -> Finding:
-        try:
-            parts = parts_with_state(self._client, self._source.output_bucket, self._source.name)
-        except ServiceError as exc:
-            return _checkpoint_fault(exc)
+    def _checkpoints(self) -> Finding:
+        parts = parts_with_state(self._client, self._source.output_bucket, self._source.name)
         return passed(f"{len(parts)} of this source")
 
-    def _read_checkpoint(self) -> Finding:
+    def _checkpoint(self) -> Finding:
         store = CheckpointStore(self._client, self._source.output_bucket, self._source.state_name)
-        try:
-            found = store.load()
-        except ServiceError as exc:
-            return _checkpoint_fault(exc)
+        found = store.load()
         if found is None:
             return passed("there is none yet: mode says where to begin")
         check_identity(found, self._source.identity, store.name, self._source.lyve.endpoint_url)
@@ -301,10 +277,8 @@ def _seconds(answer: FirstAnswer[Page]) -> float | None:
         return None
 
 
-def _checkpoint_fault(error: ServiceError) -> Finding:
-    if error.code == "NoSuchBucket":
-        return lacking(_WRITE)
-    if error.code != "AccessDenied":
-        raise error
+def _unlisted(refusal: ServiceError) -> Finding:
     # A store may answer so for an object that does not exist, where listing is not permitted.
-    return failed(f"{error.message} ({error.detail})", f"{error.hint}, and to list the bucket")
+    return failed(
+        f"{refusal.message} ({refusal.detail})", f"{refusal.hint}, and to list the bucket"
+    )

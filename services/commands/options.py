@@ -1,5 +1,6 @@
 """The options of the command line."""
 
+import re
 import textwrap
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,16 +12,14 @@ from utils.errors import ConfigurationError, ForwarderError
 from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable
 
-_OPTIONS = (
-    *("--once", "--check", "--plan", "--verify", "--repair", "--from", "--to", "--rate"),
-    *("--dashboard", "--install-dashboards", "--config"),
-)
-# argparse's own has a line of 120 characters: it does not break options that exclude one another.
-_USAGE = """\
-%(prog)s [-h]
-                 [--once | --check | --plan | --verify | --repair | --dashboard NAME |
-                  --install-dashboards | --version]
-                 [--from DD/MM/YYYY] [--to DD/MM/YYYY] [--rate N] [--config PATH]"""
+_KINDS = {
+    "--once": "run one iteration now, and end",
+    "--check": "try each access, and end",
+    "--plan": "say what would be sent, and end",
+    "--verify": "compare the bucket with the log streams, and end",
+    "--repair": "the same, then send what is missing, and end",
+    "--install-dashboards": "store the dashboards of your types, and end",
+}
 _EPILOG = """\
 variables:
   LYVE_ACCESS, LYVE_SECRET, LYVE_REGION   the Lyve Cloud service account and its region
@@ -108,7 +107,7 @@ def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
         ForwarderError(
             f"There is no option {_shown(name)}",
             usage,
-            did_you_mean(name, _OPTIONS) or _BEFORE_THE_IMAGE,
+            did_you_mean(name, re.findall("--[a-z-]+", usage)) or _BEFORE_THE_IMAGE,
         )
         for name in names
     ]
@@ -122,7 +121,6 @@ def _shown(name: str) -> str:
 def _reader(config_path: Path) -> ArgumentParser:
     reader = ArgumentParser(
         prog="engine.py",
-        usage=_USAGE,
         description="Ships Lyve Cloud audit logs to AWS CloudWatch Logs, each hour or more often.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
@@ -130,21 +128,9 @@ def _reader(config_path: Path) -> ArgumentParser:
         exit_on_error=False,
     )
     kinds = reader.add_mutually_exclusive_group()
-    kinds.add_argument("--once", action="store_true", help="run one iteration now, and end")
-    kinds.add_argument("--check", action="store_true", help="try each access, and end")
-    kinds.add_argument("--plan", action="store_true", help="say what would be sent, and end")
-    kinds.add_argument(
-        "--verify", action="store_true", help="compare the bucket with the log streams, and end"
-    )
-    kinds.add_argument(
-        "--repair", action="store_true", help="the same, then send what is missing, and end"
-    )
+    for name, words in _KINDS.items():
+        kinds.add_argument(name, action="store_true", help=words)
     kinds.add_argument("--dashboard", metavar="NAME", help="print a dashboard's JSON, and end")
-    kinds.add_argument(
-        "--install-dashboards",
-        action="store_true",
-        help="store the dashboards of your types, and end",
-    )
     kinds.add_argument("--version", action="version", version=f"logscollector {VERSION}")
     reader.add_argument(
         "--from",

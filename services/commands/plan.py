@@ -1,23 +1,63 @@
-"""Finds out what the next iteration of a source would ship; it sends and writes nothing."""
+"""Finds out and prints what the next iteration would ship; it sends and writes nothing."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from threading import Event
 from zlib import crc32
 
 from services.aws.clients import s3_client
+from services.commands.terminal import show
+from services.output.status import Clock, tell
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
-from utils.errors import UnreadableError
+from utils.errors import ForwarderError, UnreadableError, unexpected
 from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject, Position, Start
-from utils.report.preview import Preview, Sample
+from utils.report.failures import Failure, by_cause
+from utils.report.preview import Preview, Sample, rows
 
 # Enough for a ratio, and only of one object, so a preview stays quick.
 _SAMPLE_LINES = 10_000
-# Changed objects that are read to see whether they have grown or were replaced.
+# Changed objects that are read to see whether they have grown; more are taken for new ones.
 _MOST_LOOKS = 100
+
+
+def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Event) -> bool:
+    """Prints what the next iteration would ship of each source; returns if all could be told.
+
+    Behind the last of several sources stands the total, and how many it lacks because they failed.
+
+    Args:
+        sources: what to ship where.
+        start: when the iteration would begin.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+    failures: list[Failure] = []
+    previews: list[Preview] = []
+    for source in sources:
+        try:
+            found = preview(source, start, stop)
+        except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
+            error = exc if isinstance(exc, ForwarderError) else unexpected(exc)
+            failures.append(Failure(source.name, error, clock.now()))
+        else:
+            previews.append(found)
+            _print_table(source.name, rows([found]))
+    for time, text, pairs in by_cause(failures):
+        tell(time, "ERROR", text, pairs)
+    if len(sources) > 1:
+        lacking = f"{len(failures)}, of which nothing is known or counted here"
+        table = [("failed", lacking)] if failures else []
+        _print_table(f"{len(sources)} sources", table + (rows(previews) if previews else []))
+    return not failures
+
+
+def _print_table(title: str, table: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in table)
+    show(title, *(f"  {name:<{width}}  {value}" for name, value in table), "")
 
 
 def preview(source: Source, start: Start, stop: Event) -> Preview:
@@ -41,11 +81,15 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
         until_ms=source.until_ms,
         is_excluding=bool(source.exclude),
     )
-    changed = _Changed(due)
     largest: LogObject | None = None
+    looked = 0
     for one in chain(due.owed(), due.listed(due.backlog())):
         position = begun.get(one.key) or due.position(one)
-        summary.note(one, changed.known_lines(one, position))
+        is_known = position.object == one and position.earlier_ms is None
+        if position.lines and not is_known and looked < _MOST_LOOKS:
+            looked += 1
+            is_known = _has_grown(due, one, position)
+        summary.note(one, position.lines if is_known else 0)
         if largest is None or one.size_bytes > largest.size_bytes:
             largest = one
     if largest:
@@ -55,41 +99,13 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     return summary
 
 
-class _Changed:
-    """Tells objects that have grown from replaced ones, whose lines are all new.
-
-    Args:
-        due: reads them.
-    """
-
-    def __init__(self, due: DueObjects) -> None:
-        self._due = due
-        self._looked = 0
-        self._grown = 0
-
-    def known_lines(self, listed: LogObject, position: Position) -> int:
-        """Returns how many lines of an object are shipped; after many objects, by the share so far.
-
-        Args:
-            listed: the object as it is now.
-            position: behind what was shipped under its key.
-        """
-        is_same = position.object == listed and position.earlier_ms is None
-        if not position.lines or is_same:
-            return position.lines
-        if self._looked < _MOST_LOOKS:
-            self._looked += 1
-            is_grown = self._has_grown(listed, position)
-            self._grown += is_grown
-            return position.lines if is_grown else 0
-        return position.lines * self._grown // self._looked
-
-    def _has_grown(self, listed: LogObject, position: Position) -> bool:
-        with suppress(DamagedError, UnreadableError):
-            lines = self._due.bucket.lines(listed)
-            last = next(islice(lines, position.lines - 1, None), None)
-            return last is not None and crc32(last) == position.line_hash
-        return False
+def _has_grown(due: DueObjects, listed: LogObject, position: Position) -> bool:
+    """Tells if an object begins with the lines that are shipped of it: one that is new does not."""
+    with suppress(DamagedError, UnreadableError):
+        lines = due.bucket.lines(listed)
+        last = next(islice(lines, position.lines - 1, None), None)
+        return last is not None and crc32(last) == position.line_hash
+    return False
 
 
 def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:

@@ -25,7 +25,7 @@ from services.aws.outcomes import WrongAnswerError
 from services.aws.put_request import PutClient, StreamMissingError
 from services.commands import check as check_service
 from services.commands import lyve_check
-from services.commands.console import print_checks
+from services.commands.check import print_checks
 from services.commands.settings import read_sources
 from services.output.checkpoints import CheckpointStore
 from services.output.objects import put_object

@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from services.aws.errors import LYVE_CLOUD
-from services.commands.first_answer import FirstAnswer
 from services.commands.settings import read_sources
+from services.commands.tries import FirstAnswer
 from tests.process.test_daemon import Daemon
 from tests.servers.installation import (
     AWS_REGION,

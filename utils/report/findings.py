@@ -3,8 +3,8 @@
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Iterable, Iterator
+from typing import Literal, get_args
 
 import msgspec
 
@@ -26,20 +26,6 @@ class Finding(msgspec.Struct, frozen=True):
     outcome: Outcome
     detail: str = ""
     fix: str = ""
-
-
-class Try(NamedTuple):
-    """One access to try.
-
-    Sources with the same `subject` share it. `needs` is the one before it without which it can't
-    succeed. A hint has a line only where there is something to say: else it finds None.
-    """
-
-    what: str
-    run: Callable[[], Finding | None]
-    subject: Hashable
-    needs: str = ""
-    is_hint: bool = False
 
 
 def passed(detail: str) -> Finding:
