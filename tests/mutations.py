@@ -111,30 +111,30 @@ MUTATIONS = (
     Mutation(
         "What will be sent is not saved before",
         "CheckpointSaver.has_room",
-        "return is_near and mark.objects < self._objects_named",
+        "return is_near and is_named and self._mark.objects >= objects_to_save",
         "return True",
         f"{KILLS}::test_killed_at_each_call_in_turn",
     ),
     Mutation(
         "The window of lines has no end",
         "CheckpointSaver.has_room",
-        "return is_near and mark.objects < self._objects_named",
-        "return mark.objects < self._objects_named",
+        "return is_near and is_named and self._mark.objects >= objects_to_save",
+        "return is_named and self._mark.objects >= objects_to_save",
         f"{KILLS}::test_killed_again_and_again",
     ),
     Mutation(
         "Lines are sent behind an object with trouble before a save tells of it",
         "CheckpointSaver.has_room",
-        "if self._mark.objects < objects_to_save",
-        "if False",
+        "return is_near and is_named and self._mark.objects >= objects_to_save",
+        "return is_near and is_named",
         "tests/faults/test_owed.py::"
         "test_what_is_sent_behind_an_object_that_can_be_read_after_a_kill",
     ),
     Mutation(
         "A failed save does not stop shipping",
         "CheckpointSaver.has_room",
-        "                raise self._error\n            is_near",
-        "                return True\n            is_near",
+        "            self._check()\n",
+        "            if self._error:\n                return True\n",
         f"{STORAGE}::test_an_output_bucket_that_is_full_or_forbidden_stops_shipping",
     ),
     Mutation(

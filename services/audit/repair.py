@@ -231,7 +231,7 @@ class Repair:
             quarantine=AddingQuarantine(self._client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(
-                self._store,
+                self._store.save,
                 progress.snapshot,
                 source.settle_seconds,
                 self._shared.clock.elapsed_seconds,

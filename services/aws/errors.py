@@ -64,20 +64,18 @@ _OTHER_REGION = "Check LYVE_REGION: the bucket is in another one"
 _UNKNOWN_KEY = "Check AWS_ACCESS: the key is active, and not exchanged with AWS_SECRET"
 _EXCHANGED = "Check AWS_ACCESS and AWS_SECRET: they may be exchanged"
 
-_LYVE_HINTS = {
+# What to do where the keys or the signature are not accepted.
+_LYVE_KEY_HINTS = {
     "InvalidAccessKeyId": "Check LYVE_ACCESS: the key is active, and not exchanged with "
     "LYVE_SECRET",
     "SignatureDoesNotMatch": "Check LYVE_SECRET, and that it belongs to LYVE_ACCESS",
     # S3 has one code for the region and for a key with a slash in it.
     "AuthorizationHeaderMalformed": "Check LYVE_REGION, LYVE_ACCESS and LYVE_SECRET: the "
     "keys may be exchanged",
-    "PermanentRedirect": _OTHER_REGION,
-    "TemporaryRedirect": _OTHER_REGION,
     "RequestTimeTooSkewed": "Set this machine's clock",
-    "InvalidObjectState": "Restore the object from its archive",
 }
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html
-_AWS_HINTS = {
+_AWS_KEY_HINTS = {
     "UnrecognizedClientException": _UNKNOWN_KEY,
     "InvalidClientTokenId": _UNKNOWN_KEY,
     "IncompleteSignatureException": _EXCHANGED,
@@ -87,9 +85,15 @@ _AWS_HINTS = {
     "MissingAuthenticationTokenException": "Set AWS_ACCESS and AWS_SECRET",
     "ExpiredTokenException": "Replace the expired AWS credentials",
     "ExpiredToken": "Replace the expired AWS credentials",
-    "InvalidOperationException": LOG_CLASS_FIX,
     "OptInRequired": "Check AWS_REGION: it is not enabled for the account",
 }
+_LYVE_HINTS = {
+    **_LYVE_KEY_HINTS,
+    "PermanentRedirect": _OTHER_REGION,
+    "TemporaryRedirect": _OTHER_REGION,
+    "InvalidObjectState": "Restore the object from its archive",
+}
+_AWS_HINTS = {**_AWS_KEY_HINTS, "InvalidOperationException": LOG_CLASS_FIX}
 # STS denies it likewise where there is no such role:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
 _NOT_TRUSTED = (
@@ -106,21 +110,6 @@ AUDIT_BUCKET_HINTS = {"NoSuchBucket": "Check bucket_name in {file}, and LYVE_REG
 OUTPUT_BUCKET_HINTS = {"NoSuchBucket": "Check output_bucket in {file}, and LYVE_REGION"}
 _LYVE_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _AWS_DENIED = {"AccessDeniedException", "AccessDenied"}
-_OF_THE_KEYS = {
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "OptInRequired",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 _S3_ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
@@ -454,7 +443,7 @@ def is_reached(error: ServiceError) -> bool:
 
 def is_of_the_keys(error: ServiceError) -> bool:
     """Tells if the service does not accept the keys or the signature."""
-    return error.code in _OF_THE_KEYS
+    return error.code in _LYVE_KEY_HINTS | _AWS_KEY_HINTS
 
 
 def place_of(url: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from threading import Condition, Event, Thread
 
-from services.output.checkpoints import CheckpointStore
 from services.threads.start import no_thread, started
 from utils.errors import StoppedError
 from utils.model import WINDOW_LINES, WINDOW_OBJECTS
@@ -25,7 +24,7 @@ class CheckpointSaver:
     told from a dead one, and every 10,000 lines.
 
     Args:
-        store: where to save.
+        save: writes a document, if the last one is still there.
         snapshot: returns the checkpoint as of now.
         settle_seconds: of the source.
         elapsed_seconds: the monotonic clock.
@@ -33,22 +32,23 @@ class CheckpointSaver:
 
     def __init__(
         self,
-        store: CheckpointStore,
+        save: Callable[[bytes], object],
         snapshot: Callable[[], Snapshot],
         settle_seconds: float,
         elapsed_seconds: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._write = save
         self._snapshot = snapshot
         self._elapsed_seconds = elapsed_seconds
         self._alive_seconds = max(2 * _SHORTEST_INTERVAL_SECONDS, _ALIVE_PART * settle_seconds)
-        self._alive_until_seconds = elapsed_seconds()
         interval = min(_SAVE_EVERY_SECONDS, settle_seconds / 2)
         self._interval_seconds = max(_SHORTEST_INTERVAL_SECONDS, interval)
         self._claim_seconds = claim_seconds(settle_seconds)
-        self._claimed_seconds = self._saved_from_seconds = 0.0
+        self._claimed_seconds = 0.0
         self._is_confirmed = False
         self._changed = Condition()
+        # Of the last save: when it began, how far it reaches, and how many objects it names.
+        self._saved_from_seconds = float("-inf")
         self._mark = Mark()
         self._objects_named = 0
         self._saves = 0
@@ -90,8 +90,7 @@ class CheckpointSaver:
             if stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
             self.wait_for_save(_SAVE_EVERY_SECONDS)
-            if self._error:
-                raise self._error
+            self._check()
         self._is_confirmed = True
 
     def advance(self, mark: Mark) -> None:
@@ -103,8 +102,7 @@ class CheckpointSaver:
         with self._changed:
             far = mark.lines - self._mark.lines >= _SAVE_EVERY_LINES
             if far or mark.objects - self._mark.objects >= WINDOW_OBJECTS // 2:
-                self._is_wanted = True
-                self._changed.notify_all()
+                self._ask()
 
     def has_room(self, mark: Mark, objects_to_save: int) -> bool:
         """Tells if lines up to the mark may be sent; raises what a save has failed with.
@@ -114,12 +112,10 @@ class CheckpointSaver:
             objects_to_save: so many objects are to be saved as completed before.
         """
         with self._changed:
-            if self._error:
-                raise self._error
+            self._check()
             is_near = mark.lines - self._mark.lines <= WINDOW_LINES
-            if self._mark.objects < objects_to_save:
-                return False
-            return is_near and mark.objects < self._objects_named
+            is_named = mark.objects < self._objects_named
+            return is_near and is_named and self._mark.objects >= objects_to_save
 
     def may_send(self) -> bool:
         """Tells if no other daemon can take this one for dead by now; else asks for a save.
@@ -128,20 +124,17 @@ class CheckpointSaver:
             ForwarderError: a save has failed, as with another owner.
         """
         with self._changed:
-            if self._error:
-                raise self._error
-            is_alive = self._elapsed_seconds() < self._alive_until_seconds
+            self._check()
+            is_alive = self._elapsed_seconds() - self._saved_from_seconds < self._alive_seconds
             if not is_alive:
-                self._is_wanted = True
-                self._changed.notify_all()
+                self._ask()
             return is_alive
 
     def wait_for_save(self, timeout_seconds: float) -> None:
         """Waits until a save is done, or the time is over."""
         with self._changed:
             saves = self._saves
-            self._is_wanted = True
-            self._changed.notify_all()
+            self._ask()
             self._changed.wait_for(lambda: self._saves > saves or self._error, timeout_seconds)
 
     def close(self) -> None:
@@ -154,36 +147,40 @@ class CheckpointSaver:
 
     def save_last(self) -> None:
         """Saves once more after `close`, unless a save has failed before."""
-        if self._error:
-            raise self._error
+        self._check()
         self._save()
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._is_due, self._interval_seconds)
-                if self._is_closed:
-                    return
-            try:
-                self._save()
-            except BaseException as exc:  # noqa: BLE001 - it is raised in `has_room`
-                with self._changed:
-                    self._error = exc
-                    self._changed.notify_all()
-                return
+    def _check(self) -> None:
+        if self._error:
+            raise self._error
 
-    def _is_due(self) -> bool:
-        return self._is_wanted or self._is_closed
+    def _ask(self) -> None:
+        self._is_wanted = True
+        self._changed.notify_all()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: self._is_wanted or self._is_closed, self._interval_seconds
+                    )
+                    if self._is_closed:
+                        return
+                self._save()
+        except BaseException as exc:  # noqa: BLE001 - it is raised in `has_room`
+            with self._changed:
+                self._error = exc
+                self._changed.notify_all()
 
     def _save(self) -> None:
         began_seconds = self._elapsed_seconds()
         snapshot = self._snapshot()
-        self._store.save(snapshot.document)
+        self._write(snapshot.document)
         with self._changed:
             self._mark = snapshot.mark
             self._objects_named = snapshot.objects_named
             self._saved_from_seconds = began_seconds
-            self._alive_until_seconds = began_seconds + self._alive_seconds
             self._saves += 1
             self._is_wanted = False
             self._changed.notify_all()

@@ -115,7 +115,7 @@ class Recovery:
             quarantine=Quarantine(self._partition.client, source.output_bucket, source.name),
             progress=progress,
             saver=CheckpointSaver(
-                self._partition.store,
+                self._partition.store.save,
                 progress.snapshot,
                 source.settle_seconds,
                 self._shared.clock.elapsed_seconds,

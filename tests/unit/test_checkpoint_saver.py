@@ -3,7 +3,6 @@
 from copy import copy
 from itertools import count
 from threading import Event, Thread
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -12,9 +11,6 @@ from tests.servers.installation import eventually
 from tests.world.in_memory_time import VirtualTime
 from utils.errors import OwnerError
 from utils.state.progress import Mark, Snapshot
-
-if TYPE_CHECKING:
-    from services.output.checkpoints import CheckpointStore
 
 SETTLE_SECONDS = 30.0
 # No test waits this long, unless the program hangs.
@@ -47,7 +43,7 @@ class Trial:
         self.time, self.store = VirtualTime(), Store()
         self.saves = count(1)
         self.saver = CheckpointSaver(
-            cast("CheckpointStore", self.store),
+            self.store.save,
             lambda: Snapshot(b"{}", Mark(), next(self.saves)),
             SETTLE_SECONDS,
             self.time.seconds,
