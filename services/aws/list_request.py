@@ -1,20 +1,21 @@
 """Lists a bucket page by page, and believes only pages that are whole by their own account."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 import msgspec
 from botocore import handlers
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
 from services.aws.integrity import bare_etag
 from services.aws.outcomes import UnansweredError, WrongAnswerError, is_left_to_retry
-from services.aws.session import moment, since_1970_ms
 from services.threads.backoff import pause_seconds
 from utils.errors import StoppedError
 from utils.model import LogObject
@@ -27,6 +28,8 @@ _TRIES = 6
 _NOT_WHOLE = "the answer is not a whole listing"
 _FIRST_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 _ROOT = b"ListBucketResult"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -114,8 +117,7 @@ def _page(
     for number in range(_TRIES):
         try:
             page: Page = client.list_objects_v2(**asked)["Page"]  # type: ignore[typeddict-item] # ours
-            _check_page(page, listing)
-            _check_token(page, followed)
+            _check_page(page, listing, followed)
         except WrongAnswerError as exc:
             reason = str(exc)
         except ClientError as exc:
@@ -128,8 +130,8 @@ def _page(
     raise UnansweredError(reason=f"{_NOT_WHOLE}: {reason}, {_TRIES} times in a row")
 
 
-def _check_page(page: Page, listing: Listing) -> None:
-    """Makes sure that a page is of the bucket and the prefix, and whole by its own account.
+def _check_page(page: Page, listing: Listing, followed: set[str]) -> None:
+    """Makes sure that a page is the one that was asked for, and whole by its own account.
 
     What S3-compatible stores leave out is unknown, not wrong.
 
@@ -153,6 +155,10 @@ def _check_page(page: Page, listing: Listing) -> None:
         # Ceph's counts the keys alone, AWS's the folders too.
         "it has another number of keys than it says": page.key_count
         not in {None, keys, keys + folders},
+        "it is truncated and does not say where it goes on": page.is_truncated
+        and not page.next_token,
+        "it goes on where it did before": page.is_truncated and page.next_token in followed,
+        "it is not the first page": len(followed) == 1 and page.token,
     }
     for fault, is_there in faults.items():
         if is_there:
@@ -161,15 +167,6 @@ def _check_page(page: Page, listing: Listing) -> None:
 
 def _decoded(prefix: str) -> set[str]:
     return {prefix, unquote(prefix), unquote_plus(prefix)}
-
-
-def _check_token(page: Page, followed: set[str]) -> None:
-    if page.is_truncated and not page.next_token:
-        raise WrongAnswerError("it is truncated and does not say where it goes on")
-    if page.is_truncated and page.next_token in followed:
-        raise WrongAnswerError("it goes on where it did before")
-    if len(followed) == 1 and page.token:
-        raise WrongAnswerError("it is not the first page")
 
 
 def _ascended(page: Page, last_key: str) -> str:
@@ -182,21 +179,16 @@ def _ascended(page: Page, last_key: str) -> str:
 
 
 def _take_page(
-    response_dict: dict[str, object], customized_response_dict: dict[str, object], **_: object
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
     """Reads a page in place of botocore's parser, which still reads refusals."""
-    body, status = response_dict["body"], response_dict["status_code"]
-    headers = response_dict["headers"]
-    if (
-        not isinstance(status, int)
-        or status >= HTTPStatus.MULTIPLE_CHOICES
-        or not isinstance(body, bytes)
-        or not isinstance(headers, Mapping)
-    ):
+    status = response_dict["status_code"]
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
         return
     if status != HTTPStatus.OK:
         raise WrongAnswerError(f"its status is {status}")
-    customized_response_dict["Page"] = _read_page(body, headers.get("date", ""))
+    date = response_dict["headers"].get("date", "")
+    customized_response_dict["Page"] = _read_page(response_dict["body"], date)
     response_dict["body"] = b""
 
 
@@ -261,3 +253,21 @@ def _object(contents: Element, names: _LocalNames, decode: Callable[[str], str])
 
 def _decode(name: str) -> str:
     return unquote_plus(name) if "%" in name or "+" in name else name
+
+
+def moment(written: str) -> datetime:
+    """Reads a time as botocore does, RFC 3339 as in listings at a tenth of the cost.
+
+    Args:
+        written: what an answer holds.
+    """
+    try:
+        read = datetime.fromisoformat(written)
+    except ValueError:
+        return parse_timestamp(written)
+    return read if read.tzinfo else parse_timestamp(written)
+
+
+def since_1970_ms(read: datetime) -> int:
+    """Returns a time in ms since 1970."""
+    return (read - _EPOCH) // _MILLISECOND

@@ -1,8 +1,7 @@
-"""Makes the botocore session whose clients start fast, share memory, and read times quickly."""
+"""Makes the botocore session whose clients start fast and share memory."""
 
 import gzip
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -16,14 +15,11 @@ from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.model import Shape
 from botocore.parsers import ResponseParser, ResponseParserError, ResponseParserFactory
 from botocore.session import Session
-from botocore.utils import parse_timestamp
 
 from services.threads.singleflight import Singleflight
 
 # Made once, before any thread: msgspec can crash where several are the first to use a type.
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # Only a hundredth of a service's description is used, and only that is read. botocore itself sends
 # HeadBucket when it is redirected, to find the bucket's region.
 USED_OPERATIONS = {
@@ -71,9 +67,7 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
     if credentials:
         given = SimpleNamespace(load_credentials=lambda: credentials)
         session.register_component("credential_provider", given)
-    parsers = _Parsers()
-    parsers.set_parser_defaults(timestamp_parser=moment)
-    session.register_component("response_parser_factory", parsers)
+    session.register_component("response_parser_factory", _Parsers())
     return session
 
 
@@ -88,26 +82,6 @@ def _without_missing_profile() -> Session:
     except ProfileNotFound:
         return Session(session_vars={"profile": (None, None, None, None)})
     return session
-
-
-def moment(written: str | float) -> datetime:
-    """Reads a time as botocore does, RFC 3339 as in listings at a tenth of the cost.
-
-    Args:
-        written: what an answer holds.
-    """
-    try:
-        read = datetime.fromisoformat(written)  # type: ignore[arg-type] # or a number
-    except (TypeError, ValueError):
-        read = None
-    if read is None or read.tzinfo is None:
-        return parse_timestamp(written)  # type: ignore[arg-type] # or a number
-    return read
-
-
-def since_1970_ms(read: datetime) -> int:
-    """Returns a time in ms since 1970."""
-    return (read - _EPOCH) // _MILLISECOND
 
 
 class _Files(JSONFileLoader):

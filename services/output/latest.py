@@ -1,6 +1,5 @@
 """Keeps the last status of a source in the one object of the output bucket that is overwritten."""
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
@@ -33,7 +32,7 @@ class LatestStatus:
         Raises:
             ServiceError: it can't be read.
         """
-        with self._errors("read"):
+        with lyve_errors(f"read the last status {self.name}", OUTPUT_BUCKET_HINTS):
             found = read_object(self._client, self._bucket, self._key)
         return decode_trail(found) if found else Trail()
 
@@ -48,8 +47,5 @@ class LatestStatus:
             ServiceError: it can't be written.
         """
         document = encode_latest(self._source, outcome, trail)
-        with self._errors("write"):
+        with lyve_errors(f"write the last status {self.name}", OUTPUT_BUCKET_HINTS):
             put_object(self._client, self._bucket, self._key, document, "application/json")
-
-    def _errors(self, doing: str) -> AbstractContextManager[None]:
-        return lyve_errors(f"{doing} the last status {self.name}", OUTPUT_BUCKET_HINTS)

@@ -1,5 +1,6 @@
 """Puts events with metrics into the log group; nothing depends on it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from threading import Event
@@ -7,7 +8,6 @@ from threading import Event
 from botocore.exceptions import ClientError
 
 from services.aws.clients import logs_client
-from services.aws.outcomes import error_code
 from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
 from services.threads.start import started
 from utils.config.settings import Source
@@ -28,8 +28,25 @@ def is_put(source: Source, figures: Figures | Verified, now: datetime) -> bool:
         figures: what it came to.
         now: the time.
     """
+    to_metrics = replace(source, log_stream=metrics_stream(source))
     try:
-        return _put(source, encode_metrics(source, figures, now), now) == RejectedInfo()
+        message = encode_metrics(source, figures, now)
+        event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
+        client = logs_client(source.aws)
+        put_client = PutClient(client.meta.endpoint_url, to_metrics)
+
+        def put() -> bool:
+            return put_client.put([event], lambda: True) == RejectedInfo()
+
+        try:
+            return put()
+        except StreamMissingError:
+            # Another process may make it at the same time.
+            with suppress(ClientError):
+                client.create_log_stream(
+                    logGroupName=to_metrics.log_group, logStreamName=to_metrics.log_stream
+                )
+            return put()
     except Exception:  # noqa: BLE001 - whatever it is, nothing depends on it
         return False
 
@@ -50,25 +67,3 @@ def put_soon(source: Source, figures: Verified, now: datetime) -> None:
 
     if source.metrics_namespace is not None and started(put):
         done.wait(MOST_WAIT_SECONDS)
-
-
-def _put(source: Source, message: str, now: datetime) -> RejectedInfo:
-    to_metrics = replace(source, log_stream=metrics_stream(source))
-    client = logs_client(source.aws)
-    put_client = PutClient(client.meta.endpoint_url, to_metrics)
-    event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
-    try:
-        return put_client.put([event], _always)
-    except StreamMissingError:
-        try:
-            client.create_log_stream(
-                logGroupName=to_metrics.log_group, logStreamName=to_metrics.log_stream
-            )
-        except ClientError as exc:  # another process may have made it
-            if error_code(exc) != "ResourceAlreadyExistsException":
-                raise
-        return put_client.put([event], _always)
-
-
-def _always() -> bool:
-    return True

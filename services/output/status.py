@@ -1,4 +1,4 @@
-"""Writes status lines and quarantined lines into the output bucket."""
+"""Writes status lines, on standard error and into the output bucket."""
 
 import os
 import select
@@ -54,14 +54,6 @@ def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     return line
 
 
-def say(text: str) -> None:
-    """Writes on standard error, in one piece: other sources write at the same time.
-
-    If it is closed, full or read by nobody, the text is lost, and all else goes on.
-    """
-    _standard_error.write(text)
-
-
 class _StandardError:
     """Standard error, for which nothing waits long: a full pipe would hold all sources up."""
 
@@ -70,6 +62,10 @@ class _StandardError:
         self._wait_seconds = _MOST_WAIT_SECONDS
 
     def write(self, text: str) -> None:
+        """Writes in one piece: other sources write at the same time.
+
+        If it is closed, full or read by nobody, the text is lost, and all else goes on.
+        """
         with self._lock, suppress(OSError, ValueError):
             if sys.stderr is not None:
                 self._write(sys.stderr, text)
@@ -95,7 +91,7 @@ class _StandardError:
         self._wait_seconds = _MOST_WAIT_SECONDS
 
 
-_standard_error = _StandardError()
+say = _StandardError().write
 
 
 def has_bar() -> bool:
@@ -136,10 +132,13 @@ class StatusLog:
         self.level, self.text = level, text
         if "object" not in pairs:
             self._tell_left_out()
-        elif not self._has_room(f"{level} {text.replace(str(pairs['object']), '')}"):
-            self._left_out += 1
-            return
-        self._keep(level, text, pairs)
+        else:
+            kind = f"{level} {text.replace(str(pairs['object']), '')}"
+            if self._kinds[kind] >= MOST_OF_A_KIND or self._kinds.total() >= MOST_OF_OBJECTS:
+                self._left_out += 1
+                return
+            self._kinds[kind] += 1
+        self._tell(level, text, pairs)
 
     def outcome(self, began: datetime, counts: Counts) -> Outcome:
         """Returns what it came to by now: its last line and its figures.
@@ -180,19 +179,12 @@ class StatusLog:
         with lyve_errors(f"write the status lines into {bucket}", OUTPUT_BUCKET_HINTS):
             put_object(client, bucket, key, content, "text/plain; charset=utf-8")
 
-    def _has_room(self, kind: str) -> bool:
-        """Notes a line about an object, if it may be shown."""
-        if self._kinds[kind] >= MOST_OF_A_KIND or self._kinds.total() >= MOST_OF_OBJECTS:
-            return False
-        self._kinds[kind] += 1
-        return True
-
     def _tell_left_out(self) -> None:
         number, self._left_out = self._left_out, 0
         if number:
             text = f"There were {number} more lines like these about other objects."
-            self._keep("WARN", text, {"left_out": number})
+            self._tell("WARN", text, {"left_out": number})
 
-    def _keep(self, level: str, text: str, pairs: Pairs) -> None:
+    def _tell(self, level: str, text: str, pairs: Pairs) -> None:
         line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
         self._lines.append(line)
