@@ -1,6 +1,6 @@
 """Prints the dashboards for the configured log groups, and stores them in CloudWatch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +12,7 @@ from services.aws.errors import aws_errors, endpoint_errors
 from services.aws.outcomes import error_code
 from services.commands.terminal import show
 from services.output.status import Clock, tell
-from utils.config.settings import AwsAccess, Source
+from utils.config.settings import Source
 from utils.errors import ConfigurationError, ForwarderError, unexpected
 from utils.report.dashboards import (
     Target,
@@ -70,56 +70,44 @@ def install_dashboards(sources: Sequence[Source], clock: Clock) -> bool:
         sources: what to ship where.
         clock: how the time is read.
     """
-    several = targets(sources)
+    several, templates = targets(sources), _templates()
+    is_stored = True
     try:
         check_apart(several)
     except ForwarderError as exc:
         tell(clock.now(), "ERROR", str(exc), {})
         return False
-    results = [
-        _install(target, [one for one in sources if targets([one]) == [target]], clock)
-        for target in several
-    ]
-    return all(results)
-
-
-def _install(target: Target, sources: Sequence[Source], clock: Clock) -> bool:
-    show(str(target))
-    templates = _templates()
-    try:
-        client = _client(target.aws)
-        for name in _names(templates, sources):
-            stored = stored_name(name, target)
-            said = _put(client, stored, filled(templates[name], target))
-            _print_lines([f"{name}: {console_address(target.aws.region, stored)}", *said])
-    except ForwarderError as exc:
-        tell(clock.now(), "ERROR", str(exc), {})
-        return False
-    except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
-        tell(clock.now(), "ERROR", str(unexpected(exc)), {})
-        return False
-    return True
-
-
-def _put(client: "CloudWatchClient", name: str, body: str) -> list[str]:
-    """Stores a dashboard; returns what CloudWatch says of it."""
-    with aws_errors(f"store the dashboard {name}", _PERMISSION, _HINTS):
+    for target in several:
+        show(str(target))
+        own = [one for one in sources if targets([one]) == [target]]
         try:
-            answer = client.put_dashboard(DashboardName=name, DashboardBody=body)
-        except ClientError as exc:
-            if error_code(exc) in _HINTS:
-                _print_lines([exc.response["Error"].get("Message", "")])
-            raise
-    messages = answer.get("DashboardValidationMessages", [])
-    return [f"  {one.get('DataPath', '')}: {one.get('Message', '')}" for one in messages]
+            _install(target, {name: templates[name] for name in _names(templates, own)})
+        except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
+            error = exc if isinstance(exc, ForwarderError) else unexpected(exc)
+            tell(clock.now(), "ERROR", str(error), {})
+            is_stored = False
+    return is_stored
 
 
-def _client(access: AwsAccess) -> "CloudWatchClient":
-    doing = "set up the connection to AWS"
-    variable = "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
+def _install(target: Target, templates: Mapping[str, str]) -> None:
+    doing, variable = "set up the connection to AWS", "AWS_ENDPOINT_URL_CLOUDWATCH and AWS_REGION"
     with aws_errors(doing, _PERMISSION, {}), endpoint_errors(doing, variable):
         config = Config(retries={"mode": "standard"})
-        return cast("CloudWatchClient", aws_client("cloudwatch", access, config))
+        client = cast("CloudWatchClient", aws_client("cloudwatch", target.aws, config))
+    for name, template in templates.items():
+        stored = stored_name(name, target)
+        with aws_errors(f"store the dashboard {stored}", _PERMISSION, _HINTS):
+            try:
+                answer = client.put_dashboard(
+                    DashboardName=stored, DashboardBody=filled(template, target)
+                )
+            except ClientError as exc:
+                if error_code(exc) in _HINTS:
+                    _print_line(exc.response["Error"].get("Message", ""))
+                raise
+        _print_line(f"{name}: {console_address(target.aws.region, stored)}")
+        for one in answer.get("DashboardValidationMessages", []):
+            _print_line(f"  {one.get('DataPath', '')}: {one.get('Message', '')}")
 
 
 def _names(templates: Iterable[str], sources: Sequence[Source]) -> list[str]:
@@ -131,5 +119,5 @@ def _templates() -> dict[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(_FOLDER.glob("*.json"))}
 
 
-def _print_lines(lines: Sequence[str]) -> None:
-    show(*(f"  {printable(line)}" for line in lines))
+def _print_line(line: str) -> None:
+    show(f"  {printable(line)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from services.commands.terminal import show
-from utils.config.keys import day_of
+from utils.config.document import day_of
 from utils.errors import ConfigurationError, ForwarderError
 from utils.version import VERSION
 from utils.wording import did_you_mean, found, printable

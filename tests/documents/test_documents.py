@@ -18,8 +18,8 @@ import pytest
 
 from services.aws.errors import CONNECTION
 from services.daemon import health
+from utils.config.document import ALLOWED, REQUIRED, value_faults
 from utils.config.environment import JSON, LOG_FORMAT, SECRETS, TEXT, VARIABLES
-from utils.config.keys import ALLOWED, REQUIRED, value_faults
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.config.document import ALLOWED
 from utils.config.environment import SECRETS, VARIABLES
-from utils.config.keys import ALLOWED
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError

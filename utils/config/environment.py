@@ -154,9 +154,9 @@ class Variables:
     def report_slips(self) -> None:
         """Adds each variable that is a slip away from one that this source lacks."""
         for near in self._lookalikes:
-            read = (near.prefix + near.base, self._prefix + near.base)
+            read = (near.meant.removesuffix("_FILE"), self._prefix + near.base)
             lacking = near.base not in self._missing and not any(map(self._is_set, read))
-            if lacking and near.likeness >= _SLIP[near.known[:4]]:
+            if lacking and near.likeness >= _SLIP[near.base[:4]]:
                 what = "is set, but it is not a known variable"
                 self._report(near.name, what, hint=near.question)
 
@@ -382,22 +382,20 @@ _SHORTEST_WORD = 4
 
 
 class Lookalike(NamedTuple):
-    """A variable that nobody reads, and the one that was perhaps meant: `prefix` and `known`."""
+    """A variable that nobody reads, and the one that was perhaps meant.
+
+    `meant` is the whole name, and `base` the known variable, whether it names a file or not.
+    """
 
     likeness: float
     name: str
-    prefix: str
-    known: str
-
-    @property
-    def base(self) -> str:
-        """The known variable, whether it names a file or not."""
-        return self.known.removesuffix("_FILE")
+    meant: str
+    base: str
 
     @property
     def question(self) -> str:
         """A hint for an error."""
-        return f"Did you mean {self.prefix}{self.known}? Then rename it"
+        return f"Did you mean {self.meant}? Then rename it"
 
 
 def _lookalikes(names: Iterable[str], prefix: str) -> Iterator[Lookalike]:
@@ -411,13 +409,14 @@ def _lookalikes(names: Iterable[str], prefix: str) -> Iterator[Lookalike]:
 def _resembled(name: str, prefix: str) -> Iterator[Lookalike]:
     upper = name.upper()
     for known in VARIABLES:
+        base = known.removesuffix("_FILE")
         if upper.endswith(f"_{known}") and _is_slip(name[: -len(known)], prefix):
-            yield Lookalike(1, name, prefix, known)
+            yield Lookalike(1, name, prefix + known, base)
         for own in (prefix, "") if not name.endswith(VARIABLES) else ():
             rest = upper.removeprefix(own)
             # Slips at the first letter are rare, and another source's prefix would look like one.
             if upper.startswith(own) and rest[:1] == known[0]:
-                yield Lookalike(_likeness(rest, known), name, own, known)
+                yield Lookalike(_likeness(rest, known), name, own + known, base)
 
 
 def _is_slip(written: str, prefix: str) -> bool:

@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from utils.config.document import Entry, read_entries
+from utils.config.document import (
+    ALLOWED,
+    MOST_STREAM_CHARACTERS,
+    Entry,
+    Keys,
+    day_ms,
+    day_of,
+    read_entries,
+)
 from utils.config.environment import (
     SECRETS,
     SESSION_TOKEN,
@@ -19,7 +27,6 @@ from utils.config.environment import (
     process_variables,
     unread,
 )
-from utils.config.keys import ALLOWED, MOST_STREAM_CHARACTERS, Keys, day_ms, day_of
 from utils.config.partitions import PARTITION_NAMES, Shard
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
 from utils.errors import ConfigurationError, ForwarderError
