@@ -24,11 +24,11 @@ from utils.audit.findings import Limits
 from utils.config.settings import Source
 from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedError
 from utils.lines.batching import acceptance
-from utils.model import Batch, LogEvent, Position, Start
+from utils.model import LogEvent, Position, Start
 from utils.state.checkpoint import Checkpoint, check_identity, decode_checkpoint
 from utils.state.ledger import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage, Ledger
 from utils.state.progress import Progress
-from utils.state.uncertain import Recovered, Uncertain
+from utils.state.uncertain import Uncertain
 
 _EVERYTHING = Limits(sys.maxsize, sys.maxsize)
 # Each sends what is still missing: one more is needed if the outcome of a put was unknown.
@@ -50,7 +50,7 @@ class _NextRound(Reconciler):
         uncertain.believe()
 
 
-class _Missing(Recovered):
+class _Missing(Uncertain):
     """A filter in front of the ordinary puts: what is not missing is stored.
 
     Args:
@@ -59,10 +59,11 @@ class _Missing(Recovered):
     """
 
     def __init__(self, lines: Mapping[str, Iterable[int]], ends: dict[str, int]) -> None:
-        super().__init__(Uncertain(), ends)
+        super().__init__()
+        self.ends = ends
         self._lines = {key: frozenset(numbers) for key, numbers in lines.items()}
 
-    def split(self, events: list[LogEvent]) -> tuple[Batch, list[LogEvent]]:
+    def split(self, events: Iterable[LogEvent]) -> tuple[list[LogEvent], list[LogEvent]]:
         """Returns the events that are stored, and those that are to be sent."""
         stored: list[LogEvent] = []
         missing: list[LogEvent] = []

@@ -17,7 +17,7 @@ from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.runs import ContentChangedError, events_behind
 from utils.model import WINDOW_LINES, Counts, LogEvent, Position
 from utils.state.checkpoint import Checkpoint
-from utils.state.uncertain import Recovered, Uncertain
+from utils.state.uncertain import Uncertain
 
 # What keeps events from being read back for good, by the code of the refusal.
 _NO_READING_BACK = {
@@ -109,7 +109,7 @@ class Reconciler:
                 pairs,
             )
 
-    def recover(self, positions: list[Position]) -> tuple[list[Position], Recovered]:
+    def recover(self, positions: list[Position]) -> tuple[list[Position], Uncertain]:
         """Returns where to go on, and what a dead process has stored of the lines behind.
 
         An object that can't be read now, or is not what it was, is in doubt from there on.
@@ -120,19 +120,19 @@ class Reconciler:
         Raises:
             ServiceError: it can't be found out now.
         """
-        uncertain, ends = Uncertain(), dict[str, int]()
+        uncertain = Uncertain()
         lines_left = WINDOW_LINES
         for place, position in enumerate(positions):
             if position.in_doubt or not lines_left:
                 continue
-            key = position.object.key
             near = positions[place : place + OBJECTS_OPENED_AHEAD]
             self._bucket.reader.open_ahead(one.object for one in near if not one.in_doubt)
+            lines_read = 0
             try:
                 blocks = self._bucket.blocks(position.object)
                 events = events_behind(position, blocks, self._bucket.form)
                 for number, event in islice(events, lines_left):
-                    ends[key] = number
+                    lines_read = number - position.lines
                     if event:
                         uncertain.expect(event)
             except ContentChangedError:
@@ -141,10 +141,10 @@ class Reconciler:
                 return self.recover(_with(positions, place, replace(position, in_doubt=True)))
             except DamagedError:
                 pass
-            lines_left -= ends.get(key, position.lines) - position.lines
-        begun = [position for position in positions if position.object.key in ends]
+            lines_left -= lines_read
+        begun = [position for position in positions if position.object.key in uncertain.ends]
         self.look(uncertain, (event for one in begun for event in self.shipped(one)))
-        return positions, Recovered(uncertain, ends)
+        return positions, uncertain
 
     def shipped(self, position: Position) -> Iterator[LogEvent]:
         """Yields the events of an object up to a position.

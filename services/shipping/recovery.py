@@ -17,7 +17,7 @@ from utils.lines.batching import acceptance
 from utils.model import Position
 from utils.state.checkpoint import Checkpoint
 from utils.state.progress import Progress
-from utils.state.uncertain import Recovered, Uncertain
+from utils.state.uncertain import Uncertain
 
 
 class Recovery:
@@ -75,11 +75,11 @@ class Recovery:
 
     def _recovered(
         self, reconciler: Reconciler, found: Checkpoint
-    ) -> tuple[list[Position], Recovered]:
+    ) -> tuple[list[Position], Uncertain]:
         """Returns where to go on, and what an unfinished iteration has stored beyond that."""
         positions = [self._as_it_is(one, was_running=found.running) for one in found.open]
         if not found.running:
-            return positions, Recovered(Uncertain(), {})
+            return positions, Uncertain()
         settle_seconds = self._source.settle_seconds
         text = "An iteration was not finished; reading back what it sent."
         self._report.status.write("WARN", text, {"settle_seconds": settle_seconds})

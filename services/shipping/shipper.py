@@ -25,7 +25,7 @@ from utils.lines.delivery import Delivery
 from utils.lines.runs import Part, Run, runs
 from utils.model import Batch, Counts, Gauge, LogEvent, Position
 from utils.state.progress import Mark, Progress
-from utils.state.uncertain import Recovered, Uncertain, split_stored
+from utils.state.uncertain import Uncertain
 
 _RUNS_READ_AHEAD = 1
 _GRACE_SECONDS = 5.0
@@ -99,7 +99,7 @@ class InFlight:
         self._context = context
         self._rules = rules
         self._pending: deque[Pending] = deque()
-        self.recovered = Recovered(Uncertain(), {})
+        self.recovered = Uncertain()
         self._has_told_missing = False
         self._lane = context.shared.puts.lane(rules.concurrency)
         context.log_stream.open(context.saver.may_send)
@@ -124,7 +124,7 @@ class InFlight:
             ForwarderError: there is no thread to send it.
         """
         stored, events = self.recovered.split(run.events)
-        pending = Pending(run, Delivery(accepted=list(stored)))
+        pending = Pending(run, Delivery(accepted=stored))
         self._pending.append(pending)
         in_doubt = {key for key, part in run.parts.items() if part.begin.in_doubt}
         if in_doubt:
@@ -220,7 +220,7 @@ class InFlight:
             uncertain.expect(event)
         parts = chain.from_iterable(one.run.parts.items() for one in self._pending)
         in_doubt = {key for key, part in parts if part.begin.in_doubt}
-        self._context.reconciler.look(uncertain, self._known(), self.recovered.uncertain, in_doubt)
+        self._context.reconciler.look(uncertain, self._known(), self.recovered, in_doubt)
         return uncertain
 
     def _in_doubt(self) -> Iterator[LogEvent]:
@@ -240,7 +240,7 @@ class InFlight:
     def _send_missing(self, pending: Pending, uncertain: Uncertain) -> None:
         batches_left = pending.delivery.uncertain
         while batches_left:
-            stored, missing = split_stored(batches_left[0], uncertain)
+            stored, missing = uncertain.split(batches_left[0])
             if missing:
                 self._deliver(pending, missing)
             pending.delivery.accepted += stored
@@ -280,7 +280,7 @@ class Shipper:
         while self._in_flight:
             self._finish_oldest()
 
-    def recover(self, positions: list[Position], recovered: Recovered) -> None:
+    def recover(self, positions: list[Position], recovered: Uncertain) -> None:
         """Ships what was begun, except what is stored; until that is through, it can be repeated.
 
         Raises:
@@ -288,7 +288,7 @@ class Shipper:
         """
         self._in_flight.recovered = recovered
         self.ship(positions)
-        self._in_flight.recovered = Recovered(Uncertain(), {})
+        self._in_flight.recovered = Uncertain()
 
     def shut_down(self) -> bool:
         """Waits a while for what is in flight; returns if nothing is left in doubt."""

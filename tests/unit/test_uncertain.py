@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from utils.errors import ServiceError
 from utils.lines.delivery import Delivery
 from utils.model import LINES_AN_UPLOAD_TIME, Interval, LogEvent, LogObject, Position, union
-from utils.state.uncertain import Recovered, Uncertain, split_stored
+from utils.state.uncertain import Uncertain
 
 HOUR_MS = 3_600_000
 UPLOAD_MS = 500 * HOUR_MS
@@ -135,8 +135,7 @@ def test_near_times_are_read_in_one_range() -> None:
 
 
 def test_without_a_read_back_nothing_is_stored() -> None:
-    stored, missing = split_stored([event(1, "a")], expecting([event(1, "a")]))
-    assert (stored, missing) == ([], [event(1, "a")])
+    assert expecting([event(1, "a")]).split([event(1, "a")]) == ([], [event(1, "a")])
 
 
 @given(pairs=st.lists(PAIRS, max_size=15), count=st.integers(0, 15))
@@ -144,7 +143,7 @@ def test_splitting_keeps_each_event_and_the_order(pairs: list[tuple[int, str]], 
     events = [event(*pair, number) for number, pair in enumerate(pairs)]
     uncertain = expecting(events)
     look(uncertain, pairs[:count])
-    stored, missing = split_stored(events, uncertain)
+    stored, missing = uncertain.split(events)
     assert len(stored) == len(pairs[:count])
     for part in (stored, missing):
         assert list(part) == sorted(part, key=lambda one: one.line_number)
@@ -181,18 +180,19 @@ def test_what_may_as_well_be_of_other_objects_is_counted() -> None:
 
 def test_only_lines_that_a_dead_process_can_have_sent_are_recovered() -> None:
     events = [event(7, "a", number) for number in range(1, 5)]
-    recovered = Recovered(expecting(events[:3]), {KEY: 3})
-    look(recovered.uncertain, [(7, "a")] * 2)
+    recovered = expecting(events[:3])
+    look(recovered, [(7, "a")] * 2)
     assert recovered
     stored, missing = recovered.split(events)
-    assert (list(stored), missing) == (events[:2], events[2:])
+    assert (stored, missing) == (events[:2], events[2:])
     others = [replace(one, object_key="S3-b") for one in events]
     assert recovered.split(others) == ([], others)
     known = LogObject(1, KEY, "", 9)
     ends = [recovered.reaches_behind(Position(known, lines)) for lines in (2, 3, 4)]
     assert ends == [True, False, False]
     assert not recovered.reaches_behind(Position(replace(known, key="S3-b"), 2))
-    assert not Recovered(Uncertain(), {})
+    assert not Uncertain()
+    assert Uncertain().split(events) == ([], events)
 
 
 def test_an_upload_time_serves_so_many_lines() -> None:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from utils.model import Batch, Interval, LogEvent, Position, union
+from utils.model import Interval, LogEvent, Position, union
 
 # Times closer than this are read back in one go.
 _GAP_MS = 60 * 60 * 1000
@@ -19,7 +19,7 @@ class Uncertain:
 
     An event can be stored at its own time or at an upload time of its object. Identical events
     count each. `size` is how many are expected, `found` what the stream holds of them, and is not
-    claimed.
+    claimed; `ends` has the number of the last line in question, by the key of its object.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,17 @@ class Uncertain:
         self._expected: Counter[Key] = Counter()
         self._of_many: set[Key] = set()
         self.found: Counter[Key] = Counter()
+        self.ends: dict[str, int] = {}
         self.size = 0
+
+    def __bool__(self) -> bool:
+        """Tells if there are any."""
+        return bool(self.ends)
 
     def expect(self, event: LogEvent) -> None:
         """Adds an event that may be stored, with all times that it can be stored at."""
         self.size += 1
+        self.ends[event.object_key] = max(event.line_number, self.ends.get(event.object_key, 0))
         for key in _keys(event):
             self._expected[key] += 1
             if self._objects.setdefault(key, event.object_key) != event.object_key:
@@ -67,6 +73,30 @@ class Uncertain:
                 return replace(event, restamped=True)
         return None
 
+    def split(self, events: Iterable[LogEvent]) -> tuple[list[LogEvent], list[LogEvent]]:
+        """Returns the events that are stored, and those that are to be sent.
+
+        Args:
+            events: of any lines, in their order; of those in question everything is observed.
+        """
+        if not self:
+            return [], [*events]
+        stored: list[LogEvent] = []
+        missing: list[LogEvent] = []
+        others: list[LogEvent] = []
+        for event in events:
+            if event.line_number > self.ends.get(event.object_key, 0):
+                others.append(event)
+            elif claimed := self.claim(event):
+                stored.append(claimed)
+            else:
+                missing.append(event)
+        return stored, [*missing, *others]
+
+    def reaches_behind(self, position: Position) -> bool:
+        """Tells if some of their lines lie behind the position."""
+        return self.ends.get(position.object.key, 0) > position.lines
+
     def leave_to(self, other: "Uncertain") -> None:
         """Leaves to these what they have found and not claimed yet."""
         self.found -= other.found
@@ -78,58 +108,6 @@ class Uncertain:
             for key, count in self.found.items()
             if key in self._of_many or count > self._expected[key]
         )
-
-
-def split_stored(events: Iterable[LogEvent], uncertain: Uncertain) -> tuple[Batch, Batch]:
-    """Returns the events that are stored, and those that are missing.
-
-    Args:
-        events: among those that are uncertain.
-        uncertain: with everything observed.
-    """
-    stored: list[LogEvent] = []
-    missing: list[LogEvent] = []
-    for event in events:
-        claimed = uncertain.claim(event)
-        (missing if claimed is None else stored).append(claimed or event)
-    return stored, missing
-
-
-class Recovered:
-    """The lines that a dead process may have sent, and which of them the log stream holds.
-
-    Args:
-        uncertain: their events, with everything observed.
-        ends: the number of the last of these lines, by the key of their object.
-    """
-
-    def __init__(self, uncertain: Uncertain, ends: dict[str, int]) -> None:
-        self.uncertain = uncertain
-        self._ends = ends
-
-    def __bool__(self) -> bool:
-        """Tells if there are any."""
-        return bool(self._ends)
-
-    def reaches_behind(self, position: Position) -> bool:
-        """Tells if some of them lie behind the position."""
-        return self._ends.get(position.object.key, 0) > position.lines
-
-    def split(self, events: list[LogEvent]) -> tuple[Batch, list[LogEvent]]:
-        """Returns the events that are stored, and those that are to be sent.
-
-        Args:
-            events: in the order of their lines.
-        """
-        if not self:
-            return [], events
-        doubtful: list[LogEvent] = []
-        others: list[LogEvent] = []
-        for event in events:
-            is_behind = event.line_number > self._ends.get(event.object_key, 0)
-            (others if is_behind else doubtful).append(event)
-        stored, missing = split_stored(doubtful, self.uncertain)
-        return stored, [*missing, *others]
 
 
 def _keys(event: LogEvent) -> list[Key]:
