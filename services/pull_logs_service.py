@@ -11,10 +11,10 @@ import msgspec
 
 from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
 from services.aws.get_request import GetClient
-from services.aws.integrity import are_alike, bare_etag
+from services.aws.integrity import bare_etag
 from services.aws.list_request import Listing, Page, listed_pages, since_1970_ms
 from services.aws.outcomes import MISSING_OBJECT
-from services.shipping.object_reader import ObjectReader, Reading
+from services.shipping.object_reader import ObjectReader, Reading, are_alike
 from services.threads.backoff import pause_seconds
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError

@@ -1,11 +1,12 @@
-"""What is known of the way to a service: how long to wait, and which proxy stands on it."""
+"""The way to a service: how long to wait, which proxy stands on it, and whom to trust."""
 
 import os
 import re
 from urllib.parse import urlsplit
 
 import msgspec
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import HTTPClientError, ProfileNotFound
+from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -55,3 +56,22 @@ def _is_address(address: str) -> bool:
         return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         return False
+
+
+def authorities() -> str | bool:
+    """Returns the bundle of certificate authorities that botocore's own clients trust."""
+    named = profile_session().get_config_variable("ca_bundle")
+    return named or os.environ.get("REQUESTS_CA_BUNDLE") or True
+
+
+def profile_session() -> Session:
+    """Returns a botocore session that a missing profile does not stop.
+
+    A source with keys needs no profile: `AWS_PROFILE` may be left over from another program.
+    """
+    session = Session()
+    try:
+        session.get_scoped_config()
+    except ProfileNotFound:
+        return Session(session_vars={"profile": (None, None, None, None)})
+    return session

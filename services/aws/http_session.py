@@ -1,6 +1,5 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -34,9 +33,9 @@ from services.aws.connection import (
     PLAIN_HTTP,
     READ_TIMEOUT_SECONDS,
     PlainHttpError,
+    authorities,
     proxy_of,
 )
-from services.aws.session import botocore_session
 from services.threads.singleflight import Singleflight
 
 if TYPE_CHECKING:
@@ -164,10 +163,4 @@ def http_session(endpoint_url: str) -> HttpSession:
     proxy = proxy_of(endpoint_url)
     if proxy and not proxy.is_well_formed:
         raise HTTPClientError(error=f"{proxy.variable} is malformed", endpoint_url=endpoint_url)
-    return HttpSession(endpoint_url, _authorities())
-
-
-def _authorities() -> str | bool:
-    """Returns the bundle of certificate authorities that botocore's own clients trust."""
-    named = botocore_session().get_config_variable("ca_bundle")
-    return named or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    return HttpSession(endpoint_url, authorities())

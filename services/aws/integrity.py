@@ -2,8 +2,6 @@
 
 import re
 
-from utils.model import LogObject
-
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -19,11 +17,6 @@ def bare_etag(etag: str | None) -> str:
 def differ(etag: str, other: str) -> bool:
     """Tells if two bare ETags are known to be of different contents."""
     return bool(etag and other and etag != other)
-
-
-def are_alike(one: LogObject, other: LogObject) -> bool:
-    """Tells if two looks at an object agree, as far as is known."""
-    return one.size_bytes == other.size_bytes and not differ(one.etag, other.etag)
 
 
 def is_md5(etag: str) -> bool:

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 from botocore.credentials import Credentials
-from botocore.exceptions import ProfileNotFound
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.model import Shape
 from botocore.parsers import ResponseParser, ResponseParserError, ResponseParserFactory
 from botocore.session import Session
 
+from services.aws.connection import profile_session
 from services.threads.singleflight import Singleflight
 
 # Made once, before any thread: msgspec can crash where several are the first to use a type.
@@ -61,26 +61,13 @@ def botocore_session(region: str | None = None, credentials: Credentials | None 
         region: where the chain asks for a role; None where the clients have keys of their own.
         credentials: that renew themselves; a client can't be given such ones.
     """
-    session = Session() if region else _without_missing_profile()
+    session = Session() if region else profile_session()
     session.set_config_variable("region", region)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     if credentials:
         given = SimpleNamespace(load_credentials=lambda: credentials)
         session.register_component("credential_provider", given)
     session.register_component("response_parser_factory", _Parsers())
-    return session
-
-
-def _without_missing_profile() -> Session:
-    """Returns a botocore session that a missing profile does not stop.
-
-    A source with keys needs no profile: `AWS_PROFILE` may be left over from another program.
-    """
-    session = Session()
-    try:
-        session.get_scoped_config()
-    except ProfileNotFound:
-        return Session(session_vars={"profile": (None, None, None, None)})
     return session
 
 
