@@ -209,7 +209,10 @@ class Forwarder:
     def _ship_owed(self, claim: Claim) -> None:
         """Tries again what is owed, and lets go of what the bucket no longer holds."""
         found = []
+        begun = {one.object.key for one in claim.partition.checkpoint.open}
         for key in claim.progress.ledger.owed:
+            if key in begun:  # it was tried a moment ago
+                continue
             listed = claim.partition.find(key)
             if listed:
                 found.append(claim.partition.ledger.position(listed))

@@ -175,8 +175,9 @@ def test_a_killed_object_that_cannot_be_read_for_a_while_keeps_its_upload_time(
     assert world.run(source_of(), {"put 2 done": Killed()}).is_killed
     assert world.messages()
     shut.is_shut = True
-    for _ in range(iterations):
+    for number in range(1, iterations + 1):
         assert shipped(world, source_of()).owed == 1
+        assert sum(f"Can't read {BAD}" in line for line in world.statuses()) == number
         world.time.now_ms += DAY_MS
     (owed,) = decode(world.output(STATE_KEY))["coverage"]["owed"].values()
     assert len(owed["uploads_ms"]) == 1
