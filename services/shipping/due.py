@@ -21,11 +21,6 @@ class DueObjects:
 
     `partitions` are those of this process, by their names, once they are loaded; `now_ms` is the
     store's time, in ms since 1970.
-
-    Args:
-        source: what to ship where.
-        client: of Lyve Cloud's S3.
-        stop: set when the process is to end.
     """
 
     def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
@@ -54,10 +49,6 @@ class DueObjects:
 
     def load(self, start: Start, whole: Whole | None = None) -> None:
         """Loads the partitions; nothing is written.
-
-        Args:
-            start: when and as whom an iteration begins.
-            whole: what is known of all of the source, if it is known already.
 
         Raises:
             ForwarderError: the buckets or a checkpoint can't be used.

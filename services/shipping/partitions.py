@@ -67,13 +67,7 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class Part:
-    """A part of a source by its name, and where its checkpoint is kept.
-
-    Args:
-        source: the part; all of the source is one too.
-        client: of Lyve Cloud's S3.
-        stop: set when the process is to end.
-    """
+    """A part of a source by its name, and where its checkpoint is kept."""
 
     def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
         self.source = source
@@ -176,11 +170,6 @@ class Whole(msgspec.Struct, frozen=True):
 def load_whole(source: Source, client: "S3Client", stop: Event) -> Whole:
     """Returns what is known of all of a source; it only reads.
 
-    Args:
-        source: what to ship where.
-        client: of Lyve Cloud's S3.
-        stop: set when the process is to end.
-
     Raises:
         CheckpointError: what is there is for another way of sharing, and can't be carried over.
         ForwarderError: the output bucket or a checkpoint can't be used.
@@ -210,10 +199,6 @@ def load_whole(source: Source, client: "S3Client", stop: Event) -> Whole:
 def load_partitions(whole: Whole, start: Start) -> list[Partition]:
     """Returns the partitions that this process owns, as they are stored or will be; it only reads.
 
-    Args:
-        whole: of the source.
-        start: when and as whom an iteration begins, by the store's time.
-
     Raises:
         CheckpointError: one is gone, or can't be trusted.
         ServiceError: one can't be read.
@@ -240,13 +225,8 @@ class SharedSource:
 
     Before anything is shipped of a partition that checkpoint says so: then no daemon without SHARD
     and no replica of another number takes the source for its own. Whoever comes first writes it;
-    what it says is believed once it has held for a second, as a claim is.
-
-    Args:
-        source: what to ship where.
-        client: of Lyve Cloud's S3.
-        recover: ends what an unfinished iteration of a part has left.
-        stop: set when the process is to end.
+    what it says is believed once it has held for a second, as a claim is. `recover` ends what an
+    unfinished iteration of a part has left.
     """
 
     def __init__(
@@ -265,10 +245,6 @@ class SharedSource:
 
     def open(self, whole: Whole, start: Start) -> Whole:
         """Returns the checkpoint of all of the source, once each partition has its own.
-
-        Args:
-            whole: what is known of the source.
-            start: when and as whom an iteration begins, by the store's time.
 
         Raises:
             CheckpointError: replicas of another number have taken over since the process began.
@@ -377,10 +353,6 @@ class SharedSource:
 
 def open_alone(whole: Whole, start: Start) -> Whole:
     """Returns the checkpoint of a source that is not shared, made where there is none.
-
-    Args:
-        whole: what is known of the source.
-        start: when and as whom an iteration begins, by the store's time.
 
     Raises:
         OwnerError: another process made it at the same time.
