@@ -434,7 +434,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Identical lines of the days beside a day count as doubled",
-        "Verification._compare",
+        "Verification._compared",
         "comparison.has_surplus and self._is_limited",
         "False",
         f"{AUDIT}::test_a_day_is_compared_by_when_its_objects_were_written",
@@ -448,8 +448,8 @@ MUTATIONS = (
     ),
     Mutation(
         "What a daemon is sending meanwhile is missing",
-        "Verification._compare",
-        "findings.arrive(one)",
+        "Verification._take_lines",
+        "findings.arrive(one.last_modified_ms)",
         "pass",
         f"{AUDIT}::test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing",
     ),
@@ -512,9 +512,9 @@ MUTATIONS = (
     ),
     Mutation(
         "What is missing is not looked for again",
-        "Verification._settled",
-        "if not findings.missing:",
-        "if True:",
+        "Verification._compare_differences",
+        "if self.findings.missing:",
+        "if False:",
         f"{AUDIT}::test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing",
     ),
     Mutation(

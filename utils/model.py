@@ -243,15 +243,22 @@ class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     prefix: str = ""
 
 
-# A range of time in ms since 1970.
+# A range of time in ms since 1970; its end is not included.
 Interval = tuple[int, int]
+# Behind all times.
+FOREVER_MS = 2**62
 
 
-def union(intervals: Iterable[Interval]) -> list[Interval]:
-    """Returns the same ranges without overlap, in order; empty ones vanish."""
+def union(intervals: Iterable[Interval], gap_ms: int = 0) -> list[Interval]:
+    """Returns the same ranges without overlap, in order; empty ones vanish.
+
+    Args:
+        intervals: in any order.
+        gap_ms: ranges so close together are joined.
+    """
     merged: list[Interval] = []
     for start, end in sorted(interval for interval in intervals if interval[0] < interval[1]):
-        if merged and start <= merged[-1][1]:
+        if merged and start <= merged[-1][1] + gap_ms:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))

@@ -1,15 +1,12 @@
 """Sends exactly what is missing of a source, and makes its checkpoint cover what is proven."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from services.audit.auditor import Auditor
-from services.audit.verification import Need, Verification
+from services.audit.verification import EVERYTHING, Auditor, Verification
 from services.aws.clients import s3_client
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
@@ -19,27 +16,17 @@ from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Context, Rules, Shipper, shipping
 from services.upload_cloudwatch_logs_service import LogStream
-from utils.audit.audit import Audit
-from utils.audit.findings import Limits
 from utils.config.settings import Source
 from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedError
 from utils.lines.batching import acceptance
-from utils.model import LogEvent, Position, Start
+from utils.model import LogEvent, Position, Start, union
 from utils.state.checkpoint import Checkpoint, check_identity, decode_checkpoint
 from utils.state.ledger import LATE_WINDOW_MS, MAX_OWED_OBJECTS, Coverage, Ledger
 from utils.state.progress import Progress
 from utils.state.uncertain import Uncertain
 
-_EVERYTHING = Limits(sys.maxsize, sys.maxsize)
 # Each sends what is still missing: one more is needed if the outcome of a put was unknown.
 _MOST_ROUNDS = 4
-
-
-class Repaired(Struct, frozen=True):
-    """What is there after a repair, and the newest `LastModified` of what is shipped."""
-
-    audit: Audit
-    newest_ms: int
 
 
 class _NextRound(Reconciler):
@@ -100,8 +87,8 @@ class Repair:
         self._store = self._store_of(source.state_name)
         self._has_sent = False
 
-    def run(self, start: Start) -> Repaired:
-        """Compares, sends what is missing, and compares again.
+    def run(self, start: Start) -> Verification:
+        """Compares, sends what is missing, and compares again; returns the last comparison.
 
         Args:
             start: when and as whom it begins.
@@ -122,27 +109,31 @@ class Repair:
                     self._store.save(document)
             raise
 
-    def _run(self, found: Checkpoint | None, start: Start) -> Repaired:
+    def _run(self, found: Checkpoint | None, start: Start) -> Verification:
         progress = self._progress(found, start)
         context, rules = self._context(progress, start)
+        need = replace(EVERYTHING, since_ms=found.coverage.since_ms if found else None)
         with self._shared.memory.joined(), shipping(context, rules) as shipper:
             context.saver.confirm(self._shared.stop)
             self._check_others()
-            since_ms = found.coverage.since_ms if found else None
-            proof = self._auditor.compare(self._source, Need(_EVERYTHING, since_ms))
+            proof = self._auditor.compare(self._source, need)
             found_before = proof.audit.found
-            need = Need(_EVERYTHING, since_ms, proof.young_ms)
+            need = replace(need, young_ms=proof.young_ms)
             for _ in range(_MOST_ROUNDS):
                 if not proof.audit.missing:
                     break
                 self._send(shipper, progress, proof)
                 proof = self._auditor.compare(self._source, need)
             if proof.audit.missing:
-                raise self._fruitless(proof.audit)
+                raise ForwarderError(
+                    f"Lines of {self._source.name} are still missing after they were sent",
+                    f"{proof.audit.missing} of them",
+                    "Raise settle_seconds, if CloudWatch shows them later; then run --repair again",
+                )
             self._cover(progress.ledger, proof)
             progress.end_repair()
         proof.audit.repaired = proof.audit.found - found_before
-        return Repaired(proof.audit, proof.spans.newest_beside(proof.findings.young))
+        return proof
 
     # Who is at work.
 
@@ -248,13 +239,8 @@ class Repair:
 
     def _send(self, shipper: Shipper, progress: Progress, proof: Verification) -> None:
         """Ships the objects that lack lines, taking all but these lines for stored."""
-        lines = proof.findings.missing_lines()
-        proof.spans.begin()
-        lacking = (
-            known.end
-            for one in proof.objects.listed(proof.within)
-            if one.key in lines and (known := proof.spans.known(one))
-        )
+        lines = proof.findings.missing_lines
+        lacking = (one.end for one in proof.tallies if one.object.key in lines)
         self._has_sent = True
         while ends := list(islice(lacking, self._shared.memory.plan_objects())):
             reach = {end.object.key: end.lines for end in ends}
@@ -266,23 +252,22 @@ class Repair:
 
     def _cover(self, ledger: Ledger, proof: Verification) -> None:
         """Lets the ledger say what is proven: all but what is left out or can't be read."""
-        young, spans = proof.findings.young, proof.spans
+        young, since_ms = proof.findings.young, proof.within[0]
         if not self._is_limited:
-            coverage = ledger.coverage
-            coverage.since_ms = proof.within.from_ms or 0
-            frontier_ms = spans.newest_beside(young) - LATE_WINDOW_MS
-            if frontier_ms > coverage.since_ms:
-                coverage.covered = [(coverage.since_ms, frontier_ms)]
+            ledger.coverage.since_ms = since_ms
+            frontier_ms = proof.findings.newest_ms - LATE_WINDOW_MS
+            ledger.coverage.covered = union([(since_ms, frontier_ms)])
         owed = {*ledger.owed}
-        spans.begin()
-        for one in proof.objects.listed(proof.within):
-            known = None if one.key in young else spans.known(one)
-            if known and one.key in proof.unreadable:
-                ledger.owe(replace(Position(one), in_doubt=True))
-            elif known and known.is_damaged:
-                ledger.owe(known.end)
-            elif known and (one.key in owed or ledger.is_due(one)):
-                ledger.record_shipped(known.end)
+        for one in proof.tallies:
+            key = one.object.key
+            if key in young:
+                continue
+            if key in proof.unreadable:
+                ledger.owe(replace(Position(one.object), in_doubt=True))
+            elif one.is_damaged:
+                ledger.owe(one.end)
+            elif key in owed or ledger.is_due(one.object):
+                ledger.record_shipped(one.end)
         if len(ledger.owed) > MAX_OWED_OBJECTS:
             raise CheckpointError(
                 f"More objects can't be read to their end than the checkpoint "
@@ -296,11 +281,4 @@ class Repair:
             f"A daemon is at work on this source: it changes the checkpoint {name}",
             "another owner",
             "Stop it, and run --repair again",
-        )
-
-    def _fruitless(self, audit: Audit) -> ForwarderError:
-        return ForwarderError(
-            f"Lines of {self._source.name} are still missing after they were sent",
-            f"{audit.missing} of them",
-            "Raise settle_seconds, if CloudWatch shows them later; then run --repair again",
         )

@@ -1,18 +1,15 @@
 """Reads the log streams of a source, and leaves a part of the account's quota to others."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
-
-import msgspec
 
 from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors, group_hints
 from services.aws.outcomes import THROTTLING_CODES, request_ids
 from services.shipping.read_back import ReadBack
 from services.threads.backoff import pauses
 from services.threads.read_ahead import read_ahead
-from services.upload_cloudwatch_logs_service import retention_days
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError, TransientError
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from types_boto3_logs.type_defs import (
         DescribeLogStreamsRequestTypeDef,
         DescribeLogStreamsResponseTypeDef,
-        OutputLogEventTypeDef,
     )
 
 _PAGES_READ_AHEAD = 2
@@ -33,13 +29,6 @@ _Answer = TypeVar("_Answer")
 
 StoredEvent = tuple[int, int, bytes]
 """When it is stored in the stream's time, when it was ingested, both in ms since 1970; message."""
-
-
-class Stream(msgspec.Struct, frozen=True):
-    """A log stream, and when it was made, in ms since 1970, None if that is not known."""
-
-    name: str
-    created_ms: int | None
 
 
 class Pace:
@@ -88,21 +77,30 @@ class LogStreams:
         source: names the log group and stream.
         pace: of the requests.
         gauge: shows why nothing comes, while that is so.
+        retention: asks for the log group's retention in days, None if its events never expire.
     """
 
     def __init__(
-        self, client: "CloudWatchLogsClient", source: Source, pace: Pace, gauge: Gauge
+        self,
+        client: "CloudWatchLogsClient",
+        source: Source,
+        pace: Pace,
+        gauge: Gauge,
+        retention: Callable[[], int | None],
     ) -> None:
         self._client = client
         self._source = source
         self.pace = pace
         self._gauge = gauge
+        self._retention = retention
         self._request_ids = request_ids(client.meta.endpoint_url)
         self._hints = group_hints(source.log_group, source.aws.region)
-        self.streams: list[Stream] = []
+        # Its own is read whatever the listing says: it takes two answers to say that it does not
+        # exist.
+        self.names = [source.log_stream]
 
-    def find(self) -> list[Stream]:
-        """Finds the log streams of the source, and returns them.
+    def find(self) -> int | None:
+        """Finds the log streams; returns when the first was made, in ms since 1970, None if never.
 
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogStreams.html
 
@@ -114,19 +112,15 @@ class LogStreams:
             "logGroupName": self._source.log_group,
             "logStreamNamePrefix": own,
         }
-        found: dict[str, int | None] = {}
+        made_ms: list[int] = []
         while True:
             answer = self._listing(request)
-            for one in answer["logStreams"]:
-                if is_stream_of(own, one["logStreamName"]):
-                    found[one["logStreamName"]] = one.get("creationTime")
+            found = [one for one in answer["logStreams"] if is_stream_of(own, one["logStreamName"])]
+            self.names = [*dict.fromkeys([*self.names, *(one["logStreamName"] for one in found)])]
+            made_ms += (one["creationTime"] for one in found if "creationTime" in one)
             if not answer.get("nextToken"):
-                break
+                return min(made_ms, default=None)
             request["nextToken"] = answer["nextToken"]
-        # Its own is read whatever the listing says: it takes two answers to say that it does not
-        # exist.
-        self.streams = [Stream(name, created) for name, created in ({own: None} | found).items()]
-        return self.streams
 
     def _listing(
         self, request: "DescribeLogStreamsRequestTypeDef"
@@ -155,12 +149,11 @@ class LogStreams:
         Raises:
             ServiceError: the log group can't be described.
         """
-        name = self._source.log_group
 
         def ask() -> int | None:
-            doing = f"describe the log group {name}"
+            doing = f"describe the log group {self._source.log_group}"
             with aws_errors(doing, "logs:DescribeLogGroups", self._hints):
-                return retention_days(self._client, name)
+                return self._retention()
 
         return self._in_time(ask)
 
@@ -183,9 +176,6 @@ class LogStreams:
     def events(self, spans: Iterable[Interval]) -> Iterator[StoredEvent]:
         """Yields the events of all streams in ranges of time.
 
-        Args:
-            spans: both ends included, in ms since 1970.
-
         Raises:
             ServiceError: they can't be read.
             StoppedError: the process is to end.
@@ -194,20 +184,15 @@ class LogStreams:
             yield from events
 
     def _pages(self, spans: list[Interval]) -> Iterator[list[StoredEvent]]:
-        for stream in self.streams:
-            source = replace(self._source, log_stream=stream.name)
+        for name in self.names:
+            source = replace(self._source, log_stream=name)
             read_back = ReadBack(self._client, source, self._gauge, self.pace.stop)
-            for from_ms, until_ms in spans:
-                yield from self._paced(read_back.pages(from_ms, until_ms))
-
-    def _paced(
-        self, pages: "Iterator[Sequence[OutputLogEventTypeDef]]"
-    ) -> Iterator[list[StoredEvent]]:
-        self.pace.keep()
-        for page in pages:
-            self._gauge.trouble = ""
-            yield [
-                (one["timestamp"], one.get("ingestionTime", 0), one["message"].encode())
-                for one in page
-            ]
-            self.pace.keep()
+            for from_ms, end_ms in spans:
+                self.pace.keep()
+                for page in read_back.pages(from_ms, end_ms - 1):
+                    self._gauge.trouble = ""
+                    yield [
+                        (one["timestamp"], one.get("ingestionTime", 0), one["message"].encode())
+                        for one in page
+                    ]
+                    self.pace.keep()

@@ -1,29 +1,45 @@
 """Compares the objects of a source with its log streams; it reads no checkpoint."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from secrets import token_bytes
+from threading import Event
 
 import msgspec
 
-from services.audit.objects import AuditObjects, Line, Range
-from services.audit.streams import LogStreams
+from services.audit.streams import LogStreams, Pace
+from services.aws.clients import logs_client, s3_client
+from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
+from services.aws.http_session import http_session
+from services.output.metrics import put_soon
+from services.output.objects import put_object
 from services.output.quarantine import QuarantinedLines
-from utils.audit.audit import Audit
-from utils.audit.comparison import Comparison
-from utils.audit.findings import TOLD, Difference, Fate, Findings, Limits
-from utils.audit.spans import Spans, Tally
-from utils.audit.sums import Digests, Group, Sums
-from utils.audit.times import Bursts, Retention, Timing
+from services.output.status import Clock
+from services.pull_logs_service import AuditBucket
+from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
+from services.upload_cloudwatch_logs_service import retention_days
+from utils.audit.audit import Audit, Difference, encoded, key_of
+from utils.audit.findings import Comparison, Fate, Findings
+from utils.audit.lines import Line, due_lines
+from utils.audit.sums import GAP_MS, Digests, Group, Sums
+from utils.audit.tallies import Tallies, Tally
+from utils.audit.times import Bursts, Retention
 from utils.config.settings import Source
 from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
-from utils.model import Gauge, Interval, LogObject, union
+from utils.lines.forms import form_of
+from utils.model import FOREVER_MS, Gauge, Interval, LogObject, OtherFormError, union
+from utils.report.metrics import Verified
+from utils.report.preview import span
 
 _SECOND_MS = 1000
 _HOUR_MS = 60 * 60 * 1000
 _DAY_MS = 24 * _HOUR_MS
+_EPOCH = date(1970, 1, 1)
 # The store tells its time by the second, and an upload time is never before the object's.
 _CLOCKS_APART_MS = 60_000
 # A daemon that sends now may restamp events with the time at which its iteration began.
@@ -37,22 +53,27 @@ _MOST_UNREADABLE = 100
 
 
 class AuditGauge(Gauge):
-    """How far a comparison is: `lines` of the bucket, and events of the log streams."""
+    """How far a comparison is.
+
+    `lines` were read in the bucket, and `events` in the log streams, where `sought` of `to_seek`
+    lines were looked for so far.
+    """
 
     lines: int = 0
+    sought: int = 0
+    to_seek: int = 0
 
-    def read(self, one: LogObject, lines: int) -> None:
+    def read(self, tally: Tally) -> None:
         """Takes an object into account that is read."""
         self.objects += 1
-        self.bytes += one.size_bytes
-        self.lines += lines
+        self.bytes += tally.object.size_bytes
+        self.lines += tally.lines
 
     @property
     def share(self) -> float:
         """How much is done, from 0 to 1: one half is the bucket, the other the log streams."""
         bucket = self.bytes / self.bytes_total if self.bytes_total else 1.0
-        # There are about as many events as lines, once all of these are read.
-        streams = min(1.0, self.events / self.lines) if self.lines and bucket >= 1 else 0.0
+        streams = min(1.0, self.sought / self.to_seek) if self.to_seek else 0.0
         return (bucket + streams) / 2
 
     def amounts(self, _: float) -> str:
@@ -60,20 +81,10 @@ class AuditGauge(Gauge):
         return f"{self.lines:,} lines, {self.events:,} events"
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """How what differs is looked at: `is_first`, or again because something was missing.
-
-    `under_way_ms` is the `LastModified` from which on all is under way, in ms since 1970.
-    """
-
-    is_first: bool = True
-    under_way_ms: int | None = None
-
-
 class Witnesses(msgspec.Struct, frozen=True):
     """What is compared; `quarantine` returns the quarantined lines of an object by its key."""
 
-    objects: AuditObjects
+    bucket: AuditBucket
     streams: LogStreams
     quarantine: Callable[[str], QuarantinedLines]
 
@@ -82,23 +93,29 @@ class Need(msgspec.Struct, frozen=True):
     """What a repair needs besides, all times in ms since 1970; None if it is to be found out.
 
     `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
-    written may not have been listed by the last iteration.
+    written may not have been listed by the last iteration. Of `most_objects` objects, `most_lines`
+    numbers of missing lines are kept; some of them turn out to be too young to be reported.
     """
 
-    limits: Limits = TOLD
     since_ms: int | None = None
     young_ms: int | None = None
+    most_objects: int = 10_000
+    most_lines: int = 1_000
 
 
 NOTHING_MORE = Need()
+EVERYTHING = Need(most_objects=10**12, most_lines=10**12)
 
 
 class Verification:
     """One comparison of one source: `audit` is what it came to, `findings` which lines it found.
 
+    `tallies` are those of the objects that are compared, and `unreadable` says why some of them
+    could not be read, by their keys.
+
     Args:
         source: what is shipped where.
-        asked: the objects that are asked for.
+        asked: the `LastModified` of the objects that are asked for.
         witnesses: what is compared.
         progress: takes how far it is.
         need: what a repair needs besides.
@@ -107,31 +124,33 @@ class Verification:
     def __init__(
         self,
         source: Source,
-        asked: Range,
+        asked: Interval,
         witnesses: Witnesses,
         progress: AuditGauge,
         need: Need = NOTHING_MORE,
     ) -> None:
         self._source = source
-        self._asked = asked
-        self._limits = need.limits
-        self._given_young_ms = need.young_ms
-        self._witnesses = witnesses
-        self.objects = witnesses.objects
+        self._asked = self.within = asked
+        self._bucket = witnesses.bucket
         self._streams = witnesses.streams
+        self._quarantine = witnesses.quarantine
         self._progress = progress
-        self.audit = Audit(source.name)
+        self._need = need
+        # A message may have been sent before its like was excluded.
+        self._sent_form = form_of(source.log_type)
         self._digests = Digests(token_bytes(_KEY_BYTES))
         self._sums = Sums()
-        self.spans = Spans()
         self._bursts = Bursts(1000 * source.settle_seconds)
-        self.unreadable: dict[str, str] = {}
         self._retention = Retention(None, 0)
-        self.findings = Findings(None, None, need.limits)
         self._listed_ms = 0
         # The oldest upload time of what was stored lately: what is still under way has no older
         # one.
         self._upload_from_ms = 0
+        self._beside = Tallies()
+        self.tallies = Tallies()
+        self.unreadable: dict[str, str] = {}
+        self.findings = Findings(0, 0, 0)
+        self.audit = Audit(source.name)
 
     def run(self, now_ms: int) -> Audit:
         """Compares, and returns what was found.
@@ -143,51 +162,68 @@ class Verification:
             ForwarderError: a witness can't be read.
             StoppedError: the process is to end.
         """
-        store_ms = self.objects.now_ms()
+        store_ms = self._bucket.top_level().store_ms
         self._listed_ms = now_ms if store_ms is None else store_ms
-        self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
         self._retention = Retention(self._streams.retention_days(), self._listed_ms)
-        for one in self.objects.listed(self.within):
-            self._progress.expect([one])
+        # What is written from now on is left out.
+        self.within = self._asked[0], min(self._asked[1], self._listed_ms + _SECOND_MS)
         self._sum_up_bucket()
         self._sum_up_streams()
-        self.findings = self._settled(self._compared(_Look()))
-        self._complete(self.findings)
+        self._compare_differences()
+        self._complete()
         return self.audit
-
-    @property
-    def within(self) -> Range:
-        """The objects that are listed now: what is written from now on is left out."""
-        behind_ms = self._listed_ms + _SECOND_MS
-        until_ms = self._asked.until_ms
-        return Range(
-            self._asked.from_ms, behind_ms if until_ms is None else min(until_ms, behind_ms)
-        )
 
     @property
     def _is_limited(self) -> bool:
         """Tells if there may be objects that are not compared, with events of their own."""
-        return bool(self._asked.from_ms) or self._asked.until_ms is not None
+        return self._asked != (0, FOREVER_MS)
+
+    @property
+    def young_ms(self) -> int | None:
+        """Since when what is written may not have been listed by the last iteration."""
+        if self._need.young_ms is not None:
+            return self._need.young_ms
+        began_ms = self._bursts.began_ms
+        if began_ms is None:
+            return None
+        # Nothing is sent within this time after the bucket was listed. A store may date its objects
+        # by the second.
+        claim_ms = round(1000 * min(1.0, self._source.settle_seconds / 2))
+        return began_ms - claim_ms - _SECOND_MS
+
+    # Both sides, reduced to sums.
 
     def _sum_up_bucket(self) -> None:
         audit, listing = self.audit, sha256()
-        for one in self.objects.opened_ahead(self.objects.listed(self.within)):
-            tally = self._sum_up_object(one)
+        near = self.within[0] - _DAY_MS, self.within[1] + _DAY_MS
+        for one in self._listed(near):
+            if self.within[0] <= one.last_modified_ms < self.within[1]:
+                self._progress.expect([one])
+            else:
+                self._beside.add(Tally(one))
+        for _, tally in self._opened_ahead(enumerate(map(Tally, self._listed(self.within)))):
+            content_hash = self._sum_up_object(tally)
+            self.tallies.add(tally)
             audit.objects += 1
             audit.lines += tally.lines
             audit.blank += tally.blank
             audit.excluded += tally.excluded
-            audit.damaged += bool(tally.damage)
-            entry = f"{one.key}\t{one.etag}\t{tally.lines}\t{tally.content_hash}\n"
-            listing.update(entry.encode(errors="surrogatepass"))
-            self._progress.read(one, tally.lines)
+            audit.quarantined += tally.unsendable
+            audit.damaged += tally.is_damaged
+            one = tally.object
+            entry = f"{one.key}\t{one.etag}\t{tally.lines}\t{content_hash}\n"
+            listing.update(entry.encode())
+            self._progress.read(tally)
+            self._progress.to_seek += tally.lines
         audit.sha256 = listing.hexdigest()
 
-    def _sum_up_object(self, one: LogObject) -> Tally:
-        tally = Tally()
-        quarantined = self._witnesses.quarantine(one.key)
+    def _sum_up_object(self, tally: Tally) -> str:
+        """Completes an object's tally, and returns the hash of its lines."""
+        one, content = tally.object, sha256()
+        quarantined = self._quarantine(one.key)
+        blocks = _hashed(self._bucket.blocks(one), content.update)
         with self._readable(one):
-            for line in self.objects.lines(one, tally):
+            for line in due_lines(tally, blocks, self._bucket.form, self._own_time_ms):
                 digest = self._digests.of(line.content)
                 cell = self._sums.cell(line.own_ms, digest)
                 cell.add_line(digest)
@@ -197,9 +233,145 @@ class Verification:
                 if not line.is_sendable and quarantined.holds(line.number, line.content):
                     # The quarantine has it, which counts as the other side.
                     cell.add_event(digest)
-                    cell.quarantined += 1
-        self.spans.add(one, tally)
-        return tally
+        return content.hexdigest()
+
+    def _sum_up_streams(self) -> None:
+        recent_ms = self._listed_ms - _LONGEST_ITERATION_MS
+        self._upload_from_ms = recent_ms
+        known_cell = self._sums.known_cell if self._is_limited else self._sums.cell
+        for stored_ms, ingested_ms, message in self._events(self._spans_of_streams()):
+            self._progress.sought += 1
+            own_ms, digest = self._own_time_ms(message), self._digests.of(message)
+            cell = known_cell(own_ms, digest)
+            if cell is None:
+                continue
+            cell.add_event(digest)
+            if own_ms == stored_ms:
+                continue
+            cell.stands_at(stored_ms)
+            if own_ms is not None and ingested_ms >= recent_ms:
+                self._upload_from_ms = min(self._upload_from_ms, stored_ms)
+            timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
+            cell.restamped += timing == "restamped"
+            cell.wrong_time += timing == "wrong"
+        self._progress.sought = self._progress.to_seek
+
+    def _spans_of_streams(self) -> list[Interval]:
+        """Returns where events of the objects may be: at their own times, or at an upload time.
+
+        An upload time is not before its object's `LastModified`.
+        """
+        from_ms = self._asked[0]
+        if not from_ms:
+            return [(0, FOREVER_MS)]
+        return [*self._sums.spans(), (from_ms - _CLOCKS_APART_MS, FOREVER_MS)]
+
+    # What differs, line by line.
+
+    def _compare_differences(self) -> None:
+        """Compares what differs, and again what is missing then.
+
+        It may have been under way, or not yet readable.
+        """
+        groups = [*self._sums.groups()]
+        self._expect_again(groups)
+        self.findings = self._compared(groups, [])
+        if self.findings.missing:
+            self._expect_again(groups)
+            self._streams.pace.wait(max(_SHOWS_ITSELF_SECONDS, self._source.settle_seconds))
+            self.findings = self._compared(groups, [(self._upload_from_ms, FOREVER_MS)])
+
+    def _expect_again(self, groups: Sequence[Group]) -> None:
+        for tally in self.tallies:
+            for group in groups:
+                if _may_hold(tally, group):
+                    self._progress.expect([tally.object])
+                    self._progress.to_seek += tally.lines
+
+    def _compared(self, groups: Iterable[Group], late: Iterable[Interval]) -> Findings:
+        """Compares groups of intervals, whose events may also stand in the late ranges of time."""
+        findings = Findings(len(self.tallies), self._need.most_objects, self._need.most_lines)
+        for group in groups:
+            comparison = Comparison()
+            for stored_ms, ingested_ms, message in self._events([*group.spans, *late]):
+                own_ms, digest = self._own_time_ms(message), self._digests.of(message)
+                if group.holds(own_ms, digest):
+                    is_late = ingested_ms >= self._listed_ms + _SECOND_MS
+                    comparison.note(digest, is_late=is_late)
+                    timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
+                    findings.restamped += timing == "restamped"
+                    findings.wrong_time += timing == "wrong"
+            self._take_lines(group, comparison, findings)
+            if comparison.has_surplus and self._is_limited:
+                # There may be identical lines in objects written shortly before or after the range.
+                for one in self._beside:
+                    for _, digest in self._lines_in(group, one.object):
+                        comparison.discount(digest)
+            findings.add(comparison)
+        findings.settle(self.tallies, self.young_ms)
+        return findings
+
+    def _take_lines(self, group: Group, comparison: Comparison, findings: Findings) -> None:
+        wanted = (
+            (place, tally)
+            for place, tally in enumerate(self.tallies)
+            if _may_hold(tally, group) and tally.object.key not in self.unreadable
+        )
+        for place, tally in self._opened_ahead(wanted):
+            one = tally.object
+            quarantined = self._quarantine(one.key)
+            for line, digest in self._lines_in(group, one):
+                if not (line.is_sendable and comparison.take(digest, one.key, line.number)):
+                    fate = self._fate(line, one, quarantined)
+                    findings.note(place, line.number, fate, is_sendable=line.is_sendable)
+                elif comparison.is_late(digest):
+                    findings.arrive(one.last_modified_ms)
+            self._progress.read(tally)
+            self._progress.sought += tally.lines
+
+    def _fate(self, line: Line, one: LogObject, quarantined: QuarantinedLines) -> Fate:
+        if quarantined.holds(line.number, line.content):
+            return "quarantined"
+        own_ms = one.last_modified_ms if line.own_ms is None else line.own_ms
+        if line.is_sendable and self._retention.has_expired(own_ms, one.last_modified_ms):
+            return "expired"
+        return "missing"
+
+    def _complete(self) -> None:
+        audit, findings = self.audit, self.findings
+        for name in ("missing", "doubled", "foreign", "expired", "left_out", "left_out_objects"):
+            setattr(audit, name, getattr(findings, name))
+        audit.quarantined += findings.quarantined
+        # What differs was counted as it was compared last.
+        alike = self._sums.alike()
+        audit.restamped = findings.restamped + sum(cell.restamped for cell in alike)
+        audit.wrong_time = findings.wrong_time + sum(cell.wrong_time for cell in alike)
+        audit.unreadable = len(self.unreadable)
+        unreadable = [*self.unreadable.items()][:_MOST_UNREADABLE]
+        audit.differences = [
+            *(Difference(key, "unreadable", count=1, reason=why) for key, why in unreadable),
+            *findings.differences,
+        ]
+        audit.log_streams = self._streams.names
+        audit.retention_days = self._retention.days
+
+    # How the two sides are read.
+
+    def _listed(self, within: Interval) -> Iterator[LogObject]:
+        """Yields the objects of the source with such a `LastModified`, in the order of keys."""
+        for one in self._bucket.objects(self._source.prefix):
+            if self._source.is_of_type(one) and within[0] <= one.last_modified_ms < within[1]:
+                yield one
+
+    def _opened_ahead(self, tallies: Iterable[tuple[int, Tally]]) -> Iterator[tuple[int, Tally]]:
+        """Yields the same, and asks for the bodies of the next ones meanwhile."""
+        near: deque[tuple[int, Tally]] = deque()
+        for place, tally in tallies:
+            near.append((place, tally))
+            self._bucket.reader.open_ahead([tally.object])
+            if len(near) >= OBJECTS_OPENED_AHEAD:
+                yield near.popleft()
+        yield from near
 
     @contextmanager
     def _readable(self, one: LogObject) -> Iterator[None]:
@@ -211,159 +383,155 @@ class Verification:
         except ReplacedError as exc:
             self.unreadable[one.key] = exc.reason
 
-    def _sum_up_streams(self) -> None:
-        for stored_ms, ingested_ms, message in self._streams.events(self._spans_of_streams()):
-            self._progress.events += 1
-            self._bursts.note(ingested_ms)
-            own_ms = self.objects.own_time_ms(message)
-            digest = self._digests.of(message)
-            cell = self._sums.known_cell(own_ms, digest)
-            if cell is None:
-                if self._is_limited:
-                    continue
-                cell = self._sums.cell(own_ms, digest)
-            cell.add_event(digest)
-            if own_ms == stored_ms:
-                continue
-            cell.stands_at(stored_ms)
-            if own_ms is None:
-                continue
-            is_recent = ingested_ms >= self._listed_ms - _LONGEST_ITERATION_MS
-            if is_recent and stored_ms < self._upload_from_ms:
-                self._upload_from_ms = stored_ms
-            timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
-            cell.restamped += timing == "restamped"
-            cell.wrong_time += timing == "wrong"
-
-    def _spans_of_streams(self) -> list[Interval]:
-        """Returns where events of the objects may be: at their own times, or at an upload time.
-
-        An upload time is not before its object's `LastModified`.
-        """
-        end_ms = self._listed_ms + _DAY_MS
-        from_ms = self._asked.from_ms
-        if not from_ms:
-            return [(0, end_ms)]
-        spans = [*self._sums.spans(), (from_ms - _CLOCKS_APART_MS, end_ms)]
-        return _within([(first, last + 1) for first, last in spans], end_ms)
-
-    def _settled(self, findings: Findings) -> Findings:
-        """Looks again at what is missing: it may be under way, or not yet readable."""
-        if not findings.missing:
-            return findings
-        self._streams.pace.wait(max(_SHOWS_ITSELF_SECONDS, self._source.settle_seconds))
-        again = self._compared(_Look(is_first=False, under_way_ms=findings.arrived_ms))
-        if again.arrived_ms == findings.arrived_ms:
-            return again
-        return self._compared(_Look(is_first=False, under_way_ms=again.arrived_ms))
-
-    def _compared(self, look: _Look) -> Findings:
-        findings = Findings(self.young_ms, look.under_way_ms, self._limits)
-        for group in self._sums.groups():
-            self._compare(group, look, findings)
-        findings.end(self.spans, self.young_ms)
-        return findings
-
-    @property
-    def young_ms(self) -> int | None:
-        """Since when what is written may not have been listed by the last iteration."""
-        if self._given_young_ms is not None:
-            return self._given_young_ms
-        began_ms = self._bursts.began_ms
-        if began_ms is None:
-            return None
-        # Nothing is sent within this time after the bucket was listed. A store may date its objects
-        # by the second.
-        claim_ms = round(1000 * min(1.0, self._source.settle_seconds / 2))
-        return began_ms - claim_ms - _SECOND_MS
-
-    def _compare(self, group: Group, look: _Look, findings: Findings) -> None:
-        comparison = Comparison()
-        for ingested_ms, digest, timing in self._events_of(group, look):
-            self._bursts.note(ingested_ms)
-            findings.restamped += timing == "restamped"
-            findings.wrong_time += timing == "wrong"
-            comparison.note(digest, is_late=ingested_ms >= self._listed_ms + _SECOND_MS)
-        for one in self._objects_of(group):
-            tally = Tally()
-            quarantined = self._witnesses.quarantine(one.key)
-            for line, digest in self._lines_of(one, tally, group):
-                if line.is_sendable and comparison.take(digest, one.key, line.number):
-                    if comparison.is_late(digest):
-                        findings.arrive(one)
-                    continue
-                fate = self._fate(line, one, quarantined)
-                findings.note(one, line.number, fate, is_sendable=line.is_sendable)
-            findings.end_object(one.key, tally)
-        if comparison.has_surplus and self._is_limited:
-            self._discount_neighbours(group, comparison)
-        findings.add(comparison)
-
-    def _fate(self, line: Line, one: LogObject, quarantined: QuarantinedLines) -> Fate:
-        if quarantined.holds(line.number, line.content):
-            return "quarantined"
-        own_ms = one.last_modified_ms if line.own_ms is None else line.own_ms
-        if line.is_sendable and self._retention.has_expired(own_ms, one.last_modified_ms):
-            return "expired"
-        return "missing"
-
-    def _events_of(self, group: Group, look: _Look) -> Iterator[tuple[int, int, Timing]]:
-        """Yields for each event of a group when it was stored, its hash, and its timing."""
-        end_ms = self._listed_ms + _DAY_MS
-        spans = [(first, last + 1) for first, last in group.spans]
-        if not look.is_first:
-            spans.append((self._upload_from_ms, end_ms))
-        for stored_ms, ingested_ms, message in self._streams.events(_within(spans, end_ms)):
-            own_ms, digest = self.objects.own_time_ms(message), self._digests.of(message)
-            if group.holds(own_ms, digest):
-                timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
-                yield ingested_ms, digest, timing
-
-    def _objects_of(self, group: Group) -> Iterator[LogObject]:
-        self.spans.begin()
-        listed = self.objects.listed(self.within)
-        wanted = (one for one in listed if self.spans.may_hold(one.key, group))
-        return self.objects.opened_ahead(one for one in wanted if one.key not in self.unreadable)
-
-    def _lines_of(self, one: LogObject, tally: Tally, group: Group) -> Iterator[tuple[Line, int]]:
+    def _lines_in(self, group: Group, one: LogObject) -> Iterator[tuple[Line, int]]:
+        """Yields the lines of an object that are of the group, each with its hash."""
+        blocks = self._bucket.blocks(one)
         with self._readable(one):
-            for line in self.objects.lines(one, tally):
+            for line in due_lines(Tally(one), blocks, self._bucket.form, self._own_time_ms):
                 digest = self._digests.of(line.content)
                 if group.holds(line.own_ms, digest):
                     yield line, digest
 
-    def _discount_neighbours(self, group: Group, comparison: Comparison) -> None:
-        """Discounts identical lines of objects written shortly before or after the range."""
-        from_ms, until_ms = self._asked.from_ms or 0, self.within.until_ms or 0
-        near = Range(from_ms - _DAY_MS, until_ms + _DAY_MS)
-        for one in self.objects.listed(near):
-            if not self.within.includes(one.last_modified_ms):
-                for _, digest in self._lines_of(one, Tally(), group):
-                    comparison.discount(digest)
+    def _events(self, spans: Iterable[Interval]) -> Iterator[tuple[int, int, bytes]]:
+        """Yields the events of the log streams that stand in ranges of time."""
+        end_ms = self._listed_ms + _DAY_MS
+        for event in self._streams.events(
+            union(((max(0, first), min(end, end_ms)) for first, end in spans), GAP_MS)
+        ):
+            self._progress.events += 1
+            self._bursts.note(event[1])
+            yield event
 
-    def _complete(self, findings: Findings) -> None:
-        audit = self.audit
-        audit.missing = findings.missing
-        audit.expired = findings.expired
-        alike = [*self._sums.alike()]
-        audit.quarantined = findings.quarantined + sum(cell.quarantined for cell in alike)
-        audit.restamped = findings.restamped + sum(cell.restamped for cell in alike)
-        audit.wrong_time = findings.wrong_time + sum(cell.wrong_time for cell in alike)
-        audit.doubled = findings.doubled
-        audit.foreign = findings.foreign
-        audit.left_out_objects = findings.left_out_objects
-        audit.left_out = findings.left_out_lines
-        audit.log_streams = [one.name for one in self._streams.streams]
-        audit.retention_days = self._retention.days
-        audit.unreadable = len(self.unreadable)
-        unreadable = [
-            Difference(key, "unreadable", reason=reason)
-            for key, reason in [*self.unreadable.items()][:_MOST_UNREADABLE]
-        ]
-        audit.differences = [*unreadable, *findings.differences()]
+    def _own_time_ms(self, message: bytes) -> int | None:
+        try:
+            return self._sent_form.time_ms(message)
+        except OtherFormError:
+            return None
 
 
-def _within(spans: list[Interval], end_ms: int) -> list[Interval]:
-    """Returns half-open ranges as ones with both ends included, without what can't be stored."""
-    cut = ((max(0, first), min(end, end_ms)) for first, end in spans)
-    return [(first, end - 1) for first, end in union(cut)]
+def _may_hold(tally: Tally, group: Group) -> bool:
+    return group.may_hold(tally.first_ms, tally.last_ms, has_untimed=tally.has_untimed)
+
+
+def _hashed(
+    blocks: Iterable[list[bytes]], update: Callable[[bytes], None]
+) -> Iterator[list[bytes]]:
+    for block in blocks:
+        if block:
+            update(b"\n".join([*block, b""]))
+        yield block
+
+
+class Days(msgspec.Struct, frozen=True):
+    """Which days are asked for, both ends included; None for an open end."""
+
+    first: date | None = None
+    last: date | None = None
+
+
+class Auditor:
+    """Compares sources with their witnesses, one after the other.
+
+    Args:
+        days: which are asked for.
+        per_second: how many requests to CloudWatch are to be sent in a second, at most.
+        clock: how the time is read.
+        stop: set when the process is to end.
+    """
+
+    def __init__(self, days: Days, per_second: float, clock: Clock, stop: Event) -> None:
+        self._days = days
+        # The quota is the account's, however many sources there are.
+        self._pace = Pace(per_second, clock.elapsed_seconds, stop)
+        self._clock = clock
+        self._stop = stop
+        self.progress = AuditGauge()
+
+    def compare(self, source: Source, need: Need = NOTHING_MORE) -> Verification:
+        """Compares a source with its witnesses, and returns all that this has shown.
+
+        Args:
+            source: what is shipped where.
+            need: what a repair needs besides.
+
+        Raises:
+            ForwarderError: a witness can't be read.
+            StoppedError: the process is to end.
+        """
+        self.progress = AuditGauge()
+        began = self._clock.now()
+        s3, logs = s3_client(source.lyve), logs_client(source.aws)
+        sessions = {
+            "lyve_cloud": http_session(source.lyve.endpoint_url),
+            "cloudwatch": http_session(logs.meta.endpoint_url),
+        }
+        sent = {name: session.sent for name, session in sessions.items()}
+        retention = partial(retention_days, logs, source.log_group)
+        streams = LogStreams(logs, source, self._pace, self.progress, retention)
+        made_ms = streams.find()
+        asked = self._asked(source, _ms(began) if made_ms is None else made_ms, need.since_ms)
+        witnesses = Witnesses(
+            AuditBucket(s3, source, self._stop),
+            streams,
+            lambda key: QuarantinedLines(s3, source.output_bucket, source.name, key),
+        )
+        verification = Verification(source, asked, witnesses, self.progress, need)
+        audit = verification.run(_ms(began))
+        audit.from_day = self._days.first.isoformat() if self._days.first else None
+        audit.to_day = self._days.last.isoformat() if self._days.last else None
+        audit.since = span(asked[0], source.until_ms)
+        audit.began, audit.ended = began, self._clock.now()
+        audit.requests = {name: one.sent - sent[name] for name, one in sessions.items()}
+        return verification
+
+    def _asked(self, source: Source, made_ms: int, since_ms: int | None) -> Interval:
+        """Returns the `LastModified` of the objects that are compared.
+
+        Args:
+            source: what is shipped where.
+            made_ms: when its first log stream was made, in ms since 1970.
+            since_ms: where a checkpoint says that coverage begins, None without one.
+        """
+        first, last = self._days.first, self._days.last
+        # A source of the mode lasthour begins an hour before its first start, which makes its
+        # log stream.
+        assumed_ms = made_ms - _HOUR_MS if since_ms is None else since_ms
+        begun_ms = assumed_ms if source.since_ms is None else source.since_ms
+        until_ms = FOREVER_MS if source.until_ms is None else source.until_ms
+        if last is not None:
+            until_ms = min(until_ms, _day_ms(last + timedelta(days=1)))
+        return begun_ms if first is None else _day_ms(first), until_ms
+
+
+def keep(source: Source, audit: Audit) -> str:
+    """Puts the report into the output bucket and its figures into the metrics; returns its key.
+
+    Args:
+        source: what was compared.
+        audit: what that came to.
+
+    Raises:
+        ServiceError: it can't be written.
+    """
+    key, s3 = key_of(audit), s3_client(source.lyve)
+    with lyve_errors(f"write the report into {source.output_bucket}", OUTPUT_BUCKET_HINTS):
+        put_object(s3, source.output_bucket, key, encoded(audit), "application/json")
+    figures = Verified(
+        verified=audit.found,
+        missing=audit.missing,
+        doubled=audit.doubled,
+        foreign=audit.foreign,
+        expired=audit.expired,
+        unreadable=audit.unreadable,
+        differences=audit.missing + audit.doubled,
+    )
+    put_soon(source, figures, audit.ended)
+    return key
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp() * 1000)
+
+
+def _day_ms(day: date) -> int:
+    return (day - _EPOCH).days * _DAY_MS

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Event
 
-from services.audit.auditor import Auditor, Days
-from services.audit.repair import Repair, Repaired
+from services.audit.repair import Repair
+from services.audit.verification import Auditor, Days, Verification, keep
 from services.aws.clients import s3_client
 from services.commands.terminal import show
 from services.output.failure_lines import FailureLines
@@ -99,7 +99,7 @@ class Auditing:
 
     def _verify(self, source: Source) -> bool:
         audit = self._auditor.compare(source).audit
-        self._print(source, audit, self._auditor.keep(source, audit))
+        self._print(source, audit, keep(source, audit))
         level, text = status(audit)
         tell(self._clock.now(), level, text, {"source": source.name, **self._pairs(audit)})
         return audit.is_whole
@@ -109,23 +109,23 @@ class Auditing:
         report = Report(lines, Counts(), Gauge())
         repair = Repair(source, self._auditor, report, shared, is_limited=self._is_limited)
         try:
-            repaired = repair.run(start)
-            audit = repaired.audit
-            self._print(source, audit, self._auditor.keep(source, audit))
+            proof = repair.run(start)
+            audit = proof.audit
+            self._print(source, audit, keep(source, audit))
             if not audit.is_whole:
                 lines.write(*status(audit), {})
             lines.write("INFO", f"Done repairing {audit.repaired:,} logs", self._pairs(audit))
-            self._keep_status(source, report, repaired)
+            self._keep_status(source, report, proof)
         finally:
             if lines.text:
                 lines.upload(s3_client(source.lyve), source.output_bucket)
         return audit.is_whole
 
-    def _keep_status(self, source: Source, report: Report, repaired: Repaired) -> None:
+    def _keep_status(self, source: Source, report: Report, proof: Verification) -> None:
         """Writes the last status, as an iteration does."""
         latest = LatestStatus(s3_client(source.lyve), source.output_bucket, source.status_name)
         outcome = report.status.outcome(self._began, report.counts)
-        latest.save(outcome, latest.trail().shipped(repaired.newest_ms))
+        latest.save(outcome, latest.trail().shipped(proof.findings.newest_ms))
 
     def _print(self, source: Source, audit: Audit, key: str) -> None:
         table = [*rows(audit), ("report", f"{source.output_bucket}/{key}")]

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct, json
 
-from services.audit.objects import AuditObjects, Line, Range
 from services.audit.streams import LogStreams, StoredEvent
 from services.audit.verification import AuditGauge, Verification, Witnesses
+from services.pull_logs_service import AuditBucket, TopLevel
 from tests.world.in_memory import source_of
-from utils.audit.spans import Tally
-from utils.json_extractor import event_time_ms
-from utils.model import Interval, LogObject
+from utils.lines.forms import JSON
+from utils.model import FOREVER_MS, Interval, LogObject
 
 if TYPE_CHECKING:
     from services.output.quarantine import QuarantinedLines
@@ -49,35 +48,29 @@ class MadeUp:
 
     def __init__(self, events: int) -> None:
         self._events = events
-        self.streams: list[object] = []
-        self.own_time_ms = event_time_ms
+        self.names: list[str] = []
+        self.form = JSON
+        self.reader = SimpleNamespace(open_ahead=lambda _: None)
 
-    def now_ms(self) -> int:
-        return BEGIN_MS + 2 * YEAR_MS
+    def top_level(self) -> TopLevel:
+        return TopLevel(store_ms=BEGIN_MS + 2 * YEAR_MS)
 
     def retention_days(self) -> int | None:
         return None
 
-    def listed(self, _: Range) -> Iterator[LogObject]:
+    def objects(self, _: str) -> Iterator[LogObject]:
         for first in range(0, self._events, LINES_AN_OBJECT):
             yield LogObject(self._time_ms(first + LINES_AN_OBJECT), f"S3-{first:012}", "e", 1)
 
-    def opened_ahead(self, objects: Iterator[LogObject]) -> Iterator[LogObject]:
-        return objects
-
-    def lines(self, one: LogObject, tally: Tally) -> Iterator[Line]:
+    def blocks(self, one: LogObject) -> Iterator[list[bytes]]:
         first = int(one.key[3:])
-        for number in range(1, LINES_AN_OBJECT + 1):
-            tally.lines += 1
-            event = first + number - 1
-            tally.note(self._time_ms(event))
-            yield Line(number, self._message(event), self._time_ms(event), is_sendable=True)
+        yield [self._message(event) for event in range(first, first + LINES_AN_OBJECT)]
 
     def events(self, spans: Sequence[Interval]) -> Iterator[StoredEvent]:
-        for first_ms, last_ms in spans:
+        for first_ms, end_ms in spans:
             for event in range(self._events):
                 time_ms = self._time_ms(event)
-                if first_ms <= time_ms <= last_ms:
+                if first_ms <= time_ms < end_ms:
                     yield time_ms, time_ms + 1000, self._message(event)
 
     def _time_ms(self, event: int) -> int:
@@ -96,9 +89,9 @@ def main(events: int) -> Taken:
     made_up = MadeUp(events)
     nothing = cast("QuarantinedLines", SimpleNamespace(holds=lambda *_: False))
     witnesses = Witnesses(
-        cast("AuditObjects", made_up), cast("LogStreams", made_up), lambda _: nothing
+        cast("AuditBucket", made_up), cast("LogStreams", made_up), lambda _: nothing
     )
-    verification = Verification(source_of(), Range(), witnesses, AuditGauge())
+    verification = Verification(source_of(), (0, FOREVER_MS), witnesses, AuditGauge())
     began_seconds = time.perf_counter()
     audit = verification.run(0)
     seconds = time.perf_counter() - began_seconds

@@ -130,7 +130,7 @@ DOORS: dict[str, set[str]] = {
     },
     "services/threads": {"utils", "utils/lines"},
     "utils": set(),
-    "utils/audit": {"utils", "utils/config", "utils/lines", "utils/report"},
+    "utils/audit": {"utils", "utils/lines"},
     "utils/config": {"utils"},
     "utils/lines": {"utils"},
     "utils/report": {"utils", "utils/config", "utils/lines"},

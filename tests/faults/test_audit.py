@@ -1,6 +1,7 @@
 """What `--verify` finds out, by properties: any mix of lines, and anything done to the streams."""
 
 from collections import Counter
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.audit.auditor import Days
+from services.audit.verification import AuditGauge, Days
+from services.pull_logs_service import AuditBucket
 from tests.faults.test_owed import Shut
 from tests.standin.cloudwatch_requests import CreateLogStream, PutRetentionPolicy
 from tests.standin.cloudwatch_store import StoredEvent
@@ -20,6 +22,7 @@ from tests.world.in_memory_logs import LOG_GROUP, LOG_STREAM
 from tests.world.in_memory_time import HOUR_MS, NOON_MS, moment
 from tests.world.in_memory_trial import STANDIN, world_of
 from utils.audit.audit import Audit, encoded, rows, verdict
+from utils.model import LogObject
 
 EVENTS = [
     *(audit_event(number, NOON_MS - number * HOUR_MS) for number in range(4)),
@@ -70,10 +73,9 @@ def check(audit: Audit, bucket: dict[str, list[str]], stored: Counter[str]) -> N
         messages = [bucket[one.object][number - 1] for number in one.lines]
         if one.kind == "missing":
             named.update(messages)
-            assert one.figures
-            assert one.figures.missing == one.count == len(one.lines)
-            parts = (one.figures.found, one.figures.missing, one.figures.blank)
-            assert sum(parts) == one.figures.lines == len(bucket[one.object])
+            assert one.figures["missing"] == one.count == len(one.lines)
+            parts = [one.figures[name] for name in ("found", "missing", "blank")]
+            assert sum(parts) == one.figures["lines"] == len(bucket[one.object])
         else:
             assert {*messages} <= {*doubled}
     assert named == missing
@@ -256,3 +258,33 @@ def test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing() -> None:
     assert audit.left_out == 40 - sum(stored[line] for lines in late for line in lines) > 0
     assert world.run(source_of()).is_good
     check(world.verify(source_of()), bucket, world.messages())
+
+
+def test_however_much_differs_the_bucket_is_listed_twice_and_time_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each part of what differs is read by itself, of objects that are known by then."""
+    world, bucket = shipped_world(4, 6)
+    world.time.now_ms += DAY_MS
+    world.tamper(lambda _: [])
+    listings: list[str] = []
+    gauges: list[AuditGauge] = []
+    shares: list[float] = []
+    objects = AuditBucket.objects
+
+    class Watched(AuditGauge):
+        def __post_init__(self) -> None:
+            gauges.append(self)
+
+    def counted(self: AuditBucket, folder: str) -> Iterator[LogObject]:
+        listings.append(folder)
+        return objects(self, folder)
+
+    monkeypatch.setattr("utils.audit.sums.MOST_COMPARED", 1)
+    monkeypatch.setattr("services.audit.verification.AuditGauge", Watched)
+    monkeypatch.setattr(AuditBucket, "objects", counted)
+    looks = {f"look back {number}": lambda: shares.append(gauges[-1].share) for number in range(99)}
+    check(world.verify(source_of(), faults=looks), bucket, Counter())
+    assert len(listings) == 2
+    assert len(shares) > 10
+    assert max(shares) < gauges[-1].share == 1

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from services.audit.auditor import Days
+from services.audit.verification import Days
 from tests.faults.test_audit import EVENTS, check, shipped_world
 from tests.standin.cloudwatch_store import StoredEvent
 from tests.world.audit_objects import event as audit_event

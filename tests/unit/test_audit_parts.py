@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 
-from services.audit.streams import LogStreams, Pace, Stream
+from services.audit.streams import LogStreams, Pace
 from tests.bench.audit_range import Taken
 from tests.servers.installation import REPOSITORY
 from tests.world.in_memory import source_of
@@ -49,14 +49,19 @@ def test_sums_differ_where_the_sides_do_and_nowhere_else(
         sums.cell(one[0], digest(one)).add_line(digest(one))
     for one in events:
         sums.cell(one[0], digest(one)).add_event(digest(one))
-    groups = list(sums.groups(most))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.audit.sums.MOST_COMPARED", most)
+        groups = list(sums.groups())
     before, after = Counter(lines), Counter(events)
     for one in {*lines, *events}:
         held = [group for group in groups if group.holds(one[0], digest(one))]
         assert len(held) <= 1
         assert held or before[one] == after[one]
         if held and one[0] is not None:
-            assert any(first <= one[0] <= last for first, last in held[0].spans)
+            assert any(first <= one[0] < end for first, end in held[0].spans)
+        if held:
+            time_ms = one[0] or 0
+            assert held[0].may_hold(time_ms, time_ms, has_untimed=one[0] is None)
     assert (before == after) == (not groups)
 
 
@@ -88,8 +93,8 @@ def test_what_came_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> No
     read_back = SimpleNamespace(pages=pages)
     monkeypatch.setattr("services.audit.streams.ReadBack", lambda *_: read_back)
     client = cast("CloudWatchLogsClient", SimpleNamespace(meta=SimpleNamespace(endpoint_url="a")))
-    streams = LogStreams(client, source_of(), Pace(1e6, lambda: 0.0, threading.Event()), gauge)
-    streams.streams = [Stream("one", None)]
+    pace = Pace(1e6, lambda: 0.0, threading.Event())
+    streams = LogStreams(client, source_of(), pace, gauge, lambda: None)
     assert list(streams.events([(0, 1)])) == []
     assert gauge.trouble == ""
 

@@ -13,8 +13,8 @@ import pytest
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from services.audit.auditor import Auditor, Days
-from services.audit.repair import Repair, Repaired
+from services.audit.repair import Repair
+from services.audit.verification import Auditor, Days, Verification
 from services.output.status import Clock, StatusLog
 from services.shipping.iteration import Iteration
 from services.shipping.shared import Report, Shared
@@ -43,7 +43,7 @@ class RepairRun(Struct):
     """What a repair came to."""
 
     life: Life
-    repaired: Repaired | None = None
+    repaired: Verification | None = None
     error: ForwarderError | None = None
 
 
@@ -225,9 +225,9 @@ class World:
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(
                 account, line
             ),
-            "services.audit.auditor.s3_client": lambda *_: s3,
+            "services.audit.verification.s3_client": lambda *_: s3,
             "services.audit.repair.s3_client": lambda *_: s3,
-            "services.audit.auditor.logs_client": lambda *_: MemoryLogs(account, line),
+            "services.audit.verification.logs_client": lambda *_: MemoryLogs(account, line),
         }
         for name, replacement in replaced.items():
             patch.setattr(name, replacement)

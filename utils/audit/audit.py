@@ -1,36 +1,70 @@
 """What a comparison came to: its verdict in words, as a table, as a document, as a status line."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
-from utils.audit.findings import Difference
-from utils.report.metrics import Verified
 from utils.version import VERSION
 from utils.wording import printable
 
+# So much of each kind is in the report.
+MOST_LINES = 1_000
+MOST_OBJECTS = 1_000
 _SHOWN_DIFFERENCES = 3
 _SHOWN_LINES = 8
 _SHOWN_KEY = 60
-_FIGURES = (
-    *("objects", "lines", "found", "missing", "doubled", "foreign", "quarantined", "blank"),
-    *("excluded", "expired", "restamped", "wrong_time", "left_out", "damaged", "unreadable"),
-)
+_ALWAYS_SHOWN = {"objects", "lines", "found", "missing", "doubled"}
+# What is counted, and how the table goes on behind the number.
+_FIGURES = {
+    "objects": "",
+    "lines": "",
+    "found": "",
+    "missing": "",
+    "doubled": " events more than there are lines",
+    "foreign": " events that are of no line compared here",
+    "quarantined": " lines that CloudWatch can't take, all in the quarantine",
+    "blank": "",
+    "excluded": "",
+    "expired": " lines so old that the log group's retention may have removed them",
+    "restamped": " events at the time of their upload, for their age",
+    "wrong_time": " events at another time than their own, without need",
+    "left_out": " lines that were written or are shipped since the last iteration",
+    "damaged": " objects that end early",
+    "unreadable": " objects that can't be compared",
+}
+
+
+class Difference(msgspec.Struct, omit_defaults=True):
+    """Lines of one object that are missing, or of which there are too many copies.
+
+    `lines` are the numbers of the first of them, from 1, and `count` how many there are. `figures`
+    say what became of all lines of the object; `reason` is why it can't be read.
+    """
+
+    object: str
+    kind: Literal["missing", "doubled", "unreadable"]
+    lines: list[int] = []
+    count: int = 0
+    figures: dict[str, int] = {}
+    reason: str = ""
 
 
 class Audit(msgspec.Struct):
-    """What a comparison of one source came to.
+    """What a comparison of one source came to, as its report has it.
 
     `repaired` is how many logs a repair has sent, None if there was none. `from_day` and `to_day`
-    are the days that were asked for, as ISO 8601 has them. `left_out` are lines that need not be in
-    a log stream yet, `left_out_objects` those of which there is none.
+    are the days that were asked for, as ISO 8601 has them, and `since` says in words where the
+    objects begin. `left_out` are lines that need not be in a log stream yet, `left_out_objects` the
+    objects of which there is none. `requests` went to each witness.
     """
 
     source: str
     repaired: int | None = None
-    from_day: str | None = None
-    to_day: str | None = None
+    from_day: str | None = msgspec.field(default=None, name="from")
+    to_day: str | None = msgspec.field(default=None, name="to")
     since: str = ""
     began: datetime = datetime.min.replace(tzinfo=UTC)
     ended: datetime = datetime.min.replace(tzinfo=UTC)
@@ -49,11 +83,10 @@ class Audit(msgspec.Struct):
     left_out_objects: int = 0
     damaged: int = 0
     unreadable: int = 0
-    differences: list[Difference] = msgspec.field(default_factory=list)
-    log_streams: list[str] = msgspec.field(default_factory=list)
+    differences: list[Difference] = []
+    log_streams: list[str] = []
     retention_days: int | None = None
-    lyve_requests: int = 0
-    cloudwatch_requests: int = 0
+    requests: dict[str, int] = {}
     sha256: str = ""
 
     @property
@@ -67,19 +100,6 @@ class Audit(msgspec.Struct):
         """Tells if nothing is missing or doubled; what may have expired is neither."""
         return not (self.missing or self.doubled or self.unreadable)
 
-    @property
-    def metrics(self) -> Verified:
-        """The figures that are watched."""
-        return Verified(
-            verified=self.found,
-            missing=self.missing,
-            doubled=self.doubled,
-            foreign=self.foreign,
-            expired=self.expired,
-            unreadable=self.unreadable,
-            differences=self.missing + self.doubled,
-        )
-
 
 def key_of(audit: Audit) -> str:
     """Returns the key of the report in the output bucket."""
@@ -90,29 +110,19 @@ def key_of(audit: Audit) -> str:
 
 def encoded(audit: Audit) -> bytes:
     """Returns the report as a JSON document."""
-    listed = {"missing": 0, "doubled": 0, "unreadable": 0}
+    listed: Counter[str] = Counter()
     for one in audit.differences:
-        listed[one.kind] += 1 if one.kind == "unreadable" else one.count
+        listed[one.kind] += one.count
     document = {
-        "source": audit.source,
         "verdict": verdict(audit),
         "whole": audit.is_whole,
-        "repaired": audit.repaired,
-        "from": audit.from_day,
-        "to": audit.to_day,
-        "began": audit.began,
-        "ended": audit.ended,
-        **figures(audit),
-        "left_out_objects": audit.left_out_objects,
-        "differences": audit.differences,
-        "differences_not_listed": {
-            kind: getattr(audit, kind) - count for kind, count in listed.items()
-        },
-        "log_streams": audit.log_streams,
-        "retention_days": audit.retention_days,
-        "requests": {"lyve_cloud": audit.lyve_requests, "cloudwatch": audit.cloudwatch_requests},
-        "sha256": audit.sha256,
         "version": VERSION,
+        **msgspec.to_builtins(audit),
+        "found": audit.found,
+        "differences_not_listed": {
+            kind: getattr(audit, kind) - listed[kind]
+            for kind in ("missing", "doubled", "unreadable")
+        },
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
@@ -159,29 +169,16 @@ def rows(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "compared", _range(audit)
     if audit.repaired is not None:
         yield "repaired", f"{audit.repaired:,} missing logs are sent"
-    for name in _FIGURES:
+    for name, meaning in _FIGURES.items():
         count = getattr(audit, name)
-        if count or name in {"objects", "lines", "found", "missing", "doubled"}:
-            yield name.replace("_", " "), f"{count:,}{_MEANING.get(name, '') if count else ''}"
+        if count or name in _ALWAYS_SHOWN:
+            yield name.replace("_", " "), f"{count:,}{meaning if count else ''}"
     for one in audit.differences[:_SHOWN_DIFFERENCES]:
         yield one.kind, _in_words(one)
     if len(audit.differences) > _SHOWN_DIFFERENCES:
         yield "", "and more: see the report"
-    requests = f"{audit.lyve_requests:,} to Lyve Cloud, {audit.cloudwatch_requests:,} to CloudWatch"
-    yield "requests", requests
-
-
-_MEANING = {
-    "doubled": " events more than there are lines",
-    "foreign": " events that are of no line compared here",
-    "quarantined": " lines that CloudWatch can't take, all in the quarantine",
-    "expired": " lines so old that the log group's retention may have removed them",
-    "restamped": " events at the time of their upload, for their age",
-    "wrong_time": " events at another time than their own, without need",
-    "left_out": " lines that were written or are shipped since the last iteration",
-    "damaged": " objects that end early",
-    "unreadable": " objects that can't be compared",
-}
+    lyve_cloud, cloudwatch = audit.requests["lyve_cloud"], audit.requests["cloudwatch"]
+    yield "requests", f"{lyve_cloud:,} to Lyve Cloud, {cloudwatch:,} to CloudWatch"
 
 
 def _range(audit: Audit) -> str:

@@ -1,155 +1,137 @@
-"""Gathers what the bucket and the log streams do not have in common, by object and line."""
+"""Compares line by line, and gathers what the two sides do not have in common."""
 
 from array import array
 from collections import Counter
-from collections.abc import Collection
-from itertools import islice
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, get_args
 
-import msgspec
+from utils.audit.audit import MOST_LINES, MOST_OBJECTS, Difference
+from utils.audit.tallies import Tally
+from utils.model import FOREVER_MS
 
-from utils.audit.comparison import Comparison
-from utils.audit.spans import Spans, Tally
-from utils.model import LogObject
-
-MOST_LINES = 1_000
-MOST_OBJECTS = 1_000
-
-Kind = Literal["missing", "doubled", "unreadable"]
 Fate = Literal["missing", "quarantined", "expired"]
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """How much is kept of what is missing: objects, and lines of each."""
+class Comparison:
+    """The events of some intervals, of which each line takes one: both are multisets."""
 
-    objects: int
-    lines: int
+    def __init__(self) -> None:
+        self._left: Counter[int] = Counter()
+        self._late: Counter[int] = Counter()
+        self._surplus: dict[int, tuple[str, int]] = {}
 
+    def note(self, digest: int, *, is_late: bool) -> None:
+        """Takes an event into account.
 
-# Objects that turn out to be whole are not reported.
-TOLD = Limits(10_000, MOST_LINES)
+        Args:
+            digest: of its message.
+            is_late: whether it was stored after the bucket was listed.
+        """
+        self._left[digest] += 1
+        if is_late:
+            self._late[digest] += 1
 
+    def take(self, digest: int, key: str, number: int) -> bool:
+        """Takes one event for a line; returns whether there was one.
 
-class ObjectFigures(msgspec.Struct):
-    """What became of an object's lines; all others together are `lines`."""
+        Args:
+            digest: of the line.
+            key: of its object.
+            number: of the line, from 1.
+        """
+        left = self._left.get(digest, 0)
+        if not left:
+            return False
+        if left > 1:
+            self._left[digest] = left - 1
+            self._surplus[digest] = (key, number)
+        else:
+            del self._left[digest]
+            self._surplus.pop(digest, None)
+        return True
 
-    lines: int = 0
-    found: int = 0
-    missing: int = 0
-    quarantined: int = 0
-    blank: int = 0
-    excluded: int = 0
-    expired: int = 0
-
-
-class Difference(msgspec.Struct, omit_defaults=True):
-    """Lines of one object that are missing, or of which there are too many copies.
-
-    `lines` are the numbers of the first of them, from 1, and `count` how many there are. `figures`
-    are those of the whole object; `reason` is why it can't be read.
-    """
-
-    object: str
-    kind: Kind
-    lines: list[int] = []
-    count: int = 0
-    figures: ObjectFigures | None = None
-    reason: str = ""
-
-
-class _Noted(msgspec.Struct):
-    """An object that lacks lines: those in the intervals that differ, and its tally."""
-
-    modified_ms: int
-    tally: Tally
-    numbers: "array[int]"
-    fates: Counter[Fate] = msgspec.field(default_factory=Counter)
-    unsendable: int = 0
+    def is_late(self, digest: int) -> bool:
+        """Tells if an event of this message was stored after the bucket was listed."""
+        return digest in self._late
 
     @property
-    def missing(self) -> int:
-        """How many of its lines are missing."""
-        return self.fates["missing"]
+    def has_surplus(self) -> bool:
+        """Tells if any line has more copies than there are lines."""
+        return bool(self._surplus)
 
-    @property
-    def is_untouched(self) -> bool:
-        """Tells if none of its lines has been found anywhere."""
-        return self.missing == self.tally.lines - self.tally.blank - self.tally.excluded
+    def discount(self, digest: int) -> None:
+        """Takes one event for a line of an object that is not compared."""
+        if digest in self._surplus:
+            self._left[digest] -= 1
+            if not self._left[digest]:
+                del self._left[digest], self._surplus[digest]
 
-    def figures(self) -> ObjectFigures:
-        """Returns what became of its lines."""
-        quarantined = self.fates["quarantined"] + self.tally.unsendable - self.unsendable
-        unsent = self.tally.blank + self.tally.excluded
-        others = self.missing + quarantined + self.fates["expired"] + unsent
-        return ObjectFigures(
-            lines=self.tally.lines,
-            found=self.tally.lines - others,
-            missing=self.missing,
-            quarantined=quarantined,
-            blank=self.tally.blank,
-            excluded=self.tally.excluded,
-            expired=self.fates["expired"],
+    def doubled(self) -> list[tuple[str, int, int]]:
+        """Returns the lines of which there are more copies: key, number, and how many more."""
+        return sorted((*self._surplus[one], self._left[one]) for one in self._surplus)
+
+    def foreign(self) -> int:
+        """Returns how many events are of no line, except for objects written meanwhile."""
+        return sum(
+            max(0, copies - self._late[digest])
+            for digest, copies in self._left.items()
+            if digest not in self._surplus
         )
 
 
 class Findings:
-    """What one look has found.
+    """What one look has found; most of it is known once it is `settle`d.
 
-    `arrived_ms` is the oldest `LastModified` of the objects of which lines were stored after the
-    bucket was listed, in ms since 1970, None if there is none.
-
-    Lines count as left out, and not as missing, in objects that were written since `under_way_ms`;
-    and in objects without any stored line that were written since `young_ms` and after all objects
-    with one.
+    `left_out` are missing lines that need not be there yet, `left_out_objects` the objects of them
+    of which nothing is there; `young` are those of these that the last iteration did not know.
+    `missing_lines` are the numbers of the others by the key of their object, and `newest_ms` is the
+    newest `LastModified` of what is there.
 
     Args:
-        young_ms: when the last iteration began, in ms since 1970, None if nothing is known of it.
-        under_way_ms: the `LastModified` from which on all is under way, None if nothing is.
-        limits: of what is kept.
+        objects: how many are compared.
+        most_objects: of so many, at most, the numbers of missing lines are kept,
+        most_lines: and so many of each.
     """
 
-    def __init__(self, young_ms: int | None, under_way_ms: int | None, limits: Limits) -> None:
-        self._limits = limits
-        self._young_ms = young_ms
-        self._under_way_ms = under_way_ms
-        self._noted: dict[str, _Noted] = {}
+    def __init__(self, objects: int, most_objects: int, most_lines: int) -> None:
+        self._most_objects, self._most_lines = most_objects, most_lines
+        self._fates = {fate: array("i", bytes(4 * objects)) for fate in get_args(Fate)}
+        self._numbers: dict[int, array[int]] = {}
         self._doubled: dict[str, Difference] = {}
-        self._fates: Counter[Fate] = Counter()
-        self._left_out_lines = self._young_lines = 0
-        self._young: dict[str, _Noted] = {}
-        self.restamped = self.wrong_time = self.doubled = self.foreign = 0
-        self.arrived_ms: int | None = None
+        # The oldest `LastModified` of objects of which a line was stored after the bucket was
+        # listed.
+        self._arrived_ms = FOREVER_MS
+        self.doubled = self.foreign = self.restamped = self.wrong_time = 0
+        self.missing = self.left_out = self.left_out_objects = self.newest_ms = 0
+        self.young: set[str] = set()
+        self.missing_lines: dict[str, array[int]] = {}
+        self.differences: list[Difference] = []
 
-    def note(self, one: LogObject, number: int, fate: Fate, *, is_sendable: bool) -> None:
+    def note(self, place: int, number: int, fate: Fate, *, is_sendable: bool) -> None:
         """Notes a line that is in no log stream.
 
         Args:
-            one: its object.
+            place: of its object among all.
             number: of the line, from 1.
             fate: what became of it.
-            is_sendable: whether CloudWatch could take it.
+            is_sendable: whether CloudWatch could take it; if not, it counts as quarantined before.
         """
-        under_way = self._under_way_ms
-        if fate == "missing" and under_way is not None and one.last_modified_ms >= under_way:
-            self._left_out_lines += 1
+        self._fates[fate][place] += 1
+        self._fates["quarantined"][place] -= not is_sendable
+        if fate != "missing":
             return
-        self._fates[fate] += 1
-        noted = self._noted_of(one)
-        if noted:
-            noted.fates[fate] += 1
-            noted.unsendable += not is_sendable
-            if fate == "missing" and len(noted.numbers) < self._limits.lines:
-                noted.numbers.append(number)
+        if place not in self._numbers and len(self._numbers) < self._most_objects:
+            self._numbers[place] = array("I")
+        if len(self._numbers.get(place, ())) < self._most_lines:
+            self._numbers[place].append(number)
 
-    def end_object(self, key: str, tally: Tally) -> None:
-        """Notes what reading an object has shown, once it is read."""
-        if key in self._noted:
-            self._noted[key].tally = tally
+    def arrive(self, modified_ms: int) -> None:
+        """Notes that a line was stored after the bucket was listed.
 
-    def arrive(self, one: LogObject) -> None:
-        """Notes that a line of an object was stored after the bucket was listed."""
-        known_ms = one.last_modified_ms if self.arrived_ms is None else self.arrived_ms
-        self.arrived_ms = min(known_ms, one.last_modified_ms)
+        Args:
+            modified_ms: the `LastModified` of its object, in ms since 1970.
+        """
+        self._arrived_ms = min(self._arrived_ms, modified_ms)
 
     def add(self, comparison: Comparison) -> None:
         """Takes into account what is left once all lines of some intervals are compared."""
@@ -157,83 +139,70 @@ class Findings:
         for key, number, copies in comparison.doubled():
             self.doubled += copies
             if key in self._doubled or len(self._doubled) < MOST_OBJECTS:
-                difference = self._doubled.setdefault(key, Difference(key, "doubled", [], 0))
+                difference = self._doubled.setdefault(key, Difference(key, "doubled"))
                 difference.count += copies
                 if len(difference.lines) < MOST_LINES:
                     difference.lines.append(number)
 
+    def settle(self, tallies: Iterable[Tally], young_ms: int | None) -> None:
+        """Tells what is missing from what need not be there yet, once all is compared.
+
+        That is what an object lacks that is not older than one of which lines arrived meanwhile;
+        and all of an object that was written since the last iteration began, and after all objects
+        with any line that is there.
+
+        Args:
+            tallies: of all objects.
+            young_ms: when that was, in ms since 1970, None if nothing is known of it.
+        """
+        there = (
+            one.object.last_modified_ms
+            for place, one in enumerate(tallies)
+            if one.due and not self._may_be_young(place, one, young_ms)
+        )
+        self.newest_ms = max(there, default=0)
+        for place, one in enumerate(tallies):
+            missing = self._fates["missing"][place]
+            if not missing:
+                continue
+            key, modified_ms = one.object.key, one.object.last_modified_ms
+            is_young = modified_ms > self.newest_ms and self._may_be_young(place, one, young_ms)
+            if is_young:
+                self.young.add(key)
+            if is_young or modified_ms >= self._arrived_ms:
+                self.left_out += missing
+                self.left_out_objects += missing == one.due
+                continue
+            self.missing += missing
+            if place in self._numbers:
+                self.missing_lines[key] = self._numbers[place]
+                if len(self.differences) < MOST_OBJECTS:
+                    self.differences.append(self._difference(place, one))
+        self.differences += self._doubled.values()
+
     @property
     def quarantined(self) -> int:
-        """How many lines are in the quarantine, of those in the intervals that differ."""
-        return self._fates["quarantined"]
+        """How many more, or fewer, lines are in the quarantine than CloudWatch can't take."""
+        return sum(self._fates["quarantined"])
 
     @property
     def expired(self) -> int:
         """How many lines the log group's retention may have removed."""
-        return self._fates["expired"]
+        return sum(self._fates["expired"])
 
-    def end(self, spans: Spans, young_ms: int | None) -> None:
-        """Finds out which objects are too young to be missing, once all is compared.
+    def _may_be_young(self, place: int, one: Tally, young_ms: int | None) -> bool:
+        is_absent = 0 < self._fates["missing"][place] == one.due
+        return is_absent and young_ms is not None and one.object.last_modified_ms >= young_ms
 
-        Args:
-            spans: of all objects.
-            young_ms: when the last iteration began, as it is known by now.
-        """
-        self._young_ms = young_ms
-        untouched = {
-            key for key, one in self._noted.items() if self._may_be_young(one) and one.is_untouched
+    def _difference(self, place: int, one: Tally) -> Difference:
+        fates = {fate: counts[place] for fate, counts in self._fates.items()}
+        fates["quarantined"] += one.unsendable
+        figures = {
+            "lines": one.lines,
+            "found": one.due - sum(fates.values()),
+            **fates,
+            "blank": one.blank,
+            "excluded": one.excluded,
         }
-        newest_ms = spans.newest_beside(untouched)
-        self._young = {
-            key: self._noted[key] for key in untouched if self._noted[key].modified_ms > newest_ms
-        }
-        self._young_lines = sum(one.missing for one in self._young.values())
-
-    @property
-    def missing(self) -> int:
-        """How many lines are in no log stream that should be."""
-        return self._fates["missing"] - self._young_lines
-
-    @property
-    def left_out_lines(self) -> int:
-        """How many lines are in no log stream and need not be there yet."""
-        return self._left_out_lines + self._young_lines
-
-    @property
-    def left_out_objects(self) -> int:
-        """How many objects have no line in a log stream and need not have one yet."""
-        return len(self._young)
-
-    @property
-    def young(self) -> Collection[str]:
-        """The keys of these objects."""
-        return self._young.keys()
-
-    def missing_lines(self) -> dict[str, "array[int]"]:
-        """Returns the numbers of the missing lines by the key of their object."""
-        return {
-            key: one.numbers
-            for key, one in self._noted.items()
-            if one.numbers and key not in self._young
-        }
-
-    def differences(self) -> list[Difference]:
-        """Returns the first objects of which lines are missing or doubled."""
-        lacking = (
-            Difference(key, "missing", sorted(one.numbers[:MOST_LINES]), one.missing, one.figures())
-            for key, one in self._noted.items()
-            if one.missing and key not in self._young
-        )
-        return [*islice(lacking, MOST_OBJECTS), *self._doubled.values()]
-
-    def _noted_of(self, one: LogObject) -> _Noted | None:
-        noted = self._noted.get(one.key)
-        if noted is None:
-            noted = _Noted(one.last_modified_ms, Tally(), array("I"))
-            if len(self._noted) >= self._limits.objects and not self._may_be_young(noted):
-                return None
-            self._noted[one.key] = noted
-        return noted
-
-    def _may_be_young(self, noted: _Noted) -> bool:
-        return self._young_ms is not None and noted.modified_ms >= self._young_ms
+        numbers = sorted(self._numbers[place][:MOST_LINES])
+        return Difference(one.object.key, "missing", numbers, fates["missing"], figures)

@@ -5,17 +5,19 @@ from hashlib import blake2b
 
 import msgspec
 
-from utils.model import Interval, union
+from utils.model import FOREVER_MS, Interval, union
 
 # The length of an interval; whenever there are too many, each takes in its neighbour.
 _STEP_MS = 60_000
 MOST_CELLS = 32_768
-# For lines that name no time, by their hashes alone.
+# Lines that name no time have one by their hashes, long before all others.
 _UNTIMED_CELLS = 1_024
+_UNTIMED_MS = -(2**60)
+_UNTIMED_END_MS = _UNTIMED_MS + _UNTIMED_CELLS * _STEP_MS
 # So much is compared line by line at once.
 MOST_COMPARED = 100_000
 # Times closer than this are read in one go.
-_GAP_MS = 60 * 60 * 1000
+GAP_MS = 60 * 60 * 1000
 _DIGEST_BYTES = 16
 
 
@@ -39,18 +41,17 @@ class Digests:
 class Cell(msgspec.Struct, gc=False):
     """What both sides hold of one interval.
 
-    `difference` is the sum of the lines' hashes less that of the events'. `from_ms` and `until_ms`
-    are the first and the last time at which events may stand that do not stand at their own.
+    `difference` is the sum of the lines' hashes less that of the events'. Events that do not stand
+    at their own time may stand from `from_ms` to `until_ms`, both included.
     """
 
     lines: int = 0
     events: int = 0
     difference: int = 0
-    from_ms: int | None = None
-    until_ms: int = 0
+    from_ms: int = FOREVER_MS
+    until_ms: int = -1
     restamped: int = 0
     wrong_time: int = 0
-    quarantined: int = 0
 
     def add_line(self, digest: int) -> None:
         """Takes a line of the bucket into account."""
@@ -63,13 +64,9 @@ class Cell(msgspec.Struct, gc=False):
         self.difference -= digest
 
     def stands_at(self, stored_ms: int) -> None:
-        """Notes that one of its events may stand at another time than its own.
-
-        Args:
-            stored_ms: that time, in ms since 1970.
-        """
+        """Notes at which time an event may stand that does not stand at its own."""
+        self.from_ms = min(self.from_ms, stored_ms)
         self.until_ms = max(self.until_ms, stored_ms)
-        self.from_ms = stored_ms if self.from_ms is None else min(self.from_ms, stored_ms)
 
     def add(self, other: "Cell") -> None:
         """Takes another interval in."""
@@ -78,10 +75,8 @@ class Cell(msgspec.Struct, gc=False):
         self.difference += other.difference
         self.restamped += other.restamped
         self.wrong_time += other.wrong_time
-        self.quarantined += other.quarantined
-        if other.from_ms is not None:
-            self.stands_at(other.from_ms)
-            self.stands_at(other.until_ms)
+        self.from_ms = min(self.from_ms, other.from_ms)
+        self.until_ms = max(self.until_ms, other.until_ms)
 
     @property
     def differs(self) -> bool:
@@ -92,15 +87,15 @@ class Cell(msgspec.Struct, gc=False):
 class Group(msgspec.Struct, frozen=True):
     """Intervals that differ, few enough to be compared at once: of too large ones a part.
 
-    `spans` are the ranges of time at which their events stand, both ends included, in ms since
-    1970.
+    `own_times` are about the ranges of their own times, `spans` those at which their events stand.
     """
 
     cells: frozenset[int]
-    step_ms: int | None
+    step_ms: int
+    own_times: list[Interval]
     spans: list[Interval]
-    part: int = 0
-    parts: int = 1
+    part: int
+    parts: int
 
     def holds(self, own_ms: int | None, digest: int) -> bool:
         """Tells if a line or an event is one of these.
@@ -109,17 +104,20 @@ class Group(msgspec.Struct, frozen=True):
             own_ms: the time that it names, in ms since 1970, None if it names none.
             digest: of its message.
         """
-        if (own_ms is None) != (self.step_ms is None):
-            return False
-        cell = digest % _UNTIMED_CELLS if own_ms is None else own_ms // (self.step_ms or 1)
+        cell = _time_ms(own_ms, digest) // self.step_ms
         return cell in self.cells and (digest >> 64) % self.parts == self.part
 
-    @property
-    def own_times(self) -> Interval | None:
-        """The first and the last own time in them, in ms since 1970; None for lines without one."""
-        if self.step_ms is None:
-            return None
-        return min(self.cells) * self.step_ms, (max(self.cells) + 1) * self.step_ms - 1
+    def may_hold(self, first_ms: int, last_ms: int, *, has_untimed: bool) -> bool:
+        """Tells if lines may be among these.
+
+        Args:
+            first_ms: the first time that any of them names, in ms since 1970.
+            last_ms: the last one.
+            has_untimed: whether some name none.
+        """
+        if has_untimed and self.own_times[0][0] < _UNTIMED_END_MS:
+            return True
+        return any(first <= last_ms and first_ms < end for first, end in self.own_times)
 
 
 class Sums:
@@ -131,9 +129,8 @@ class Sums:
 
     def __init__(self, most_cells: int = MOST_CELLS) -> None:
         self._most_cells = most_cells
-        self.step_ms = _STEP_MS
-        self._timed: dict[int, Cell] = {}
-        self._untimed: dict[int, Cell] = {}
+        self._step_ms = _STEP_MS
+        self._cells: dict[int, Cell] = {}
 
     def cell(self, own_ms: int | None, digest: int) -> Cell:
         """Returns the cell of a line or an event, a new one where there is none.
@@ -142,74 +139,61 @@ class Sums:
             own_ms: the time that it names, in ms since 1970, None if it names none.
             digest: of its message.
         """
-        if own_ms is None:
-            return self._untimed.setdefault(digest % _UNTIMED_CELLS, Cell())
-        found = self._timed.get(own_ms // self.step_ms)
-        while found is None and len(self._timed) >= self._most_cells:
+        time_ms = _time_ms(own_ms, digest)
+        while (found := self._cells.get(time_ms // self._step_ms)) is None:
+            if len(self._cells) < self._most_cells:
+                return self._cells.setdefault(time_ms // self._step_ms, Cell())
             self._widen()
-            found = self._timed.get(own_ms // self.step_ms)
-        return found or self._timed.setdefault(own_ms // self.step_ms, Cell())
+        return found
 
     def known_cell(self, own_ms: int | None, digest: int) -> Cell | None:
         """Returns the cell of an event, None where there is none."""
-        if own_ms is None:
-            return self._untimed.get(digest % _UNTIMED_CELLS)
-        return self._timed.get(own_ms // self.step_ms)
+        return self._cells.get(_time_ms(own_ms, digest) // self._step_ms)
 
     def spans(self) -> list[Interval]:
-        """Returns the ranges of the own times, both ends included, in ms since 1970."""
-        return _merged(self._own_span(cell) for cell in self._timed)
+        """Returns about the ranges of the own times."""
+        return self._own_times(self._cells)
 
-    def alike(self) -> Iterator[Cell]:
-        """Yields the cells in which both sides hold the same."""
-        for cells in (self._timed, self._untimed):
-            yield from (cell for cell in cells.values() if not cell.differs)
+    def alike(self) -> list[Cell]:
+        """Returns the cells in which both sides hold the same."""
+        return [cell for cell in self._cells.values() if not cell.differs]
 
-    def groups(self, most: int = MOST_COMPARED) -> Iterator[Group]:
-        """Yields what differs, in order, in parts that can be compared line by line.
+    def groups(self) -> Iterator[Group]:
+        """Yields what differs, in order, in parts that can be compared line by line."""
+        near: list[int] = []
+        size = 0
+        for number in sorted(number for number, cell in self._cells.items() if cell.differs):
+            held = self._cells[number].lines + self._cells[number].events
+            if near and size + held > MOST_COMPARED:
+                yield from self._parts(near, size)
+                near, size = [], 0
+            near.append(number)
+            size += held
+        if near:
+            yield from self._parts(near, size)
 
-        Args:
-            most: how many lines and events together a part is to have.
-        """
-        for cells, step_ms in ((self._timed, self.step_ms), (self._untimed, None)):
-            numbers: list[int] = []
-            size = 0
-            for number in sorted(number for number, cell in cells.items() if cell.differs):
-                held = cells[number].lines + cells[number].events
-                if numbers and size + held > most:
-                    yield from self._parts(cells, numbers, step_ms, -(-size // most))
-                    numbers, size = [], 0
-                numbers.append(number)
-                size += held
-            if numbers:
-                yield from self._parts(cells, numbers, step_ms, -(-size // most))
-
-    def _parts(
-        self, cells: dict[int, Cell], numbers: list[int], step_ms: int | None, parts: int
-    ) -> Iterator[Group]:
-        elsewhere = [
-            (one.from_ms, one.until_ms)
-            for one in (cells[number] for number in numbers)
-            if one.from_ms is not None
-        ]
-        own = [self._own_span(number) for number in numbers] if step_ms else []
-        spans = _merged([*own, *elsewhere])
+    def _parts(self, numbers: list[int], size: int) -> Iterator[Group]:
+        own_times = self._own_times(numbers)
+        elsewhere = (
+            (cell.from_ms, cell.until_ms + 1) for cell in map(self._cells.__getitem__, numbers)
+        )
+        spans = union([*own_times, *elsewhere], GAP_MS)
+        parts = -(-size // MOST_COMPARED)
         for part in range(parts):
-            yield Group(frozenset(numbers), step_ms, spans, part, parts)
+            yield Group(frozenset(numbers), self._step_ms, own_times, spans, part, parts)
 
-    def _own_span(self, number: int) -> Interval:
-        return number * self.step_ms, (number + 1) * self.step_ms - 1
+    def _own_times(self, numbers: Iterable[int]) -> list[Interval]:
+        step_ms = self._step_ms
+        return union(((number * step_ms, (number + 1) * step_ms) for number in numbers), GAP_MS)
 
     def _widen(self) -> None:
-        self.step_ms *= 2
-        cells, self._timed = self._timed, {}
+        self._step_ms *= 2
+        cells, self._cells = self._cells, {}
         for number, cell in cells.items():
-            known = self._timed.setdefault(number // 2, cell)
+            known = self._cells.setdefault(number // 2, cell)
             if known is not cell:
                 known.add(cell)
 
 
-def _merged(spans: Iterable[Interval]) -> list[Interval]:
-    """Returns ranges with both ends included as fewer, without the gaps that are not worth it."""
-    wide = union((first, last + 1 + _GAP_MS) for first, last in spans)
-    return [(first, end - _GAP_MS - 1) for first, end in wide]
+def _time_ms(own_ms: int | None, digest: int) -> int:
+    return _UNTIMED_MS + digest % _UNTIMED_CELLS * _STEP_MS if own_ms is None else own_ms
