@@ -7,6 +7,7 @@ from http import HTTPStatus
 from socket import IPPROTO_TCP, TCP_NODELAY, gaierror
 from threading import Lock
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
@@ -36,7 +37,10 @@ from services.aws.connection import (
     authorities,
     proxy_of,
 )
+from services.aws.http_connection import speak_on
+from services.aws.signature import host_of
 from services.threads.singleflight import Singleflight
+from utils.version import VERSION
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -81,6 +85,12 @@ class HttpSession:
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
         )
         self._pool = pools.connection_from_url(endpoint_url)
+        speak_on(self._pool)
+        self._headers = {
+            "Host": host_of(*urlsplit(endpoint_url)[:2]),
+            "User-Agent": f"logscollector/{VERSION}",
+            "Accept-Encoding": "identity",
+        }
         self.sent = 0
 
     def send(self, request: "AWSPreparedRequest") -> AWSResponse:
@@ -98,9 +108,10 @@ class HttpSession:
                 self._pool.urlopen(
                     method=str(request.method),
                     url=url if self._names_host else _target(url),
-                    body=request.body,  # type: ignore[arg-type] # bytes or nothing
-                    headers=request.headers,  # type: ignore[arg-type] # any mapping will do
+                    body=request.body,  # type: ignore[arg-type] # bytes, text or nothing
+                    headers={**self._headers, **request.headers},
                     retries=_NO_RETRIES,
+                    redirect=False,
                     assert_same_host=False,
                     preload_content=False,
                     decode_content=False,

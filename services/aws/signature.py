@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import get_current_datetime
@@ -42,14 +41,15 @@ class Signer:
             headers: to be sent and signed, beside those of the signature.
             body: all of it.
         """
-        target = urlsplit(url)
+        scheme, _, rest = url.partition("://")
+        netloc, _, path = rest.partition("/")
         keys = self._credentials.get_frozen_credentials()
         moment = get_current_datetime().isoformat(timespec="seconds")
         stamp = moment.replace("-", "").replace(":", "") + "Z"
         digest = sha256(body).hexdigest()
         signed = {
             **headers,
-            "Host": _host(target.scheme, target.netloc),
+            "Host": host_of(scheme, netloc),
             "X-Amz-Date": stamp,
             **({"X-Amz-Content-SHA256": digest} if self._tells_digest else {}),
             **({"X-Amz-Security-Token": keys.token} if keys.token else {}),
@@ -57,7 +57,7 @@ class Signer:
         lower = sorted((name.lower(), " ".join(value.split())) for name, value in signed.items())
         names = ";".join(name for name, _ in lower)
         lines = "".join(f"{name}:{value}\n" for name, value in lower)
-        asked = f"{method}\n{target.path or '/'}\n\n{lines}\n{names}\n{digest}"
+        asked = f"{method}\n/{path}\n\n{lines}\n{names}\n{digest}"
         scope = f"{stamp[:8]}/{self._scope}"
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{sha256(asked.encode()).hexdigest()}"
         signature = hmac.digest(
@@ -86,5 +86,11 @@ class Signer:
         return key
 
 
-def _host(scheme: str, netloc: str) -> str:
+def host_of(scheme: str, netloc: str) -> str:
+    """Returns the host as it stands in requests: without a port that goes without saying.
+
+    Args:
+        scheme: `http` or `https`.
+        netloc: the host and, where it is given, the port.
+    """
     return netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))

@@ -32,6 +32,8 @@ MAX_RUN_POSITIONS_BYTES = WINDOW_BYTES // 2
 # With so many completed objects, a run ends once its last batch is whole.
 _ENOUGH_OBJECTS = MAX_RUN_OBJECTS * 3 // 4
 _HEAD_BYTES = getsizeof("\U0001f642")
+# Beside its bytes Python holds up to four for each of a line's characters.
+_BYTES_A_BYTE = 5
 
 Blocks = Iterable[Sequence[bytes]]
 
@@ -133,6 +135,11 @@ class Run(msgspec.Struct):
             if most_bytes <= 0 or not begun or are_cut_by_bytes:
                 return 0
             near = near[: self.batch_size - begun]
+        if (
+            sum(map(len, near)) * _BYTES_A_BYTE + len(near) * (EVENT_OVERHEAD_BYTES + _HEAD_BYTES)
+            <= most_bytes
+        ):
+            return len(near)
         ends = list(accumulate(map(_most_bytes_of, near)))
         return min(len(near), 1 + bisect_left(ends, most_bytes))
 
@@ -230,8 +237,9 @@ def _most_bytes_of(line: bytes) -> int:
     """Returns the most that a line takes in memory: exactly so of ASCII."""
     if not line:
         return 0
-    # Beside the line's bytes Python holds up to four for each character, and a head.
-    return EVENT_OVERHEAD_BYTES + (len(line) if line.isascii() else 5 * len(line) + _HEAD_BYTES)
+    return EVENT_OVERHEAD_BYTES + (
+        len(line) if line.isascii() else _BYTES_A_BYTE * len(line) + _HEAD_BYTES
+    )
 
 
 def _too_long(line: bytes) -> str:

@@ -1,0 +1,157 @@
+"""What is taken for an answer, however it comes in, and what is not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import BadStatusLine, RemoteDisconnected
+from itertools import pairwise
+from socket import socketpair
+from threading import Thread
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+from services.aws.http_connection import Answer, speak_on
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+
+CONTENT = b"{}"
+SIZED = b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 2\r\n\r\n" + CONTENT
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nETag: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+)
+ENDED = b"HTTP/1.1 200 OK\r\nETag: x\r\nConnection: close\r\n\r\n" + CONTENT
+INTERIM = b"HTTP/1.1 100 Continue\r\nETag: y\r\n\r\n" + SIZED
+TIMEOUT_SECONDS = 0.01
+
+
+class Pool:
+    """Notes what a connection is when it is given back."""
+
+    def __init__(self) -> None:
+        self.is_open: list[bool] = []
+
+    def _put_conn(self, connection: SimpleNamespace) -> None:
+        self.is_open.append(connection.is_open)
+
+
+@contextmanager
+def answer_to(
+    *pieces: bytes, method: str = "GET", is_cut: bool = True
+) -> Iterator[tuple[Answer, Pool]]:
+    """Yields the answer that comes in pieces, and the pool of its connection."""
+    near, far = socketpair()
+    near.settimeout(TIMEOUT_SECONDS if not is_cut else None)
+
+    def send() -> None:
+        for piece in pieces:
+            far.sendall(piece)
+        if is_cut:
+            far.close()
+
+    connection = SimpleNamespace(sock=near, is_open=True)
+    connection.close = lambda: setattr(connection, "is_open", False)
+    sender = Thread(target=send)
+    sender.start()
+    try:
+        answer, pool = Answer(cast("HTTPConnection", connection), method), Pool()
+        answer._pool = cast("HTTPConnectionPool", pool)  # noqa: SLF001 - as the pool does
+        answer._connection = cast("HTTPConnection", connection)  # noqa: SLF001 - as the pool does
+        yield answer, pool
+    finally:
+        near.close()
+        sender.join()
+        far.close()
+
+
+@given(st.sampled_from([SIZED, CHUNKED, ENDED, INTERIM]), st.lists(st.integers(1, 90)))
+def test_answer_is_the_same_however_it_is_cut(sent: bytes, cuts: list[int]) -> None:
+    ends = [0, *sorted({cut for cut in cuts if cut < len(sent)}), len(sent)]
+    pieces = [sent[start:end] for start, end in pairwise(ends)]
+    with answer_to(*pieces) as (answer, pool):
+        assert (answer.status, answer.headers["etag"]) == (200, "x")
+        assert b"".join(answer.stream()) == CONTENT
+        assert pool.is_open == [sent is not ENDED]
+
+
+@given(st.integers(0, SIZED.index(CONTENT) - 1))
+def test_head_that_breaks_off_is_no_answer(end: int) -> None:
+    """As if it were whole, an answer without its length would pass for one without a body."""
+    with pytest.raises(RemoteDisconnected), answer_to(SIZED[:end]):
+        pass
+
+
+def test_body_that_breaks_off_is_short() -> None:
+    with answer_to(SIZED[:-1]) as (answer, pool):
+        assert answer.read() == CONTENT[:-1]
+        assert pool.is_open == [False]
+
+
+@pytest.mark.parametrize("end", range(CHUNKED.index(b"1\r\n{"), len(CHUNKED)))
+def test_chunked_body_that_breaks_off_is_none(end: int) -> None:
+    with answer_to(CHUNKED[:end]) as (answer, _), pytest.raises(ProtocolError):
+        answer.read()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x15\x03\x01\x00\x02\x02\x50",
+        b"<html>\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n: nothing\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nx: " + bytes([65]) * 300_000,
+    ],
+)
+def test_what_is_no_answer(sent: bytes) -> None:
+    with pytest.raises((BadStatusLine, RemoteDisconnected)), answer_to(sent):
+        pass
+
+
+@pytest.mark.parametrize("surplus", [SIZED, b"\r\nx", b"more"])
+def test_what_follows_an_answer_is_of_no_other_request(surplus: bytes) -> None:
+    with answer_to(SIZED + surplus) as (answer, pool):
+        assert (answer.read(), dict(answer.headers)) == (
+            CONTENT,
+            {"etag": "x", "content-length": "2"},
+        )
+        assert pool.is_open == [False]
+
+
+@pytest.mark.parametrize(("sent", "is_open"), [(SIZED[:-2], True), (SIZED, False)])
+def test_answer_to_head_has_no_body(sent: bytes, *, is_open: bool) -> None:
+    with answer_to(sent, method="HEAD", is_cut=False) as (answer, pool):
+        assert answer.read() == b""
+        assert answer.headers["Content-Length"] == "2"
+        assert pool.is_open == [is_open]
+
+
+def test_body_that_does_not_come_is_waited_for_no_longer_than_the_timeout() -> None:
+    with answer_to(SIZED[:-1], is_cut=False) as (answer, _), pytest.raises(ReadTimeoutError):
+        answer.read()
+
+
+def test_answer_that_is_not_read_is_closed() -> None:
+    with answer_to(SIZED[:-1], is_cut=False) as (answer, pool):
+        answer.close()
+        assert pool.is_open == [False]
+
+
+def test_lines_of_one_name_are_a_list() -> None:
+    sent = SIZED.replace(b"ETag: x", b"Via: a\r\nvia: b")
+    with answer_to(sent) as (answer, _):
+        assert (answer.headers.get("VIA"), "Via" in answer.headers) == ("a, b", True)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", b"a\rb", "a\0"])
+def test_end_of_a_line_in_a_header_is_refused(value: str | bytes) -> None:
+    pool = HTTPConnectionPool("127.0.0.1", 9)
+    speak_on(pool)
+    with pytest.raises(ValueError, match="end of a line"):
+        pool.urlopen("GET", "/", headers={"name": value}, retries=False)  # type: ignore[dict-item] # or bytes
