@@ -8,7 +8,7 @@ from threading import Event
 from services.audit.repair import Repair
 from services.audit.verification import Auditor, Days, Verification, keep
 from services.aws.clients import s3_client
-from services.commands.terminal import show
+from services.commands.terminal import show_table
 from services.output.failure_lines import FailureLines
 from services.output.latest import LatestStatus
 from services.output.status import Clock, StatusLog, has_bar, say, tell
@@ -129,9 +129,7 @@ class Auditing:
 
     def _print(self, source: Source, audit: Audit, key: str) -> None:
         table = [*rows(audit), ("report", f"{source.output_bucket}/{key}")]
-        width = max(len(name) for name, _ in table)
-        lines = (f"  {name:<{width}}  {value}" for name, value in table)
-        show(f"{source.name}: {verdict(audit)}", *lines, "")
+        show_table(f"{source.name}: {verdict(audit)}", table)
 
     def _pairs(self, audit: Audit) -> Pairs:
         took = Seconds(round(self._clock.elapsed_seconds() - self._began_seconds, 1))

@@ -60,6 +60,7 @@ class CloudWatchCheck:
         group = (access, self._source.log_group)
         stream = (*group, self._source.log_stream)
         blind = {_DENIED: lambda exc: _less(exc, "the puts alone tell what is too old")}
+        unknown = {_DENIED: lambda _: lacking("logs:DescribeLogGroups")}
         unread = dict.fromkeys(
             (_DENIED, _WRONG_CLASS), lambda exc: _less(exc, "events in doubt are sent again")
         )
@@ -70,8 +71,8 @@ class CloudWatchCheck:
             Try(_CONNECT, describe, access, self._connect, _CREDENTIALS),
             Try(_SIGN_IN, describe, access, self._sign_in, _CONNECT),
             Try(_GROUP, describe, group, self._find_group, _SIGN_IN, blind),
-            Try("know its retention", describe, group, self._know_retention, _GROUP),
-            Try("know its class", describe, group, self._know_class, _GROUP),
+            Try("know its retention", describe, group, self._know_retention, _GROUP, unknown),
+            Try("know its class", describe, group, self._know_class, _GROUP, unknown),
             Try(_STREAM, "CreateLogStream", stream, self._make_stream, _GROUP),
             Try("put events", "PutLogEvents", stream, self._put, _GROUP),
             Try("read events back", get, stream, self._read_back, _GROUP, unread | gone),
@@ -82,11 +83,11 @@ class CloudWatchCheck:
         return logs_client(self._source.aws, attempts=1)
 
     @cached_property
-    def _answer(self) -> "FirstAnswer[LogGroupTypeDef | None]":
+    def _answer(self) -> "FirstAnswer[LogGroupTypeDef]":
         return FirstAnswer(self._look_up_group)
 
-    def _look_up_group(self) -> "LogGroupTypeDef | None":
-        """Returns the group of exactly this name among all that begin with it."""
+    def _look_up_group(self) -> "LogGroupTypeDef":
+        """Returns the group of exactly this name among all that begin with it; empty for none."""
         name = self._source.log_group
         with self._errors("describe", "logs:DescribeLogGroups"):
             pages = self._client.get_paginator("describe_log_groups")
@@ -97,7 +98,7 @@ class CloudWatchCheck:
                     if group.get("logGroupName") == name:
                         return group
                     self._longer_name = group.get("logGroupName", "")
-        return None
+        return {}
 
     def _find_credentials(self) -> Finding:
         access = self._source.aws
@@ -117,9 +118,7 @@ class CloudWatchCheck:
         return self._answer.signed_in(f"in {self._source.aws.region}")
 
     def _find_group(self) -> Finding:
-        if self._answer.refusal:
-            raise self._answer.refusal
-        if self._answer.content:
+        if self._answer.content():
             return passed(self._source.log_group)
         detail = f"{self._source.log_group} is not in {self._source.aws.region}"
         if self._longer_name:
@@ -127,17 +126,13 @@ class CloudWatchCheck:
         return failed(detail, self._hints[_MISSING])
 
     def _know_retention(self) -> Finding:
-        if self._answer.content is None:
-            return lacking("logs:DescribeLogGroups")
-        days = self._answer.content.get("retentionInDays")
+        days = self._answer.content().get("retentionInDays")
         if not days:
             return passed("events are kept for ever")
         return passed(f"{days} days; older events get the time of their upload")
 
     def _know_class(self) -> Finding:
-        if self._answer.content is None:
-            return lacking("logs:DescribeLogGroups")
-        name = self._answer.content.get("logGroupClass", "STANDARD")
+        name = self._answer.content().get("logGroupClass", "STANDARD")
         if name == "STANDARD":
             return passed(name)
         if name == "DELIVERY":

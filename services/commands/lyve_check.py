@@ -151,8 +151,7 @@ class LyveCheck:
         return self._answer.signed_in(f"with LYVE_ACCESS, in {self._source.lyve.region}")
 
     def _list(self) -> Finding:
-        if self._answer.refusal:
-            raise self._answer.refusal
+        self._answer.content()
         return passed(self._source.bucket_name)
 
     def _read(self) -> Finding:
@@ -180,7 +179,7 @@ class LyveCheck:
     def _first_objects(self) -> Iterator[LogObject]:
         """Yields objects that may be of the type: some of all, then those with its prefixes."""
         log_type = self._source.log_type
-        tops = self._answer.content.folders if self._answer.content else []
+        tops = self._answer.content().folders
         names = sorted({f"{log_type}-", f"{log_type.lower()}-"})
         folders = [self._source.prefix, *tops[:FIRST_FOLDERS]]
         parts = (self._bucket.objects(f"{one}{name}") for one in folders for name in names)
@@ -268,9 +267,11 @@ class LyveCheck:
 
 def _seconds(answer: FirstAnswer[Page]) -> float | None:
     """Returns the service's own time of an answer, in seconds since 1970."""
-    refused: Any = getattr(answer.refusal.__cause__, "response", {}) if answer.refusal else {}
-    headers = refused.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    date = answer.content.date if answer.content else headers.get("date", "")
+    if answer.refusal:
+        refused: Any = getattr(answer.refusal.__cause__, "response", {})
+        date = refused.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    else:
+        date = answer.content().date
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:

@@ -99,23 +99,14 @@ def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
 
 
 def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
-    names = [one.partition("=")[0] for one in unknown if one.startswith("-")]
-    if not names:
-        message = "An argument is not an option, so it is not shown"
-        return [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
-    return [
-        ForwarderError(
-            f"There is no option {_shown(name)}",
-            usage,
-            did_you_mean(name, re.findall("--[a-z-]+", usage)) or _BEFORE_THE_IMAGE,
-        )
-        for name in names
-    ]
-
-
-def _shown(name: str) -> str:
-    """Returns the name; of a short option one letter, as its value may follow at once."""
-    return printable(found(name if name.startswith("--") else name[:2]))
+    problems = []
+    for name in (one.partition("=")[0] for one in unknown if one.startswith("-")):
+        # Of a short option one letter, as its value may follow at once.
+        shown = printable(found(name if name.startswith("--") else name[:2]))
+        hint = did_you_mean(name, re.findall("--[a-z-]+", usage)) or _BEFORE_THE_IMAGE
+        problems.append(ForwarderError(f"There is no option {shown}", usage, hint))
+    message = "An argument is not an option, so it is not shown"
+    return problems or [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
 
 
 def _reader(config_path: Path) -> ArgumentParser:

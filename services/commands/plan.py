@@ -7,7 +7,7 @@ from threading import Event
 from zlib import crc32
 
 from services.aws.clients import s3_client
-from services.commands.terminal import show
+from services.commands.terminal import show_table
 from services.output.status import Clock, tell
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
@@ -45,19 +45,14 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
             failures.append(Failure(source.name, error, clock.now()))
         else:
             previews.append(found)
-            _print_table(source.name, rows([found]))
+            show_table(source.name, rows([found]))
     for time, text, pairs in by_cause(failures):
         tell(time, "ERROR", text, pairs)
     if len(sources) > 1:
         lacking = f"{len(failures)}, of which nothing is known or counted here"
         table = [("failed", lacking)] if failures else []
-        _print_table(f"{len(sources)} sources", table + (rows(previews) if previews else []))
+        show_table(f"{len(sources)} sources", table + (rows(previews) if previews else []))
     return not failures
-
-
-def _print_table(title: str, table: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in table)
-    show(title, *(f"  {name:<{width}}  {value}" for name, value in table), "")
 
 
 def preview(source: Source, start: Start, stop: Event) -> Preview:

@@ -59,23 +59,28 @@ Hint = partial(Try, is_hint=True)
 
 
 class FirstAnswer(Generic[_Content]):
-    """The answer to the first request, even if it is a refusal.
-
-    Attributes:
-        content: of the answer, None where it is refused.
-        refusal: why it is refused, or why there is no answer.
+    """The answer to the first request; `refusal` is why it is refused, or why there is none.
 
     Args:
         request: makes the request.
     """
 
     def __init__(self, request: Callable[[], _Content]) -> None:
-        self.content: _Content | None = None
         self.refusal: ServiceError | None = None
         try:
-            self.content = request()
+            self._content = request()
         except ServiceError as exc:
             self.refusal = exc
+
+    def content(self) -> _Content:
+        """Returns what the answer holds.
+
+        Raises:
+            ServiceError: the refusal.
+        """
+        if self.refusal:
+            raise self.refusal
+        return self._content
 
     @property
     def is_reached(self) -> bool:

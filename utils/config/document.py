@@ -323,7 +323,7 @@ def _hint(key: str, value: str) -> str:
     bare = _AROUND_A_NAME.sub("", value.strip())
     tidy = (value.strip(), bare, bare.lower())
     meant = next((one for one in tidy if not _wrong(key, one)), None)
-    return did_you_mean(meant, [meant]) if meant else ""
+    return suggestion(found(meant)) if meant else ""
 
 
 def _day_hint(key: str, value: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from utils.config.partitions import PARTITIONS, Shard, parse_shard
 from utils.config.settings import AwsAccess, LyveAccess
 from utils.errors import ForwarderError
-from utils.wording import did_you_mean, found
+from utils.wording import did_you_mean, found, suggestion
 
 # --- Their names, and what they may hold ----------------------------------------------------------
 
@@ -86,9 +86,10 @@ def unread(values: Mapping[str, str], prefixes: Collection[str]) -> list[str]:
 
 # Docker keeps those of an --env-file as part of the value.
 _MARKS = ("'", '"')
-# Letters as in base64; or, as names of files have `-` and `_` too, with capitals and digits.
-_LIKE_A_KEY_WITH_A_SLASH = (
-    r"/[A-Za-z0-9/+=]{15,}|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])/[A-Za-z0-9/+=_-]{15,}"
+# In the place of a path a key may begin with a slash as well: letters as in base64; or, as names of
+# files have `-` and `_` too, with capitals and digits.
+_LIKE_A_KEY_OR_A_PATH = (
+    r"[A-Za-z0-9/+=]{16,}|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])/[A-Za-z0-9/+=_-]{15,}"
 )
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -227,24 +228,21 @@ class Variables:
         except ValueError:
             text, reason = "", "it is not a text file"
         if reason:
-            is_key = re.fullmatch(_LIKE_A_KEY, path) or self._may_be_key(path)
+            is_key = re.fullmatch(_LIKE_A_KEY_OR_A_PATH, path) and not self._has_folder(path)
             shown = "it looks like a key and is not shown" if is_key else found(path)
             hint = "Check the path, and that this process may read the file"
             self._report(name, f"names a file that can't be used: {shown}", reason, hint)
         return text
 
-    def _may_be_key(self, path: str) -> bool:
-        """Tells if what is no file might be the key itself: it may begin with a slash.
-
-        Whoever mistypes a path mostly has the folder right.
-        """
+    def _has_folder(self, path: str) -> bool:
+        """Tells if a path leads into a folder that is there: who mistypes one has that right."""
         try:
             self._read_file(path.rpartition("/")[0] or path)
         except IsADirectoryError:
-            return False
+            return True
         except (OSError, ValueError):
-            pass
-        return re.fullmatch(_LIKE_A_KEY_WITH_A_SLASH, path) is not None
+            return False
+        return False
 
     def _checked(self, name: str, value: str) -> str:
         """Returns the value if it has the form of the variable; else the problem is added."""
@@ -259,7 +257,7 @@ class Variables:
         if form is not _KEY and re.fullmatch(_LIKE_A_KEY, value):
             what = "looks like a key, so it is not shown"
         elif base.endswith("_REGION") and re.fullmatch(form.pattern, tidy):
-            hint = did_you_mean(tidy, [tidy])
+            hint = suggestion(found(tidy))
         self._report(name, what, form.words, hint)
         return ""
 
@@ -290,7 +288,7 @@ class Variables:
         allowed = "allowed: https:// or http://, a host, and a port where it needs one"
         hint = "Write it like https://s3.example.com"
         if not hidden and "://" not in value and not _endpoint_fault(f"https://{value}", buckets):
-            hint = did_you_mean(f"https://{value}", [f"https://{value}"])
+            hint = suggestion(found(f"https://{value}"))
         self._report(name, what, f"{fault}; {allowed}", hint)
         return ""
 
