@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from tests.standin.cloudwatch_account import Account
 from tests.standin.cloudwatch_requests import (
@@ -13,7 +13,7 @@ from tests.standin.cloudwatch_requests import (
     Answer,
     DescribeLimit,
     GroupName,
-    IdentifiedGroupRequest,
+    GroupRequest,
     LogClass,
     NextToken,
     Request,
@@ -85,29 +85,21 @@ class DescribeLogGroups(Request):
         return LogGroups([_group_entry(account, group) for group in page], token)
 
 
-class DescribeLogStreams(IdentifiedGroupRequest):
+class DescribeLogStreams(GroupRequest):
     """Lists the log streams of a group."""
 
     log_stream_name_prefix: StreamName | None = None
-    order_by: Literal["LogStreamName", "LastEventTime"] = "LogStreamName"
-    descending: bool = False
     limit: DescribeLimit = 50
     next_token: NextToken | None = None
 
     def apply(self, account: Account) -> LogStreams:
         """Returns a page of the streams whose names begin with the prefix."""
-        if self.order_by == "LastEventTime" and self.log_stream_name_prefix is not None:
-            raise invalid_parameter("Cannot order by LastEventTime with a logStreamNamePrefix.")
-        group = self.group(account)
+        group = account.group(self.log_group_name)
         prefix = self.log_stream_name_prefix or ""
         found = [stream for stream in group.streams.values() if stream.name.startswith(prefix)]
-        found.sort(key=self._order, reverse=self.descending)
+        found.sort(key=lambda stream: stream.name)
         page, token = paged(found, self.next_token, self.limit, lambda stream: stream.name)
         return LogStreams([_stream_entry(account, group, stream) for stream in page], token)
-
-    def _order(self, stream: LogStream) -> tuple[int, str]:
-        by_time = self.order_by == "LastEventTime"
-        return (stream.last_ms or 0) if by_time else 0, stream.name
 
 
 def paged(

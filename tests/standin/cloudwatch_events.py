@@ -1,33 +1,21 @@
-"""PutLogEvents, GetLogEvents and FilterLogEvents.
+"""PutLogEvents and GetLogEvents.
 
-Source: .../APIReference/API_PutLogEvents.html, API_GetLogEvents.html and API_FilterLogEvents.html
-below https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/
+Source: .../APIReference/API_PutLogEvents.html and API_GetLogEvents.html below
+https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/
 """
 
 from collections.abc import Sequence
-from heapq import merge
 from time import monotonic
 from typing import Annotated
 
 from msgspec import Meta
 
 from tests.standin.cloudwatch_account import Account
-from tests.standin.cloudwatch_pages import (
-    END,
-    HEAD,
-    Token,
-    after,
-    filled,
-    parsed,
-    position_of,
-    read_page,
-)
+from tests.standin.cloudwatch_pages import HEAD, filled, parsed, read_page
 from tests.standin.cloudwatch_requests import (
     SEQUENCE_TOKEN,
     Answer,
-    IdentifiedGroupRequest,
     NextToken,
-    StreamName,
     StreamRequest,
 )
 from tests.standin.cloudwatch_rules import (
@@ -43,7 +31,6 @@ from tests.standin.cloudwatch_store import LogGroup, LogStream, StoredEvent, bet
 
 Timestamp = Annotated[int, Meta(ge=0, le=MAXIMUM_TIMESTAMP_MS)]
 EventsLimit = Annotated[int, Meta(ge=1, le=10_000)]
-StreamNames = Annotated[list[StreamName], Meta(min_length=1, max_length=100)]
 
 
 class PutLogEventsAnswer(Answer):
@@ -61,27 +48,12 @@ class OutputLogEvent(Answer):
     ingestion_time: int
 
 
-class FilteredLogEvent(OutputLogEvent):
-    """An event as FilterLogEvents returns it."""
-
-    log_stream_name: str
-    event_id: str
-
-
 class GetLogEventsAnswer(Answer):
     """A page of one stream; a token that equals the one sent says that there is no more."""
 
     events: Sequence[OutputLogEvent]
     next_forward_token: str
     next_backward_token: str
-
-
-class FilterLogEventsAnswer(Answer):
-    """A page of several streams; no token says that there is no more."""
-
-    events: Sequence[FilteredLogEvent]
-    searched_log_streams: Sequence[str]
-    next_token: str | None = None
 
 
 class PutLogEvents(StreamRequest):
@@ -107,10 +79,9 @@ class PutLogEvents(StreamRequest):
         return PutLogEventsAnswer(SEQUENCE_TOKEN, found.rejected)
 
 
-class GetLogEvents(IdentifiedGroupRequest, kw_only=True):
-    """Reads one stream, from its head or from its end."""
+class GetLogEvents(StreamRequest):
+    """Reads one stream from its head; of its end only the last page."""
 
-    log_stream_name: StreamName
     start_time: Timestamp = 0
     end_time: Timestamp = MAXIMUM_TIMESTAMP_MS
     next_token: NextToken | None = None
@@ -119,59 +90,21 @@ class GetLogEvents(IdentifiedGroupRequest, kw_only=True):
 
     def apply(self, account: Account) -> GetLogEventsAnswer:
         """Returns a page from `start_time`, inclusive, to `end_time`, exclusive."""
-        group = self.group(account)
+        group = account.group(self.log_group_name)
         _check_class(group, "GetLogEvents")
         stream = group.stream(self.log_stream_name)
         events = between(stream.archive.ordered(), self.start_time, self.end_time)
-        token = self._token()
-        page = read_page(events, token, self.limit, monotonic())
-        if page.events and account.draws_empty_page():
-            page = page.rested(token)
-        found = [OutputLogEvent(e.timestamp, e.message, e.ingestion_time) for e in page.events]
-        return GetLogEventsAnswer(found, str(page.forward), str(page.backward))
-
-    def _token(self) -> Token:
-        if self.next_token is None:
-            return HEAD if self.start_from_head else END
-        token = parsed(self.next_token)
-        if token.is_forward and not self.start_from_head:
-            raise invalid_parameter("A nextForwardToken needs startFromHead to be true.")
-        return token
-
-
-class FilterLogEvents(IdentifiedGroupRequest):
-    """Reads several streams of a group as one, oldest first."""
-
-    log_stream_names: StreamNames | None = None
-    log_stream_name_prefix: StreamName | None = None
-    start_time: Timestamp = 0
-    end_time: Timestamp = MAXIMUM_TIMESTAMP_MS
-    next_token: NextToken | None = None
-    limit: EventsLimit = 10_000
-    interleaved: bool = True
-
-    def apply(self, account: Account) -> FilterLogEventsAnswer:
-        """Returns a page from `start_time` to `end_time`, both inclusive."""
-        group = self.group(account)
-        _check_class(group, "FilterLogEvents")
         token = parsed(self.next_token) if self.next_token else HEAD
-        runs = [
-            after(between(stream.archive.ordered(), self.start_time, self.end_time + 1), token)
-            for stream in self._streams(group)
-        ]
-        page, more = filled(merge(*runs, key=position_of), self.limit, monotonic())
+        if self.start_from_head:
+            page, forward = read_page(events, token, self.limit, monotonic())
+        elif self.next_token:
+            raise invalid_parameter("A nextForwardToken needs startFromHead to be true.")
+        else:
+            page, forward = filled(reversed(events), self.limit, monotonic())[::-1], token
         if page and account.draws_empty_page():
-            return FilterLogEventsAnswer([], [], str(token.rested()))
-        next_token = str(Token("f", *page[-1].position)) if more else None
-        return FilterLogEventsAnswer([_filtered(event) for event in page], [], next_token)
-
-    def _streams(self, group: LogGroup) -> Sequence[LogStream]:
-        if self.log_stream_names is not None and self.log_stream_name_prefix is not None:
-            raise invalid_parameter("logStreamNames and logStreamNamePrefix exclude each other.")
-        if self.log_stream_names is not None:
-            return [group.stream(name) for name in sorted(set(self.log_stream_names))]
-        prefix = self.log_stream_name_prefix or ""
-        return [stream for stream in group.streams.values() if stream.name.startswith(prefix)]
+            page, forward = [], token.rested()
+        found = [OutputLogEvent(e.timestamp, e.message, e.ingestion_time) for e in page]
+        return GetLogEventsAnswer(found, str(forward), f"b/{token}")
 
 
 def _check_class(group: LogGroup, operation: str) -> None:
@@ -185,16 +118,6 @@ def _check_class(group: LogGroup, operation: str) -> None:
             f"The log group {group.name} is of log-group-class {group.log_class}. {operation} is "
             "not supported for this log class.",
         )
-
-
-def _filtered(event: StoredEvent) -> FilteredLogEvent:
-    return FilteredLogEvent(
-        event.timestamp,
-        event.message,
-        event.ingestion_time,
-        event.stream_name,
-        f"{event.timestamp:020d}{event.number:036d}",
-    )
 
 
 def _stored(

@@ -14,7 +14,6 @@ from tests.standin.cloudwatch_rules import RefusalError, invalid_parameter
 from tests.standin.cloudwatch_store import LogGroup, LogStream
 
 GroupName = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"\A[.\-_/#A-Za-z0-9]+\Z")]
-GroupIdentifier = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"\A[\w#+=/:,.@-]*\Z")]
 StreamName = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"\A[^:*]*\Z")]
 LogClass = Literal["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"]
 NextToken = Annotated[str, Meta(min_length=1)]
@@ -57,25 +56,6 @@ class StreamRequest(GroupRequest):
     """A request about one log stream by its name."""
 
     log_stream_name: StreamName
-
-
-class IdentifiedGroupRequest(Request, kw_only=True):
-    """A request about one log group, by its name or by its name or ARN as an identifier."""
-
-    log_group_name: GroupName | None = None
-    log_group_identifier: GroupIdentifier | None = None
-
-    def group(self, account: Account) -> LogGroup:
-        """Returns the log group.
-
-        Raises:
-            RefusalError: neither name nor identifier, both, or no such group.
-        """
-        if (self.log_group_name is None) == (self.log_group_identifier is None):
-            raise invalid_parameter("Exactly one of logGroupName and logGroupIdentifier is needed.")
-        if self.log_group_name is not None:
-            return account.group(self.log_group_name)
-        return account.group(str(self.log_group_identifier).removeprefix(account.group_arn("")))
 
 
 class CreateLogGroup(GroupRequest):

@@ -1,6 +1,5 @@
 """One call from its request to its answer: who calls, what it asks, and what befalls it."""
 
-import zlib
 from asyncio import StreamReader, sleep, wait_for
 from collections.abc import Mapping
 from typing import TypeVar
@@ -10,8 +9,8 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from tests.standin.cloudwatch_account import Account
 from tests.standin.cloudwatch_credentials import check_caller, denial
 from tests.standin.cloudwatch_describe import DescribeLogGroups, DescribeLogStreams
-from tests.standin.cloudwatch_events import FilterLogEvents, GetLogEvents, PutLogEvents
-from tests.standin.cloudwatch_http import MAXIMUM_BODY_BYTES, HttpAnswer, HttpRequest
+from tests.standin.cloudwatch_events import GetLogEvents, PutLogEvents
+from tests.standin.cloudwatch_http import HttpAnswer, HttpRequest
 from tests.standin.cloudwatch_requests import (
     CreateLogGroup,
     CreateLogStream,
@@ -26,7 +25,6 @@ from tests.standin.cloudwatch_settings import Fault
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "Logs_20140328."
-GZIP_WINDOW_BITS = 31
 THROTTLING = RefusalError("ThrottlingException", "Rate exceeded")
 UNAVAILABLE = RefusalError(
     "ServiceUnavailableException", "The service cannot complete the request.", 503
@@ -58,7 +56,6 @@ DECODERS: Mapping[str, json.Decoder[Request]] = {
         DescribeLogStreams,
         PutLogEvents,
         GetLogEvents,
-        FilterLogEvents,
     )
 }
 
@@ -150,7 +147,12 @@ def _group_of(request: HttpRequest) -> str:
 def _admitted(account: Account, name: str, request: HttpRequest) -> Request:
     settings = account.settings
     check_caller(settings, request.headers, request.body, account.now_ms())
-    body = _plain_body(request, settings.accept_gzip)
+    body = request.body
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise RefusalError(
+            "SerializationException", f"Content-Encoding {encoding!r} is not accepted."
+        )
     if name in settings.denied:
         names = _decoded(json.Decoder(Names), body)
         raise denial(name, account.stream_arn(names.log_group_name, names.log_stream_name))
@@ -158,24 +160,6 @@ def _admitted(account: Account, name: str, request: HttpRequest) -> Request:
     if isinstance(asked, PutLogEvents):
         account.calls.batch(len(asked.log_events), batch_bytes(asked.log_events))
     return asked
-
-
-def _plain_body(request: HttpRequest, accept_gzip: bool) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding == "identity":
-        return request.body
-    if encoding != "gzip" or not accept_gzip:
-        raise RefusalError(
-            "SerializationException", f"Content-Encoding {encoding!r} is not accepted."
-        )
-    inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
-    try:
-        body = inflater.decompress(request.body, MAXIMUM_BODY_BYTES)
-    except zlib.error as error:
-        raise RefusalError("SerializationException", str(error)) from error
-    if not inflater.eof:
-        raise RefusalError("SerializationException", "The body is cut off or too long.")
-    return body
 
 
 def _decoded(decoder: json.Decoder[Decoded], body: bytes) -> Decoded:

@@ -28,7 +28,6 @@ OperationName = Literal[
     "DescribeLogStreams",
     "PutLogEvents",
     "GetLogEvents",
-    "FilterLogEvents",
 ]
 OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
 
@@ -47,7 +46,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         fault_groups: the log groups that faults and latency apply to; empty for all.
         latency_ms: between the work and the answer.
         hang_ms: how long a hung call stays unanswered; 0 until the client goes.
-        visible_after_ms: from storing until GetLogEvents and FilterLogEvents return an event.
+        visible_after_ms: from storing until GetLogEvents returns an event.
         empty_pages: whether pages of events are sometimes preceded by empty ones.
         refuse_containing: a text; a batch with it in any message is refused whole.
         denied: operations that the caller has no permission for.
@@ -56,7 +55,6 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         expired: access key ids whose session is over.
         region: where the account is; signatures for another one are refused.
         clock_offset_ms: the service's clock minus this machine's.
-        accept_gzip: whether a request's body may be compressed.
     """
 
     seed: int = 0
@@ -74,7 +72,6 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     expired: list[str] = []
     region: str = "us-east-1"
     clock_offset_ms: int = 0
-    accept_gzip: bool = False
 
     def __post_init__(self) -> None:
         """Holds the sum of the chances to 1."""

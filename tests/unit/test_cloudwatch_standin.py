@@ -69,7 +69,7 @@ def test_requests_have_the_members_of_the_service_model(
     fields = msgspec.structs.fields(DECODERS[name].type)
     assert {field.encode_name for field in fields} <= shape.members.keys()
     required = {field.encode_name for field in fields if field.required}
-    assert required == set(shape.required_members)
+    assert required >= set(shape.required_members)
 
 
 def test_every_operation_is_there() -> None:
@@ -146,23 +146,6 @@ def test_streams_are_found_by_prefix_in_pages(desk: Desk) -> None:
     assert names == [[STREAM, f"{STREAM}-0", f"{STREAM}-1"], [f"{STREAM}-2"]]
 
 
-def test_streams_are_ordered_by_their_last_event(desk: Desk) -> None:
-    desk.client.create_log_stream(logGroupName=desk.group, logStreamName="zero")
-    now = now_ms()
-    desk.put(events_at([now - 5, now]))
-    desk.put(events_at([now - 9]))
-    desk.put(events_at([now - 7]))
-    found = desk.client.describe_log_streams(
-        logGroupName=desk.group, orderBy="LastEventTime", descending=True
-    )["logStreams"]
-    assert [stream["logStreamName"] for stream in found] == [STREAM, "zero"]
-    assert (found[0]["firstEventTimestamp"], found[0]["lastEventTimestamp"]) == (now - 9, now)
-    assert "lastEventTimestamp" not in found[1]
-    describe = desk.client.describe_log_streams
-    mixed = {"orderBy": "LastEventTime", "logStreamNamePrefix": "z"}
-    assert refusal(describe, logGroupName=desk.group, **mixed) == INVALID
-
-
 def test_message_comes_back_as_it_was_with_its_ingestion_time(desk: Desk) -> None:
     now = now_ms()
     message = '{"object": "naïve\\u0000 ключ 🗝", "tab": "\t"}'
@@ -216,23 +199,12 @@ def test_get_pages_by_a_megabyte(desk: Desk) -> None:
     assert [len(page) for page in desk.pages()] == [1, 1, 2]
 
 
-def test_get_without_start_from_head_reads_backwards_from_the_end(desk: Desk) -> None:
+def test_get_without_start_from_head_reads_the_last_page(desk: Desk) -> None:
     now = now_ms()
     desk.put(events_at(range(now - 4, now + 1)))
     page = desk.get(limit=2)
     assert timestamps(page["events"]) == [now - 1, now]
-    page = desk.get(limit=2, nextToken=page["nextBackwardToken"])
-    assert timestamps(page["events"]) == [now - 3, now - 2]
-    forward = page["nextForwardToken"]
-    assert refusal(desk.get, nextToken=forward) == INVALID
-    page = desk.get(startFromHead=True, nextToken=forward)
-    assert timestamps(page["events"]) == [now - 1, now]
-    page = desk.get(nextToken=desk.get(limit=5)["nextBackwardToken"])
-    assert page["events"] == []
-    assert (
-        desk.get(nextToken=page["nextBackwardToken"])["nextBackwardToken"]
-        == (page["nextBackwardToken"])
-    )
+    assert refusal(desk.get, nextToken=page["nextForwardToken"]) == INVALID
 
 
 def test_get_of_nothing_has_tokens_that_lead_to_later_events(desk: Desk) -> None:
@@ -245,9 +217,7 @@ def test_get_of_nothing_has_tokens_that_lead_to_later_events(desk: Desk) -> None
     page = desk.get(startFromHead=True, nextToken=token)
     assert len(page["events"]) == 1
     assert page["nextForwardToken"] != token
-    end = desk.get(startFromHead=True, nextToken=page["nextForwardToken"])
-    assert end["events"] == []
-    assert desk.get(nextToken=end["nextBackwardToken"])["events"] == page["events"]
+    assert refusal(desk.get, startFromHead=True, nextToken="f/1/2") == INVALID
 
 
 def test_empty_pages_come_before_more_data_and_lose_none(desk: Desk) -> None:
@@ -258,55 +228,6 @@ def test_empty_pages_come_before_more_data_and_lose_none(desk: Desk) -> None:
     assert [] in pages[:-1]
     assert len(pages) > 20
     assert timestamps(list(chain.from_iterable(pages))) == list(range(now, now + 40))
-    filtered = list(
-        desk.client.get_paginator("filter_log_events").paginate(
-            logGroupName=desk.group, PaginationConfig={"PageSize": 2}
-        )
-    )
-    assert [] in [page["events"] for page in filtered]
-    assert sum(len(page["events"]) for page in filtered) == 40
-
-
-def test_group_can_be_named_by_its_arn_but_not_twice(desk: Desk) -> None:
-    desk.put(events_at([now_ms()]))
-    arn = desk.client.describe_log_groups(logGroupNamePrefix=desk.group)["logGroups"][0]
-    get = desk.client.get_log_events
-    page = get(logGroupIdentifier=arn["logGroupArn"], logStreamName=STREAM)
-    assert len(page["events"]) == 1
-    twice = {"logGroupIdentifier": desk.group, "logGroupName": desk.group}
-    assert refusal(get, logStreamName=STREAM, **twice) == INVALID
-    assert refusal(get, logStreamName=STREAM) == INVALID
-    assert refusal(get, logStreamName="missing", logGroupName=desk.group) == NOT_FOUND
-    wrong = {"logStreamName": STREAM, "logGroupName": desk.group, "nextToken": "f/1/2"}
-    assert refusal(get, **wrong) == INVALID
-
-
-def test_filter_merges_streams_and_includes_both_ends(desk: Desk) -> None:
-    now = now_ms()
-    desk.put(events_at([now - 2, now]))
-    desk.client.create_log_stream(logGroupName=desk.group, logStreamName="other")
-    desk.client.put_log_events(
-        logGroupName=desk.group, logStreamName="other", logEvents=events_at([now - 1, now + 1])
-    )
-    read = desk.client.filter_log_events
-    page = read(logGroupName=desk.group, startTime=now - 2, endTime=now)
-    found = [(event["timestamp"], event["logStreamName"]) for event in page["events"]]
-    assert found == [(now - 2, STREAM), (now - 1, "other"), (now, STREAM)]
-    assert "nextToken" not in page
-    page = read(logGroupName=desk.group, logStreamNamePrefix="oth")
-    assert [event["timestamp"] for event in page["events"]] == [now - 1, now + 1]
-    page = read(logGroupName=desk.group, logStreamNames=[STREAM], limit=1)
-    rest = read(logGroupName=desk.group, logStreamNames=[STREAM], nextToken=page["nextToken"])
-    assert [event["timestamp"] for event in rest["events"]] == [now]
-
-
-def test_filter_refuses_what_it_cannot_answer(desk: Desk) -> None:
-    read = desk.client.filter_log_events
-    both = {"logStreamNames": [STREAM], "logStreamNamePrefix": "x"}
-    assert refusal(read, logGroupName=desk.group, **both) == INVALID
-    assert refusal(read, logGroupName=desk.group, logStreamNames=["missing"]) == NOT_FOUND
-    pattern = refusal(read, logGroupName=desk.group, filterPattern="ERROR")
-    assert pattern == ("SerializationException", 400)
 
 
 def test_stored_events_are_seen_by_the_control_view_before_they_are_readable(desk: Desk) -> None:
@@ -314,14 +235,13 @@ def test_stored_events_are_seen_by_the_control_view_before_they_are_readable(des
     now = now_ms()
     desk.put(events_at([now]))
     assert list(chain.from_iterable(desk.pages())) == []
-    assert desk.client.filter_log_events(logGroupName=desk.group)["events"] == []
     assert desk.stored() == [now]
 
 
 def test_event_becomes_readable_after_its_delay() -> None:
     event = StoredEvent(1, "text", 2, 1, 10.0, STREAM)
-    assert filled([event], 10, 9.999) == ([], False)
-    assert filled([event], 10, 10.0) == ([event], False)
+    assert filled([event], 10, 9.999) == []
+    assert filled([event], 10, 10.0) == [event]
 
 
 def test_calls_are_counted_by_operation_outcome_and_batch() -> None:
