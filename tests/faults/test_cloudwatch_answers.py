@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.world.audit_objects import event, whole
-from tests.world.faults import UNAVAILABLE, Answered, Fault, client_error, each
+from tests.world.faults import UNAVAILABLE, Answered, client_error, each
 from tests.world.in_memory import World, source_of
 from tests.world.in_memory_logs import MemoryLogs
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
@@ -23,17 +23,6 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def world_of_lines() -> World:
     return world_of([whole("S3-1.gz", NOON_MS, LINES)])
-
-
-@pytest.mark.parametrize(
-    "code", ["OperationAbortedException", "ServiceUnavailableException", "RequestTimeoutException"]
-)
-def test_a_stream_that_can_not_be_made_at_once_is_tried_again(code: str) -> None:
-    """Else the source stops for the hour."""
-    world = world_of_lines()
-    faults = each("stream", range(1, 4), client_error(code))
-    assert world.run(source_of(), faults).is_good, world.statuses()
-    assert_same(world.messages(), Counter(LINES))
 
 
 def test_a_stream_that_can_never_be_made_ends_in_an_error() -> None:
@@ -54,29 +43,6 @@ def test_groups_that_are_left_out_of_an_answer_are_no_error(
     monkeypatch.setattr(MemoryLogs, "paginate", nothing)
     world = world_of_lines()
     assert world.run(source_of()).is_good, world.statuses()
-    assert_same(world.messages(), Counter(LINES))
-
-
-@pytest.mark.parametrize("is_stored", [False, True], ids=["not stored", "stored"])
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answered(200, b""),
-        Answered(200, b"<html></html>"),
-        Answered(204, b""),
-        Answered(301, b""),
-        Answered(408, b"<html>Request Timeout</html>"),
-        Answered(429, b"<html>Slow down</html>"),
-        Answered(400, b'{"__type": "ServiceUnavailable"}'),
-        GATEWAY,
-    ],
-    ids=lambda answer: f"{answer.status} {answer.body.decode()}",
-)
-def test_an_answer_that_proves_nothing_is_settled(answer: Answered, is_stored: bool) -> None:
-    """The stake: each of them was taken for stored, or for not stored."""
-    world = world_of_lines()
-    faults: dict[str, Fault] = {"put 2 done" if is_stored else "put 2": answer}
-    assert world.run(source_of(), faults).is_good, world.statuses()
     assert_same(world.messages(), Counter(LINES))
 
 

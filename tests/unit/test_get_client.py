@@ -183,34 +183,6 @@ def test_a_refusal_is_not_tried_again(code: str, kind: type[Exception]) -> None:
 
 
 LONG = bytes(range(1, 251)) * 1000
-BROKEN_AT = 70_000
-
-
-def part(first: int, offset: int) -> Reply:
-    """Returns an answer that says it begins at `first`, with the bytes from `offset` on."""
-    headers = {"Content-Range": f"bytes {first}-{len(LONG) - 1}/{len(LONG)}"}
-    return Reply(206, LONG[offset:], headers)
-
-
-@pytest.mark.parametrize(
-    "resumed",
-    [
-        pytest.param(Reply(200, LONG), id="from the first byte on"),
-        pytest.param(part(3, 3), id="from another offset on"),
-        pytest.param(Reply(206, LONG[BROKEN_AT:]), id="from nobody says where"),
-    ],
-)
-def test_an_answer_that_is_not_the_asked_part_is_thrown_away(resumed: Reply) -> None:
-    asked: list[str] = []
-    length = {"Content-Length": str(len(LONG)), "Connection": "close"}
-    whole = part(0, 0)
-    broken = Reply(206, LONG[:BROKEN_AT], {**whole.headers, **length})
-    replies = [broken, resumed, part(BROKEN_AT, BROKEN_AT)]
-    with FakeServer(in_turn(replies, asked)) as server:
-        assert read(server, LogObject(0, KEYS[0], "etag", len(LONG))) == LONG
-    assert len(asked) == 3
-
-
 DIGEST = md5(LONG, usedforsecurity=False).hexdigest()
 LISTED = LogObject(0, KEYS[0], DIGEST, len(LONG))
 TURNED = bytes([LONG[0] ^ 1]) + LONG[1:]
