@@ -1,16 +1,18 @@
 """Turns arguments, signals and the time into iterations, and results into exit codes."""
 
 import gc
+import os
 import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 from uuid import uuid4
 
 from services.commands.options import read_options
@@ -19,7 +21,7 @@ from services.daemon.allocator import use_one_arena
 from services.daemon.health import HeartbeatFile
 from services.daemon.iterations import Iterations, Starting
 from services.output.status import Clock, tell
-from services.threads.background import REFRESH_SECONDS, attend
+from services.threads.executor import REFRESH_SECONDS, attend
 from utils.config.settings import Source
 from utils.errors import ConfigurationError, OutputError, problems_of
 from utils.model import Start
@@ -220,11 +222,22 @@ def main(arguments: Sequence[str]) -> int:
             options.install_dashboards: engine.run_install,
             options.once: engine.run_once,
         }
-        status = asked.get(True, engine.run_daemon)()
-    # While Python ends, its own handlers are gone, and a signal would kill what has succeeded.
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    return status
+        return asked.get(True, engine.run_daemon)()
+
+
+def end_process(status: int) -> NoReturn:
+    """Ends the process at once.
+
+    Python would first wait for each thread, however long its connection hangs, and take the
+    handlers of signals away: one that comes then would kill what has succeeded.
+
+    Args:
+        status: its exit status.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def print_problems(error: Exception) -> None:
@@ -249,4 +262,4 @@ def _now() -> datetime:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Delivers batches into one log stream, several in flight."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import islice
 from threading import Event
@@ -21,7 +21,6 @@ from services.aws.put_request import (
 )
 from services.shipping.read_back import ReadBack
 from services.threads.backoff import pauses
-from services.threads.put_pool import Steps
 from utils.config.settings import Source
 from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError
 from utils.lines.batching import MAX_AHEAD_MS, restamped, split_rejected
@@ -108,19 +107,19 @@ class LogStream:
         """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
         self._is_closed = True
 
-    def deliver(self, batch: Batch) -> Steps:
-        """Puts a valid batch until it is done or in doubt; yields the seconds of each wait.
+    def deliver(self, batch: Batch) -> Delivery:
+        """Puts a valid batch until it is done or in doubt; a wait holds its thread.
 
         Args:
             batch: the events; those that are rejected for their time are sent at upload times.
         """
         try:
-            info = yield from self._put_until_answered(batch)
+            info = self._put_until_answered(batch)
         except UnknownOutcomeError as exc:
             self._last_unknown = self._gauge.trouble = str(exc)
             return Delivery(uncertain=[batch])
         except RefusedError as exc:
-            return (yield from self._deliver_parts(batch, str(exc)))
+            return self._deliver_parts(batch, str(exc))
         except ForwarderError as exc:
             return Delivery(error=exc)
         accepted, rejected = split_rejected(
@@ -133,7 +132,7 @@ class LogStream:
         if any(event.restamped for event in rejected):
             delivery.error = self._upload_time_error()
         elif rejected:
-            delivery.add((yield from self.deliver(restamped(rejected))))
+            delivery.add(self.deliver(restamped(rejected)))
         return delivery
 
     def unknown_error(self) -> ServiceError:
@@ -144,7 +143,7 @@ class LogStream:
             CLOUDWATCH_ELSEWHERE,
         )
 
-    def _put_until_answered(self, batch: Batch) -> Generator[float, None, RejectedInfo]:
+    def _put_until_answered(self, batch: Batch) -> RejectedInfo:
         missing = 0
         for pause_seconds in pauses():
             if self._is_closed:
@@ -161,19 +160,16 @@ class LogStream:
                 self._create_stream()
             except NotStoredError as exc:
                 self._gauge.trouble = str(exc)
-            yield pause_seconds
-            if self._stop.is_set():
+            if self._stop.wait(pause_seconds):
                 break
         raise StoppedError("Stopped before a batch was sent")
 
-    def _deliver_parts(self, batch: Batch, reason: str) -> Steps:
+    def _deliver_parts(self, batch: Batch, reason: str) -> Delivery:
         """Halves a refused batch until the bad event is alone."""
         if len(batch) == 1:
             return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
         middle = len(batch) // 2
-        first = yield from self.deliver(batch[:middle])
-        rest = yield from self.deliver(batch[middle:])
-        return first.add(rest)
+        return self.deliver(batch[:middle]).add(self.deliver(batch[middle:]))
 
     def _stream_error(self) -> ServiceError:
         return ServiceError(

@@ -412,11 +412,12 @@ MUTATIONS = (
         f"{SHARDS}::test_a_partition_without_its_checkpoint_is_not_begun_anew",
     ),
     Mutation(
-        "A source may take all threads that put",
-        "PutPool._ready",
-        "free > kept",
-        "free > 0",
-        "tests/unit/test_put_pool.py::test_sources_that_hang_leave_threads_to_the_others",
+        "What no thread will do is taken for done, and done by a later one",
+        "Workers.submit",
+        "if not self._has_thread and future.cancel():",
+        "if not self._has_thread:",
+        "tests/faults/test_threads.py::"
+        "test_without_any_thread_nothing_is_done_and_the_error_says_what_is_needed",
     ),
     Mutation(
         "A line that can't be sent counts as kept without a look into the quarantine",

@@ -1,7 +1,7 @@
 """Sends exactly what is missing of a source, and makes its checkpoint cover what is proven."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from services.pull_logs_service import AuditBucket
 from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Context, Rules, Shipper, shipping
+from services.threads.executor import Workers
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError, ForwarderError, OwnerError, StoppedError
@@ -102,16 +103,17 @@ class Repair:
         if self._is_limited:
             self._check_is_settled(found)
         try:
-            return self._run(found, start)
+            with closing(Workers(self._source.concurrency)) as puts:
+                return self._run(found, start, puts)
         except ForwarderError:
             if document is not None and not self._has_sent:
                 with suppress(ForwarderError):
                     self._store.save(document)
             raise
 
-    def _run(self, found: Checkpoint | None, start: Start) -> Verification:
+    def _run(self, found: Checkpoint | None, start: Start, puts: Workers) -> Verification:
         progress = self._progress(found, start)
-        context, rules = self._context(progress, start)
+        context, rules = self._context(progress, start, puts)
         need = replace(EVERYTHING, since_ms=found.coverage.since_ms if found else None)
         with self._shared.memory.joined(), shipping(context, rules) as shipper:
             context.saver.confirm(self._shared.stop)
@@ -208,7 +210,7 @@ class Repair:
         )
         return Progress(checkpoint, Ledger(coverage, self._source.prefix))
 
-    def _context(self, progress: Progress, start: Start) -> tuple[Context, Rules]:
+    def _context(self, progress: Progress, start: Start, puts: Workers) -> tuple[Context, Rules]:
         source, report = self._source, self._report
         log_stream = LogStream(source, report.gauge, self._shared.stop)
         retention_days = log_stream.prepare()
@@ -217,6 +219,7 @@ class Repair:
         context = Context(
             bucket=self._bucket,
             log_stream=log_stream,
+            puts=puts,
             reconciler=_NextRound(
                 self._bucket, log_stream.read_back, None, report.status, report.counts
             ),

@@ -9,7 +9,7 @@ from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors, group_hints
 from services.aws.outcomes import THROTTLING_CODES, request_ids
 from services.shipping.read_back import ReadBack
 from services.threads.backoff import pauses
-from services.threads.read_ahead import read_ahead
+from services.threads.executor import read_ahead
 from utils.config.partitions import is_stream_of
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError, TransientError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         DescribeLogStreamsResponseTypeDef,
     )
 
-_PAGES_READ_AHEAD = 2
+_PAGES_READ_AHEAD = 3
 _TRIES = 5
 
 _Answer = TypeVar("_Answer")

@@ -13,7 +13,6 @@ from services.output.failure_lines import FailureLines
 from services.output.latest import LatestStatus
 from services.output.status import Clock, StatusLog, has_bar, say, tell
 from services.shipping.shared import Report, Shared
-from services.threads.put_pool import PutPool
 from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
@@ -57,9 +56,7 @@ class Auditing:
             sources: what is shipped where.
             start: when and as whom it begins.
         """
-        puts = PutPool(self._clock.elapsed_seconds, self._stop)
-        puts.expect(1, max(source.concurrency for source in sources))
-        shared = Shared(self._clock, self._stop, puts)
+        shared = Shared(self._clock, self._stop)
         return self._each(sources, lambda source: self._repair(source, start, shared))
 
     def refresh(self) -> None:

@@ -1,6 +1,7 @@
 """Tries every access that the daemon needs, each apart from the others, and prints what shows."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from threading import Event
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from services.commands.lyve_check import LyveCheck
 from services.commands.terminal import show
 from services.commands.tries import Try
 from services.output.status import Clock, tell
-from services.threads.start import no_thread, started
+from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import StoppedError
 from utils.report.findings import Finding, Outcome, failed, lacking, lines, summary, title
@@ -92,16 +93,12 @@ def _found(
 
 def _in_time(row: Try, clock: Clock, stop: Event) -> Finding | None:
     """Returns what the try shows, or that it took longer than a person would wait."""
-    found: list[Finding | None] = []
-    thread = started(lambda: found.append(row.finding()))
-    if thread is None:
-        raise no_thread(1)
+    finding = begin(row.finding)
     ends_seconds = clock.elapsed_seconds() + MOST_SECONDS
     while clock.elapsed_seconds() < ends_seconds:
         if stop.is_set():
             raise StoppedError("Stopped before every access was tried")
-        thread.join(_LOOK_SECONDS)
-        if found:
-            return found[0]
+        if wait([finding], _LOOK_SECONDS).done:
+            return finding.result()
     detail = f"{row.call}: no answer within {MOST_SECONDS:.0f} s"
     return failed(detail, "Try again; check the network")

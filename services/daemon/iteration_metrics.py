@@ -1,13 +1,16 @@
 """Puts an event with metrics into the log group after each iteration, and delays no iteration."""
 
+from contextlib import suppress
+from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING
 
 from services.output.metrics import MOST_WAIT_SECONDS, is_put
 from services.output.status import Clock
 from services.shipping.iteration import Iteration
-from services.threads.start import started
+from services.threads.executor import begin
 from utils.config.settings import Source
+from utils.errors import ForwarderError
 from utils.report.metrics import Figures, figures_of
 
 if TYPE_CHECKING:
@@ -52,8 +55,10 @@ class IterationMetrics:
             )
             before = self._pending.get(source.name, Figures())
             self._pending[source.name] = before.followed_by(figures)
-            if source.name not in self._putting and started(self._put_all, source):
-                self._putting.add(source.name)
+            if source.name not in self._putting:
+                with suppress(ForwarderError):
+                    begin(partial(self._put_all, source))
+                    self._putting.add(source.name)
 
     def wait(self) -> None:
         """Waits until nothing is under way, but not for what hangs."""

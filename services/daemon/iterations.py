@@ -13,7 +13,6 @@ from services.output.failure_lines import FailureLines
 from services.output.status import Clock, tell
 from services.shipping.iteration import Iteration
 from services.shipping.shared import Shared
-from services.threads.put_pool import PutPool
 from utils.config.settings import Source
 from utils.model import Start
 
@@ -36,8 +35,7 @@ class Iterations:
     def __init__(self, clock: Clock, stop: Event) -> None:
         self._clock = clock
         self._stop = stop
-        self._puts = PutPool(clock.elapsed_seconds, stop)
-        self._shared = Shared(clock, stop, self._puts)
+        self._shared = Shared(clock, stop)
         self._changed = Condition()
         self._opening: dict[str, Thread] = {}
         self._looks: list[Thread] = []
@@ -56,7 +54,6 @@ class Iterations:
         with self._changed:
             names = {*(source.name for source in sources), *self._under_way}
             self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
-            self._puts.expect(len(names), max(source.concurrency for source in sources))
 
     def open(self, sources: Sequence[Source], start: Starting) -> None:
         """Begins to mark where coverage begins; a source's first iteration waits for that."""

@@ -1,9 +1,10 @@
 """Saves the checkpoint behind the pipeline, on a thread of its own."""
 
 from collections.abc import Callable
-from threading import Condition, Event, Thread
+from concurrent.futures import Future, wait
+from threading import Condition, Event
 
-from services.threads.start import no_thread, started
+from services.threads.executor import begin
 from utils.errors import StoppedError
 from utils.model import WINDOW_LINES, WINDOW_OBJECTS
 from utils.state.checkpoint import claim_seconds
@@ -55,7 +56,7 @@ class CheckpointSaver:
         self._is_wanted = False
         self._is_closed = False
         self._error: BaseException | None = None
-        self._thread: Thread | None = None
+        self._saving: Future[None] | None = None
 
     def start(self) -> None:
         """Claims the source by a first save, and begins to save again and again.
@@ -65,9 +66,7 @@ class CheckpointSaver:
         """
         self._save()
         self._claimed_seconds = self._elapsed_seconds()
-        self._thread = started(self._work)
-        if self._thread is None:
-            raise no_thread(1)
+        self._saving = begin(self._work)
 
     def confirm(self, stop: Event) -> None:
         """Waits until the claim has held so long that no other can have been written beside it.
@@ -142,8 +141,8 @@ class CheckpointSaver:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        if self._thread:
-            self._thread.join()
+        if self._saving:
+            wait([self._saving])
 
     def save_last(self) -> None:
         """Saves once more after `close`, unless a save has failed before."""

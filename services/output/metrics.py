@@ -1,16 +1,18 @@
 """Puts events with metrics into the log group; nothing depends on it."""
 
+from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from threading import Event
+from functools import partial
 
 from botocore.exceptions import ClientError
 
 from services.aws.clients import logs_client
 from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
-from services.threads.start import started
+from services.threads.executor import begin
 from utils.config.settings import Source
+from utils.errors import ForwarderError
 from utils.model import LogEvent
 from utils.report.metrics import Figures, Verified, encode_metrics, metrics_stream
 
@@ -59,11 +61,7 @@ def put_soon(source: Source, figures: Verified, now: datetime) -> None:
         figures: what it came to.
         now: the time.
     """
-    done = Event()
-
-    def put() -> None:
-        is_put(source, figures, now)
-        done.set()
-
-    if source.metrics_namespace is not None and started(put):
-        done.wait(MOST_WAIT_SECONDS)
+    if source.metrics_namespace is None:
+        return
+    with suppress(ForwarderError):
+        wait([begin(partial(is_put, source, figures, now))], MOST_WAIT_SECONDS)

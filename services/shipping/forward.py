@@ -18,6 +18,7 @@ from services.shipping.partitions import (
 from services.shipping.recovery import Recovery
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Shipper
+from services.threads.executor import Workers
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError
@@ -55,6 +56,7 @@ class Forwarder:
         self._report = report
         self._shared = shared
         self.client = s3_client(source.lyve)
+        self._puts = Workers(source.concurrency)
         self._due = DueObjects(source, self.client, shared.stop)
         self._sharing = (
             SharedSource(source, self.client, self._recover, shared.stop) if source.shard else None
@@ -131,6 +133,10 @@ class Forwarder:
             pass
         self.survey = backlog.survey
 
+    def close(self) -> None:
+        """Lets its threads end."""
+        self._puts.close()
+
     def _begin(self, start: Start) -> None:
         start = self._due.at(start)
         found = self._whole()
@@ -168,9 +174,12 @@ class Forwarder:
     def _log_stream(self, part: str) -> LogStream:
         return LogStream(self._source.of_part(part), self._report.gauge, self._shared.stop)
 
+    def _recovery(self, partition: Partition) -> Recovery:
+        return Recovery(partition, self._report, self._shared, self._puts)
+
     def _recover(self, partition: Partition, start: Start) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""
-        with Recovery(partition, self._report, self._shared).under_way(start.owner):
+        with self._recovery(partition).under_way(start.owner):
             pass
 
     def _prove_access(self) -> None:
@@ -199,9 +208,8 @@ class Forwarder:
         """Claims a partition, and ships what was begun and what is owed of it."""
         part = partition.source.part
         if part not in self._claims:
-            recovery = Recovery(partition, self._report, self._shared)
             own = stack.enter_context(ExitStack())
-            shipper, progress = own.enter_context(recovery.under_way(start.owner))
+            shipper, progress = own.enter_context(self._recovery(partition).under_way(start.owner))
             self._claims[part] = Claim(partition, shipper, progress, own)
             self._ship_owed(self._claims[part])
         return self._claims[part]

@@ -1,7 +1,7 @@
 """Runs one iteration of one source, and reports it in status lines."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from msgspec.structs import astuple, replace
@@ -98,7 +98,8 @@ class Iteration:
         try:
             report = Report(self._status, self.counts, self.gauge)
             self._forwarder = Forwarder(self.source, report, self._shared)
-            work(self._forwarder)
+            with closing(self._forwarder):
+                work(self._forwarder)
         except StoppedError as exc:
             self._tell_failures()
             self._status.write("WARN", f"{exc} The next start goes on there.", self._pairs())

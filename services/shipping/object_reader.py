@@ -1,6 +1,7 @@
 """Streams the bytes of objects, several opened ahead, resuming a body that breaks."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import md5
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
 from services.aws.get_request import GetClient, ObjectBody, OtherContentError
 from services.aws.integrity import differ, is_md5
 from services.aws.outcomes import MISSING_OBJECT, WrongAnswerError
-from services.threads.worker_pool import WorkerPool
+from services.threads.executor import Workers
 from utils.errors import (
     ServiceError,
     StoppedError,
@@ -87,7 +88,7 @@ class ObjectReader:
         self._stop = stop
         self._looks = looks
         self._opening: dict[LogObject, Future[ObjectBody]] = {}
-        self._openers = WorkerPool(self._open, OBJECTS_OPENED_AHEAD)
+        self._openers = Workers(OBJECTS_OPENED_AHEAD)
         self._troubled_in_a_row = 0
         self._has_md5s = False
         self.bytes_read = 0
@@ -96,12 +97,12 @@ class ObjectReader:
         """Asks for the bodies of objects to be read next: those of small ones arrive meanwhile."""
         for log_object in log_objects:
             if log_object.size_bytes and log_object not in self._opening:
-                self._opening[log_object] = self._openers.submit(log_object)
+                self._opening[log_object] = self._openers.submit(partial(self._open, log_object))
 
     def close(self) -> None:
         """Lets go of what was opened ahead, and of the threads; what is read next begins anew."""
         self._openers.close()
-        self._openers = WorkerPool(self._open, OBJECTS_OPENED_AHEAD)
+        self._openers = Workers(OBJECTS_OPENED_AHEAD)
         self._opening.clear()
 
     def pieces(self, log_object: LogObject) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from services.shipping.partitions import Partition
 from services.shipping.reconcile import Reconciler, await_owner
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Context, Rules, Shipper, shipping
+from services.threads.executor import Workers
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.lines.batching import acceptance
@@ -27,12 +28,14 @@ class Recovery:
         partition: as the iteration begins with it.
         report: takes what becomes of it.
         shared: with the other sources.
+        puts: the threads of the source's puts.
     """
 
-    def __init__(self, partition: Partition, report: Report, shared: Shared) -> None:
+    def __init__(self, partition: Partition, report: Report, shared: Shared, puts: Workers) -> None:
         self._partition = partition
         self._report = report
         self._shared = shared
+        self._puts = puts
 
     @property
     def _source(self) -> Source:
@@ -111,6 +114,7 @@ class Recovery:
         return Context(
             bucket=self._partition.bucket,
             log_stream=log_stream,
+            puts=self._puts,
             reconciler=reconciler,
             quarantine=Quarantine(self._partition.client, source.output_bucket, source.name),
             progress=progress,

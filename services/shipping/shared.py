@@ -7,7 +7,6 @@ from threading import Event, Lock
 import msgspec
 
 from services.output.status import Clock, StatusLog
-from services.threads.put_pool import PutPool
 from utils.lines.batching import MAX_BATCH_BYTES
 from utils.model import Counts, Gauge
 
@@ -61,7 +60,6 @@ class Shared(msgspec.Struct, frozen=True):
 
     clock: Clock
     stop: Event
-    puts: PutPool
     memory: MemoryShare = msgspec.field(default_factory=MemoryShare)
 
 

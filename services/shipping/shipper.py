@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -16,8 +17,7 @@ from services.pull_logs_service import AuditBucket
 from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Shared
-from services.threads.read_ahead import read_ahead
-from services.threads.start import RAISE_THE_LIMIT
+from services.threads.executor import RAISE_THE_LIMIT, Workers, awaited, read_ahead
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.errors import ForwarderError, StoppedError
 from utils.lines.batching import Acceptance, batches, restamped
@@ -27,7 +27,7 @@ from utils.model import Batch, Counts, Gauge, LogEvent, Position
 from utils.state.progress import Mark, Progress
 from utils.state.uncertain import Uncertain
 
-_RUNS_READ_AHEAD = 1
+_RUNS_READ_AHEAD = 2
 _GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 # In a row, and `settle_seconds` apart: a CloudWatch that does not answer, or another that answers
@@ -49,6 +49,7 @@ class Context(msgspec.Struct, frozen=True):
 
     bucket: AuditBucket
     log_stream: LogStream
+    puts: Workers
     reconciler: Reconciler
     quarantine: Quarantine
     progress: Progress
@@ -101,7 +102,6 @@ class InFlight:
         self._pending: deque[Pending] = deque()
         self.recovered = Uncertain()
         self._has_told_missing = False
-        self._lane = context.shared.puts.lane(rules.concurrency)
         context.log_stream.open(context.saver.may_send)
 
     def __bool__(self) -> bool:
@@ -155,7 +155,6 @@ class InFlight:
         """Waits for what is under way, and makes sure that nothing is sent after that."""
         wait([future for one in self._pending for future in one.futures], timeout_seconds)
         self._context.log_stream.close()
-        self._lane.close()
 
     def is_oldest_delivered(self) -> bool:
         """Tells if the oldest run can be acknowledged without sending or waiting."""
@@ -171,10 +170,11 @@ class InFlight:
     def _deliver(self, pending: Pending, batch: Batch) -> None:
         is_in_time = self._rules.acceptance.includes(batch[0].timestamp_ms)
         stamped = batch if is_in_time else restamped(batch)
-        self._lane.submit(self._context.log_stream.deliver(stamped), pending.futures)
+        deliver = partial(self._context.log_stream.deliver, stamped)
+        self._context.puts.submit(deliver, pending.futures)
 
     def _tell_missing_threads(self) -> None:
-        missing = self._context.shared.puts.missing
+        missing = self._context.puts.missing
         if missing and not self._has_told_missing:
             self._has_told_missing = True
             text = f"Not all threads could be started; the others go on. {RAISE_THE_LIMIT}."
@@ -182,12 +182,7 @@ class InFlight:
 
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
-            future = pending.futures[0]
-            while not future.done():
-                wait([future], _LOOK_SECONDS)
-                if self._context.shared.stop.is_set() and not future.done():
-                    raise StoppedError("Stopped before everything was shipped")
-            pending.delivery.add(future.result())
+            pending.delivery.add(awaited(pending.futures[0], self._context.shared.stop))
             pending.futures.pop(0)
         if pending.delivery.error:
             raise pending.delivery.error

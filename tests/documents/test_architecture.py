@@ -128,7 +128,7 @@ DOORS: dict[str, set[str]] = {
         "utils/report",
         "utils/state",
     },
-    "services/threads": {"utils", "utils/lines"},
+    "services/threads": {"utils"},
     "utils": set(),
     "utils/audit": {"utils", "utils/lines"},
     "utils/config": {"utils"},

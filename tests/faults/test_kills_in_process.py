@@ -154,10 +154,13 @@ def test_equal_lines_that_are_rejected_for_their_time(monkeypatch: pytest.Monkey
 def test_what_a_failed_iteration_has_not_sent_stays_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon goes on after a failure: the next iteration sends it, and the last no more."""
     monkeypatch.setattr("services.shipping.shipper._GRACE_SECONDS", 0.1)
-    lines = [audit_event(number, NOON_MS - HOUR_MS) for number in range(8)]
+    lines = [audit_event(number, NOON_MS - HOUR_MS) for number in range(9)]
     world = World(**STANDIN)
-    for one in (whole("S3-1.gz", NOON_MS, lines[:6]), whole("S3-2.gz", NOON_MS + 1, lines[6:])):
+    # The first object fills a run, which is sent once the second one is read.
+    for number, part in enumerate((lines[:7], lines[7:8], lines[8:])):
+        one = whole(f"S3-{number}.gz", NOON_MS + number, part)
         world.put(one.key, one.content, one.modified_ms)
+    # A first start has looked twice whether the log stream is empty.
     is_sent, is_looked_back = Event(), Event()
 
     def throttle() -> None:
@@ -169,13 +172,16 @@ def test_what_a_failed_iteration_has_not_sent_stays_unsent(monkeypatch: pytest.M
         assert is_sent.wait(DEADLINE_SECONDS)
         raise RuntimeError
 
-    faults = {"put 1": throttle, "read 2": fail, "look back 1": is_looked_back.set}
+    faults = {"put 1": throttle, "get 3": fail, "look back 3": is_looked_back.set}
     life = Life(faults)
     before = set(threading.enumerate())
-    assert not world.iterate(life, source_of(concurrency=1))
-    assert world.iterate(life, source_of(concurrency=1)), world.statuses()
+    source = source_of(concurrency=1, batch_size=4)
+    assert not world.iterate(life, source)
+    assert world.iterate(life, source), world.statuses()
+    assert is_looked_back.is_set()
     for thread in set(threading.enumerate()) - before:
         thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
     assert_same(world.messages(), Counter(lines))
 
 

@@ -1,29 +1,24 @@
 """A limit on threads strikes anywhere: lost 0, doubled 0, and fewer threads do the same work."""
 
+import re
+import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+from threading import Event, Semaphore, Thread, active_count
 
 import pytest
 
-from services.threads.background import attend
-from services.threads.put_pool import Lane, PutPool, Steps
-from services.threads.read_ahead import read_ahead
-from services.threads.start import started
-from services.threads.worker_pool import WorkerPool
+from services.threads.executor import Workers, attend, begin, read_ahead
 from tests.world.audit_objects import event, whole
 from tests.world.faults import UNAVAILABLE, each
 from tests.world.in_memory import source_of
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import Trial, assert_same, take_small_steps, world_of
 from utils.errors import ForwarderError, StoppedError
-from utils.lines.delivery import Delivery
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 EVERY = range(1, 1000)
 LIMIT = "can't start new thread"
@@ -90,11 +85,11 @@ def test_a_limit_at_each_start_of_a_thread_in_turn(for_good: bool) -> None:
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 def test_an_error_at_each_submit_in_turn(behind: bool) -> None:
     """What may have been sent is noted before it can be."""
-    submits = calls_of(Lane, "submit")
+    submits = calls_of(Workers, "submit")
     assert submits > 20
     for number in range(1, submits + 1):
         trial = Trial("all")
-        with failing(Lane, "submit", (number,), behind):
+        with failing(Workers, "submit", (number,), behind):
             trial.world.run(trial.source)
         trial.finish()
 
@@ -106,64 +101,124 @@ def test_an_error_at_each_submit_of_what_was_in_doubt(behind: bool) -> None:
     faults = each("put", range(1, 5), UNAVAILABLE) | {"put 2 done": UNAVAILABLE}
     for number in range(5, 9):
         world = world_of([whole("S3-1.gz", NOON_MS, lines)])
-        with failing(Lane, "submit", (number,), behind):
+        with failing(Workers, "submit", (number,), behind):
             world.run(source_of(), faults)
         assert world.run(source_of()).is_good, world.statuses()
         assert_same(world.messages(), Counter(lines))
 
 
-def test_fewer_threads_do_the_work_and_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_threads_do_the_work_and_the_limit_is_named() -> None:
     lines = [event(number, NOON_MS - HOUR_MS) for number in range(60)]
-    world = world_of([whole("S3-1.gz", NOON_MS, lines)])
-    threads: list[Thread | None] = []
-
-    def one_is_started(work: Callable[[], object]) -> Thread | None:
-        threads.append(None if threads else started(work))
-        return threads[-1]
-
-    monkeypatch.setattr("services.threads.put_pool.started", one_is_started)
-    assert world.run(source_of(concurrency=8)).is_good, world.statuses()
-    assert_same(world.messages(), Counter(lines))
-    (line,) = [one for one in world.statuses() if "WARN Not all threads" in one]
-    assert "--pids-limit" in line
-    assert line.endswith("missing=7")
-
-
-def nothing_to_do() -> Steps:
-    yield from ()
-    return Delivery()
+    told: list[str] = []
+    for most in EVERY:
+        world = world_of([whole("S3-1.gz", NOON_MS, lines)])
+        with failing(Thread, "start", range(most + 1, len(EVERY))) as starts:
+            is_good = world.run(source_of(concurrency=8)).is_good
+        if len(starts) <= most:
+            break
+        told += [one for one in world.statuses() if is_good and "WARN Not all threads" in one]
+        assert world.run(source_of()).is_good
+        assert_same(world.messages(), Counter(lines))
+    assert told
+    assert all(re.search(r"--pids-limit.* missing=[1-7]$", one) for one in told), told
 
 
-def test_without_any_thread_nothing_is_sent_and_the_error_says_what_is_needed() -> None:
-    pool = PutPool(lambda: 0.0, Event())
-    pool.expect(1, 5)
-    lane = pool.lane(5)
-    futures: list[Future[Delivery]] = []
+def test_without_any_thread_nothing_is_done_and_the_error_says_what_is_needed() -> None:
+    workers = Workers(5)
+    done: list[str] = []
+    noted: list[Future[None]] = []
     with failing(Thread, "start", (1,)):
         with pytest.raises(ForwarderError, match=r"5 are needed.*--pids-limit.*ulimit -u"):
-            lane.submit(nothing_to_do(), futures)
-        assert futures[0].result(DEADLINE_SECONDS).error
-        assert lane.submit(nothing_to_do(), futures).result(DEADLINE_SECONDS) == Delivery()
-    assert len(futures) == 2
+            workers.submit(lambda: done.append("never"), noted)
+        assert not noted
+        workers.submit(lambda: done.append("then"), noted).result(DEADLINE_SECONDS)
+    workers.close()
+    assert (done, len(noted)) == (["then"], 1)
 
 
 def test_workers_go_on_with_fewer_threads() -> None:
-    pool: WorkerPool[int, int] = WorkerPool(lambda number: number + 1, 3)
-    with failing(Thread, "start", (1, 3, 4, 5, 6)):
-        with pytest.raises(ForwarderError, match="3 are needed"):
-            pool.submit(0)
-        futures = [pool.submit(number) for number in range(5)]
-        assert [one.result(DEADLINE_SECONDS) for one in futures] == [1, 2, 3, 4, 5]
-    pool.close()
+    workers = Workers(3)
+    gate = Event()
+    with failing(Thread, "start", (2, 3, 4, 5, 6)):
+        futures = [workers.submit(partial(held, gate, number)) for number in range(5)]
+        gate.set()
+        assert [one.result(DEADLINE_SECONDS) for one in futures] == [0, 1, 2, 3, 4]
+    assert workers.missing == 2
+    workers.close()
 
 
-def test_without_a_thread_to_read_ahead_it_is_read_in_turn() -> None:
+def held(gate: Event, number: int) -> int:
+    assert gate.wait(DEADLINE_SECONDS)
+    return number
+
+
+def test_as_many_are_under_way_as_there_are_threads_and_these_end() -> None:
+    before = active_count()
+    workers, gate, begun = Workers(4), Event(), Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        assert gate.wait(DEADLINE_SECONDS)
+
+    futures = [workers.submit(work) for _ in range(12)]
+    for _ in range(4):
+        assert begun.acquire(timeout=DEADLINE_SECONDS)
+    assert not begun.acquire(timeout=0.05)
+    assert active_count() == before + 4
+    workers.close()
+    gate.set()
+    assert not wait(futures, DEADLINE_SECONDS).not_done
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_an_error_is_raised_where_the_result_is_taken() -> None:
+    def fail() -> None:
+        raise KeyError("at work")
+
+    with pytest.raises(KeyError, match="at work"):
+        begin(fail).result(DEADLINE_SECONDS)
+
+
+def test_what_is_read_ahead_comes_in_order_and_its_error_at_its_place() -> None:
+    def items() -> Iterator[str]:
+        yield from "abc"
+        raise KeyError("d")
+
+    reading = read_ahead(items(), 2, Event())
+    assert [next(reading) for _ in range(3)] == ["a", "b", "c"]
+    with pytest.raises(KeyError, match="d"):
+        next(reading)
+
+
+def test_a_stop_ends_the_reading_ahead() -> None:
     stop = Event()
-    with failing(Thread, "start", EVERY):
-        assert list(read_ahead(iter("abc"), 1, stop)) == ["a", "b", "c"]
-        stop.set()
-        with pytest.raises(StoppedError):
-            list(read_ahead(iter("abc"), 1, stop))
+    reading = read_ahead(iter("abc"), 2, stop)
+    assert next(reading) == "a"
+    stop.set()
+    with pytest.raises(StoppedError):
+        next(reading)
+
+
+def test_no_more_is_read_ahead_than_asked_for_and_nothing_once_it_is_left() -> None:
+    read: list[int] = []
+    is_read = Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in count():
+            read.append(number)
+            is_read.release()
+            yield number
+
+    reading = read_ahead(items(), 2, Event())
+    assert next(reading) == 0
+    for _ in range(3):
+        assert is_read.acquire(timeout=DEADLINE_SECONDS)
+    reading.close()
+    assert not is_read.acquire(timeout=0.05)
+    assert read == [0, 1, 2]
 
 
 def test_work_that_has_no_thread_says_so() -> None:

@@ -154,7 +154,7 @@ def test_an_object_is_asked_for_once(untraced: Installation, s3_proxy: S3Proxy) 
 def test_threads_are_those_of_the_puts_and_a_few(
     untraced: Installation, standin: CloudWatchStandin
 ) -> None:
-    standin.control(latency_ms=200, fault_operations=["PutLogEvents"])
+    standin.control(latency_ms=600, fault_operations=["PutLogEvents"])
     untraced.configuration["concurrency"] = 64
     put_lines(untraced, 20_000)
     counted = [0]

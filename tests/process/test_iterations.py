@@ -1,6 +1,6 @@
 """Iterations side by side: each source has its own turn, and never two at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, ClassVar
@@ -11,7 +11,6 @@ from engine import EXIT_FAILED, Engine
 from services.daemon import iterations as iterations_service
 from services.daemon.iterations import Iterations
 from services.output.status import Clock
-from tests.unit.test_put_pool import DEADLINE_SECONDS, until
 from tests.world.in_memory import source_of
 from tests.world.in_memory_time import VirtualTime
 from utils.config.settings import Source
@@ -21,6 +20,16 @@ if TYPE_CHECKING:
     from utils.report.failures import Failure
 
 START = Start("owner", 0, 0)
+DEADLINE_SECONDS = 20.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds."""
+    for _ in range(int(DEADLINE_SECONDS * 1000)):
+        if condition():
+            return
+        Event().wait(0.001)
+    raise AssertionError("it did not come to hold")
 
 
 class Doing:

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from services.threads.background import attend
+from services.threads.executor import attend
 from tests.process.test_daemon import CLOCKED_ENGINE, Daemon
 from tests.servers.heartbeats import said_of_health, wait_for_heartbeat
 from tests.servers.installation import DEADLINE_SECONDS, ENGINE, Installation, status_lines

@@ -30,7 +30,7 @@ from tests.world.in_memory_logs import (
     MemoryLogs,
 )
 from tests.world.in_memory_s3 import BUCKET, OUTPUT_BUCKET, Bucket, MemoryS3, StoredObject
-from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, NoWaitPool, VirtualTime
+from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, VirtualTime
 from utils.audit.audit import Audit
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.errors import ForwarderError
@@ -134,8 +134,7 @@ class World:
         run = RepairRun(life)
 
         def work() -> bool:
-            puts = NoWaitPool(source.concurrency, self.time, self.stop)
-            shared = Shared(clock, self.stop, puts)
+            shared = Shared(clock, self.stop)
             report = Report(StatusLog(source.name, clock), Counts(), Gauge())
             auditor = Auditor(days or Days(), 1e6, clock, self.stop)
             repair = Repair(source, auditor, report, shared, is_limited=days is not None)
@@ -197,8 +196,7 @@ class World:
 
     def _iteration(self, source: Source) -> Iteration:
         clock = Clock(self.time.machine_now, self.time.seconds)
-        puts = NoWaitPool(source.concurrency, self.time, self.stop)
-        return Iteration(source, Shared(clock, self.stop, puts))
+        return Iteration(source, Shared(clock, self.stop))
 
     def _start(self, life: Life, now_ms: int) -> Start:
         began_ms = self._began_ms.setdefault(life.name, self.time.now_ms)
@@ -220,6 +218,8 @@ class World:
         replaced: dict[str, Callable[..., object]] = {
             "tests.standin.cloudwatch_events.monotonic": self.time.seconds,
             "services.shipping.forward.s3_client": lambda *_: s3,
+            "services.shipping.forward.Workers": self.stop.workers,
+            "services.audit.repair.Workers": self.stop.workers,
             "services.pull_logs_service.GetClient": lambda *_: s3,
             "services.aws.put_request.http_session": lambda *_: MemoryHttp(account, line),
             "services.upload_cloudwatch_logs_service.logs_client": lambda *_: MemoryLogs(

@@ -1,10 +1,16 @@
 """A clock that no test waits for."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
-from threading import Event
+from threading import Condition, Event, Thread, current_thread
+from typing import TypeVar
 
-from services.threads.put_pool import PutPool
+from services.threads.executor import Workers
+
+Result = TypeVar("Result")
 
 # 29 February 2024, noon.
 NOON_MS = 1_709_208_000_000
@@ -40,7 +46,9 @@ class VirtualTime:
 
 
 class NoWait(Event):
-    """A stop; to wait for it moves the time, once the puts that are on their way have arrived.
+    """A stop; to wait for it moves the time to the end of the wait that ends first.
+
+    Before that, what is under way has time to arrive, unless it is held up.
 
     Args:
         time: what is moved.
@@ -49,44 +57,54 @@ class NoWait(Event):
     def __init__(self, time: VirtualTime) -> None:
         super().__init__()
         self._time = time
-        self.pools: list[NoWaitPool] = []
+        self._changed = Condition()
+        self._under_way: set[Thread] = set()
+        self._ends_ms: dict[Thread, int] = {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """Moves the time by the timeout; returns if the process is to end."""
-        for pool in self.pools:
-            pool.rest()
-        self._time.now_ms += round((timeout or 0) * 1000)
+        own = current_thread()
+        with self._changed:
+            end_ms = self._time.now_ms + ceil((timeout or 0) * 1000)
+            self._ends_ms[own] = end_ms
+            for _ in range(_MOST_TURNS):
+                if (
+                    self._under_way <= self._ends_ms.keys()
+                    and min(self._ends_ms.values()) == end_ms
+                ):
+                    break
+                self._changed.wait(_TURN_SECONDS)
+            self._time.now_ms = max(self._time.now_ms, end_ms)
+            del self._ends_ms[own]
+            self._changed.notify_all()
+            if own in self._under_way:
+                # Others see the new time before the next try.
+                self._changed.wait(_TURN_SECONDS)
         return self.is_set()
 
-
-class NoWaitPool(PutPool):
-    """A pool of put workers; to wait between tries moves the time.
-
-    Args:
-        workers: the number of threads.
-        time: what is moved.
-        stop: set when the process is to end.
-    """
-
-    def __init__(self, workers: int, time: VirtualTime, stop: NoWait) -> None:
-        super().__init__(time.seconds, stop)
-        self.expect(1, workers)
-        self._time = time
-        stop.pools.append(self)
-
-    def rest(self) -> None:
-        """Waits until no put is on its way, unless one is held up."""
+    def doing(self, work: Callable[[], Result]) -> Result:
+        """Returns the result of work that is under way meanwhile."""
+        own = current_thread()
         with self._changed:
-            for _ in range(_MOST_TURNS):
-                if not any(lane.running for lane in self._lanes):
-                    return
-                self._changed.wait(_TURN_SECONDS)
-                # A delivery that has come in is told to one thread: this one is no worker.
-                self._changed.notify()
+            self._under_way.add(own)
+        try:
+            return work()
+        finally:
+            with self._changed:
+                self._under_way.remove(own)
+                self._changed.notify_all()
 
-    def _pause(self, seconds: float) -> None:
-        self._time.now_ms += ceil(seconds * 1000)
-        self._changed.wait(_TURN_SECONDS)
+    def workers(self, most: int) -> Workers:
+        """Returns threads for puts, whose waits move the time."""
+        stop = self
+
+        class Known(Workers):
+            def submit(
+                self, work: Callable[[], Result], noted: list[Future[Result]] | None = None
+            ) -> Future[Result]:
+                return super().submit(partial(stop.doing, work), noted)
+
+        return Known(most)
 
 
 def moment(time_ms: int) -> datetime:

@@ -34,6 +34,9 @@ from utils.wording import found, printable
 
 # A shorter value is no secret, and could be part of any word.
 _SHORTEST_SECRET = 8
+# Each source has threads of its own, so that one that hangs holds up no other.
+_MOST_IN_FLIGHT = 64
+_LEAST_IN_FLIGHT = 2
 _OTHER_OUTPUT = "Use another bucket for the output: the audit logs' bucket is never written to"
 
 
@@ -99,8 +102,14 @@ def parse_sources(
         raise ConfigurationError(_presentable(problems, secrets))
     sources = [source for one in accessed for source in _sources(one, shard)]
     streams = Counter(map(_stream_of, sources))
+    share = max(_LEAST_IN_FLIGHT, _MOST_IN_FLIGHT // len(sources))
     return tuple(
-        replace(source, shares_stream=streams[_stream_of(source)] > 1) for source in sources
+        replace(
+            source,
+            concurrency=min(source.concurrency, share),
+            shares_stream=streams[_stream_of(source)] > 1,
+        )
+        for source in sources
     )
 
 
