@@ -131,13 +131,6 @@ MUTATIONS = (
         "test_what_is_sent_behind_an_object_that_can_be_read_after_a_kill",
     ),
     Mutation(
-        "A failed save does not stop shipping",
-        "CheckpointSaver.has_room",
-        "            self._check()\n",
-        "            if self._error:\n                return True\n",
-        f"{STORAGE}::test_an_output_bucket_that_is_full_or_forbidden_stops_shipping",
-    ),
-    Mutation(
         "Nothing is read back",
         "_read",
         "            uncertain.observe(timestamp_ms, message)",
