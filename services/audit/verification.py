@@ -34,7 +34,7 @@ from utils.lines.decompression import ReplacedError
 from utils.lines.forms import form_of
 from utils.model import FOREVER_MS, Gauge, Interval, LogObject, OtherFormError, union
 from utils.report.metrics import Verified
-from utils.report.preview import span
+from utils.report.status import span
 
 _SECOND_MS = 1000
 _HOUR_MS = 60 * 60 * 1000

@@ -113,5 +113,5 @@ def _sample(due: DueObjects, log_object: LogObject, oldest_ms: int) -> Sample:
             if sample.lines >= _SAMPLE_LINES and reader.bytes_read - before > sample.object_bytes:
                 break
             sample.object_bytes = reader.bytes_read - before
-            sample.note(line, due.bucket.form, oldest_ms)
+            sample.note(line, due.bucket.form.time_ms, oldest_ms)
     return sample

@@ -9,7 +9,7 @@ from services.shipping.due import DueObjects
 from utils.config.settings import Source
 from utils.errors import ForwarderError
 from utils.model import Start
-from utils.report.preview import span
+from utils.report.status import span
 
 # Enough to see that it is a backfill; `--plan` counts them all.
 _MOST_COUNTED = 10_000

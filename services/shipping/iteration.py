@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import asdict, astuple, replace
 
 from services.output.latest import LatestStatus
 from services.output.status import StatusLog
@@ -15,7 +15,7 @@ from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
 from utils.report.failures import Failure, by_cause
 from utils.report.latest import Trail
-from utils.report.status import Seconds, count_pairs, stamp
+from utils.report.status import Seconds, stamp
 from utils.version import VERSION
 
 
@@ -184,4 +184,4 @@ written from then on is left out."
         seconds = self._clock.elapsed_seconds() - self.began_seconds
         took = Seconds(round(seconds, 1))
         shard = {"shard": str(self.source.shard)} if self.source.shard else {}
-        return {**shard, **count_pairs(self.counts), "took": took, "version": VERSION}
+        return {**shard, **asdict(self.counts), "took": took, "version": VERSION}

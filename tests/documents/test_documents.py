@@ -25,7 +25,6 @@ from utils.config.sources import parse_sources
 from utils.errors import ConfigurationError
 from utils.model import Counts
 from utils.report.latest import Outcome, decode_trail, encode_latest
-from utils.report.status import count_pairs
 from utils.version import VERSION
 
 TOP = Path(__file__).parents[2]
@@ -476,7 +475,7 @@ def imported_names() -> set[str]:
 
 
 def test_the_figures_of_a_status_line_are_documented() -> None:
-    figures = ["source", "shard", *count_pairs(Counts()), "took", "version"]
+    figures = ["source", "shard", *Counts.__struct_fields__, "took", "version"]
     written = column(OPERATIONS, "How to read a status line")
     assert written[: len(figures)] == figures
 
@@ -532,7 +531,7 @@ def quoted_lines(name: str) -> list[re.Match[str]]:
 
 @pytest.mark.parametrize("name", [README, OPERATIONS])
 def test_every_quoted_status_line_is_one_that_the_program_writes(name: str) -> None:
-    known = {"source", "shard", *count_pairs(Counts()), "took", "version", "object", "lines"}
+    known = {"source", "shard", *Counts.__struct_fields__, "took", "version", "object", "lines"}
     specific = [message for message in messages() if len(message.text.split()) > 2]
     quotes = [quote for quote in quoted_lines(name) if not CONFIGURATION_LINE.match(quote["text"])]
     assert quotes

@@ -22,7 +22,7 @@ from tests.servers.installation import (
 from tests.world.audit_events import gzip_lines
 from utils.config.environment import VARIABLES
 from utils.errors import ConfigurationError
-from utils.report.preview import span
+from utils.report.status import span
 
 EVENTS = [b'{"number": %d}' % number for number in range(5)]
 STATE = f"s3://{OUTPUT_BUCKET}/integration-state/{BUCKET}-S3.json"

@@ -26,7 +26,6 @@ from tests.world.faults import client_error
 from tests.world.in_memory_time import NOON_MS
 from utils.model import Counts, Gauge, LogObject, QuarantinedLine
 from utils.report.status import (
-    count_pairs,
     progress_bar,
     progress_text,
     quarantine_key,
@@ -119,24 +118,6 @@ def test_a_status_line_is_one_line(text: str, pairs: dict[str, object]) -> None:
     line = status_line(NOON, "INFO", text, pairs)
     assert len(line.splitlines()) == 1
     assert line.startswith("2024-02-29T12:30:05Z INFO ")
-
-
-def test_all_counts_are_pairs() -> None:
-    counts = Counts(objects=2, read=15, accepted=7, quarantined=2, blank=1, excluded=5, restamped=3)
-    assert count_pairs(counts) == {
-        "objects": 2,
-        "read": 15,
-        "accepted": 7,
-        "quarantined": 2,
-        "blank": 1,
-        "excluded": 5,
-        "not_json": 0,
-        "not_access": 0,
-        "restamped": 3,
-        "damaged": 0,
-        "owed": 0,
-        "possibly_duplicated": 0,
-    }
 
 
 @given(rows=st.lists(st.lists(COUNTS, min_size=9, max_size=9), max_size=5))

@@ -16,8 +16,6 @@ _CONSOLE = "console.aws.amazon.com"
 # A log group's name may have 512 characters, a dashboard's 255 in all.
 _MOST_GROUP_CHARACTERS = 200
 _HASH_CHARACTERS = 8
-_OF_ALL_TYPES = "integration"
-_OF_ACCESS_LOGS = "access_"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -41,24 +39,14 @@ def targets(sources: Iterable[Source]) -> list[Target]:
 
 
 def shows(dashboard: str, types: Iterable[str]) -> bool:
-    """Tells if a dashboard shows events of one of the types of audit log.
-
-    Args:
-        dashboard: as its file is called.
-        types: such as `S3`.
-    """
-    if dashboard == _OF_ALL_TYPES:
+    """Tells if a dashboard, as its file is called, shows events of one of the types."""
+    if dashboard == "integration":
         return True
-    return dashboard.startswith(_OF_ACCESS_LOGS) in {one == "Access" for one in types}
+    return dashboard.startswith("access_") in {one == "Access" for one in types}
 
 
 def filled(template: str, target: Target) -> str:
-    """Returns a dashboard's JSON, ready to paste.
-
-    Args:
-        template: with the placeholders for region, log group and metrics.
-        target: what to fill in.
-    """
+    """Returns a dashboard's JSON, ready to paste, of a template with placeholders."""
     values = {
         "<AWS_REGION>": target.aws.region,
         "<AWS_CLOUDWATCH_LOG_GROUP_NAME>": target.log_group,
@@ -92,10 +80,10 @@ def check_apart(found: Iterable[Target]) -> None:
         name = stored_name("...", one)
         other = groups.setdefault(name, one.log_group)
         if other != one.log_group:
-            message = (
-                f"The log groups {other} and {one.log_group} would share the dashboards {name}"
+            raise ForwarderError(
+                f"The log groups {other} and {one.log_group} would share the dashboards {name}",
+                hint="Make those of one by hand, with --dashboard",
             )
-            raise ForwarderError(message, hint="Make those of one by hand, with --dashboard")
 
 
 def console_address(region: str, name: str) -> str:

@@ -22,8 +22,7 @@ class Failure(NamedTuple):
 def by_cause(failures: Iterable[Failure]) -> Iterator[tuple[datetime, str, dict[str, object]]]:
     """Yields a status line's time, text and pairs for each cause, in the order of the failures.
 
-    Args:
-        failures: of any sources. The pairs of several sources with one cause are left out.
+    Where several sources share a cause, their pairs are left out.
     """
     causes: dict[tuple[str, str], list[Failure]] = {}
     for failure in failures:

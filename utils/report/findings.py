@@ -49,11 +49,7 @@ def lacking(what: str) -> Finding:
 
 
 def title(names: Iterable[str]) -> list[str]:
-    """Returns the lines that say whose accesses follow.
-
-    Args:
-        names: of the sources.
-    """
+    """Returns the lines that name the sources whose accesses follow."""
     return _wrapped(printable(", ".join(names)), COLUMNS)
 
 
@@ -61,10 +57,6 @@ def lines(what: str, finding: Finding) -> Iterator[str]:
     """Yields a try's line of the table, broken where it is too long, and what to do about it below.
 
     A command is not broken: it has a line of its own, to be copied.
-
-    Args:
-        what: was tried.
-        finding: what that showed.
     """
     start = f"{_INDENT}{what:<{_WHAT_WIDTH}}{_INDENT}{finding.outcome:<{_OUTCOME_WIDTH}}{_INDENT}"
     blank = " " * len(start)

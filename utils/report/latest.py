@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from utils.model import Counts
 from utils.version import VERSION
@@ -23,33 +24,19 @@ class Trail(msgspec.Struct, frozen=True):
     complete_until: datetime | None = None
 
     def shipped(self, newest_ms: int) -> "Trail":
-        """Returns the trail after objects were shipped.
-
-        Args:
-            newest_ms: the newest `LastModified` among them in ms since 1970, 0 for none.
-        """
+        """Returns the trail after objects were shipped; `newest_ms` is 0 if there were none."""
         newest = max(filter(None, [self.newest_shipped, _moment(newest_ms)]), default=None)
-        return msgspec.structs.replace(self, newest_shipped=newest)
+        return replace(self, newest_shipped=newest)
 
     def listed(self, newest_ms: int, now: datetime) -> "Trail":
-        """Returns the trail after the bucket was listed.
-
-        Args:
-            newest_ms: the newest `LastModified` of the type in ms since 1970, 0 for none.
-            now: the time.
-        """
+        """Returns the trail after a listing; `newest_ms` is 0 if it has no object of the type."""
         newest = max(filter(None, [self.quiet_since, _moment(newest_ms)]), default=now)
         is_over = self.gap_since is not None and newest > self.gap_since
         gap_since = None if is_over else self.gap_since
-        return msgspec.structs.replace(self, quiet_since=newest, gap_since=gap_since)
+        return replace(self, quiet_since=newest, gap_since=gap_since)
 
     def has_new_gap(self, gap_hours: float | None, now: datetime) -> bool:
-        """Tells if there is a gap that was not reported.
-
-        Args:
-            gap_hours: how long without a new object is a gap, None for never.
-            now: the time.
-        """
+        """Tells if there is a gap that was not reported; None as `gap_hours` is never one."""
         if gap_hours is None or self.quiet_since is None or self.gap_since is not None:
             return False
         return now - self.quiet_since >= timedelta(hours=gap_hours)
@@ -65,21 +52,6 @@ class Outcome(msgspec.Struct, frozen=True):
     counts: Counts
 
 
-class _Latest(msgspec.Struct):
-    source: str
-    version: str
-    level: str
-    message: str
-    began: datetime
-    ended: datetime
-    lag_seconds: float | None
-    counts: Counts
-    newest_shipped: datetime | None
-    quiet_since: datetime | None
-    gap_since: datetime | None
-    complete_until: datetime | None
-
-
 def latest_key(source: str) -> str:
     """Returns the key of the last status, the one key that is overwritten.
 
@@ -90,20 +62,19 @@ def latest_key(source: str) -> str:
 
 
 def encode_latest(source: str, outcome: Outcome, trail: Trail) -> bytes:
-    """Returns the last status as a JSON document.
-
-    Args:
-        source: the source's name.
-        outcome: of the iteration.
-        trail: after it.
-    """
-    latest = _Latest(
-        source=source,
-        version=VERSION,
-        lag_seconds=_lag_seconds(outcome.ended, trail.newest_shipped),
-        **msgspec.structs.asdict(outcome),
-        **msgspec.structs.asdict(trail),
-    )
+    """Returns the last status as a JSON document."""
+    lag_seconds = None
+    if trail.newest_shipped:
+        # Clocks that are apart must not make it negative.
+        seconds = (outcome.ended - trail.newest_shipped).total_seconds()
+        lag_seconds = round(max(0.0, seconds), 3)
+    latest = {
+        "source": source,
+        "version": VERSION,
+        **asdict(outcome),
+        "lag_seconds": lag_seconds,
+        **asdict(trail),
+    }
     return msgspec.json.format(msgspec.json.encode(latest), indent=2)
 
 
@@ -124,10 +95,3 @@ def decode_trail(document: bytes) -> Trail:
 
 def _moment(time_ms: int) -> datetime | None:
     return datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms else None
-
-
-def _lag_seconds(now: datetime, newest_shipped: datetime | None) -> float | None:
-    """Clocks that are apart must not make it negative."""
-    if newest_shipped is None:
-        return None
-    return max(0.0, round((now - newest_shipped).total_seconds(), 3))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import ClassVar
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from utils.config.settings import Source
 from utils.model import Counts
@@ -16,14 +17,15 @@ from utils.model import Counts
 STREAM = "integration"
 """Behind the name of a source's log stream: the one that takes these events."""
 
+_OF_NOW = {"owed", "lag", "duration"}
 _UNITS = {"lag": "Seconds", "duration": "Seconds", "bytes": "Bytes"}
 
 
 class Figures(msgspec.Struct, frozen=True):
     """What a source came to: counts since the last event that was put, and how it is now.
 
-    `owed` and `lag`, in seconds, say how it is now, and `duration`, in seconds, is the last
-    iteration's. `bytes` were read, as they are stored.
+    `lag` and `duration`, the last iteration's, are in seconds. `bytes` were read, as they are
+    stored.
     """
 
     # What an alarm for all sources of a log group looks at. Each metric is billed, so no more of
@@ -45,18 +47,9 @@ class Figures(msgspec.Struct, frozen=True):
         """Returns the figures of both, with those of the later iteration for how it is now."""
         if not later.iterations:
             return self
-        return Figures(
-            iterations=self.iterations + later.iterations,
-            failures=self.failures + later.failures,
-            accepted=self.accepted + later.accepted,
-            restamped=self.restamped + later.restamped,
-            quarantined=self.quarantined + later.quarantined,
-            owed=later.owed,
-            possibly_duplicated=self.possibly_duplicated + later.possibly_duplicated,
-            lag=later.lag,
-            duration=later.duration,
-            bytes=self.bytes + later.bytes,
-        )
+        counted = {*self.__struct_fields__} - _OF_NOW
+        sums = {name: getattr(self, name) + getattr(later, name) for name in counted}
+        return replace(later, **sums)
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -109,13 +102,7 @@ def metrics_stream(source: Source) -> str:
 
 
 def encode_metrics(source: Source, figures: Figures | Verified, now: datetime) -> str:
-    """Returns the event as JSON.
-
-    Args:
-        source: with a namespace for its metrics.
-        figures: what it came to.
-        now: the time.
-    """
+    """Returns the event as JSON; the source has a namespace for its metrics."""
     replica = {"replica": str(source.shard)} if source.shard else {}
     sets = [["source"], ["source", *replica]] if replica else [["source"]]
     event = {
@@ -129,7 +116,7 @@ def encode_metrics(source: Source, figures: Figures | Verified, now: datetime) -
         "source": source.name,
         **replica,
         "log_group": source.log_group,
-        **msgspec.structs.asdict(figures),
+        **asdict(figures),
     }
     return msgspec.json.encode(event).decode()
 

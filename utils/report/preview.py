@@ -1,14 +1,14 @@
 """Says what an iteration would ship, and what that takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from utils.lines.batching import EVENT_OVERHEAD_BYTES, MAX_AGE_MS
 from utils.lines.exclusion import ExcludedError
-from utils.lines.forms import LineForm
 from utils.model import LogObject, OtherFormError
+from utils.report.status import span
 
 # Standard class in us-east-1: https://aws.amazon.com/cloudwatch/pricing/
 PRICE_PER_GB = 0.50
@@ -30,25 +30,20 @@ class Sample(msgspec.Struct):
     excluded_lines: int = 0
     excluded_bytes: int = 0
 
-    def note(self, line: bytes, form: LineForm, oldest_ms: int) -> None:
-        """Takes the next line into account.
-
-        Args:
-            line: without its line end.
-            form: of the line.
-            oldest_ms: what is before this is past, in ms since 1970.
-        """
+    def note(self, line: bytes, own_time_ms: Callable[[bytes], int | None], oldest_ms: int) -> None:
+        """Takes the next line into account; what is before `oldest_ms` is past."""
+        size_bytes = len(line) + EVENT_OVERHEAD_BYTES
         self.lines += 1
-        self.content_bytes += len(line) + EVENT_OVERHEAD_BYTES
+        self.content_bytes += size_bytes
         try:
-            own_ms = form.time_ms(line)
+            own_ms = own_time_ms(line)
         except ExcludedError:
             self.excluded_lines += 1
-            self.excluded_bytes += len(line) + EVENT_OVERHEAD_BYTES
-            return
+            self.excluded_bytes += size_bytes
         except OtherFormError:
-            return
-        self.old_lines += own_ms is not None and own_ms < oldest_ms
+            pass
+        else:
+            self.old_lines += own_ms is not None and own_ms < oldest_ms
 
 
 class Preview(msgspec.Struct):
@@ -71,12 +66,7 @@ class Preview(msgspec.Struct):
     is_excluding: bool = False
 
     def note(self, due: LogObject, shipped_lines: int = 0) -> None:
-        """Takes an object into account.
-
-        Args:
-            due: the object.
-            shipped_lines: how many of its lines are shipped already.
-        """
+        """Takes an object into account, of which some lines are shipped already."""
         self.objects += 1
         self.size_bytes += due.size_bytes
         self.shipped_lines += shipped_lines
@@ -90,34 +80,30 @@ class Preview(msgspec.Struct):
         """Tells if the events of an object are past, whatever time they name."""
         return due.last_modified_ms < self.now_ms - MAX_AGE_MS
 
-    def lines(self) -> int:
-        """Returns how many lines there are, by the sample."""
-        lines = self.size_bytes / max(1, self.sample.object_bytes) * self.sample.lines
-        return max(0, round(lines - self.shipped_lines))
 
-    def excluded(self) -> int:
-        """Returns how many of them are not sent, by the sample."""
-        return round(self.lines() * self.sample.excluded_lines / max(1, self.sample.lines))
+class _Estimate(msgspec.Struct):
+    """What samples let expect of their previews: `events` are sent, of which some are `past`."""
 
-    def events(self) -> int:
-        """Returns how many events there are, by the sample."""
-        return self.lines() - self.excluded()
+    events: int = 0
+    past: float = 0.0
+    sent_bytes: float = 0.0
+    excluded: int = 0
+    excluded_bytes: float = 0.0
 
-    def content_bytes(self) -> float:
-        """Returns what CloudWatch counts of them, by the sample."""
-        sent_bytes = self.sample.content_bytes - self.sample.excluded_bytes
-        return self.lines() * sent_bytes / max(1, self.sample.lines)
-
-    def saved_bytes(self) -> float:
-        """Returns what it would count of those that are not sent, by the sample."""
-        return self.lines() * self.sample.excluded_bytes / max(1, self.sample.lines)
-
-    def past_events(self) -> float:
-        """Returns how many are past: all of old objects, and by the sample a share of the rest."""
-        sent = self.sample.lines - self.sample.excluded_lines
-        share = self.sample.old_lines / max(1, sent)
-        past_bytes = self.old_bytes + share * (self.size_bytes - self.old_bytes)
-        return self.events() * past_bytes / max(1, self.size_bytes)
+    def add(self, preview: Preview) -> None:
+        sample, size_bytes = preview.sample, max(1, preview.size_bytes)
+        all_lines = preview.size_bytes / max(1, sample.object_bytes) * sample.lines
+        lines = max(0, round(all_lines - preview.shipped_lines))
+        times = lines / max(1, sample.lines)
+        excluded = round(times * sample.excluded_lines)
+        # All of old objects, and by the sample a share of the rest.
+        share = sample.old_lines / max(1, sample.lines - sample.excluded_lines)
+        past_bytes = preview.old_bytes + share * (preview.size_bytes - preview.old_bytes)
+        self.events += lines - excluded
+        self.past += (lines - excluded) * past_bytes / size_bytes
+        self.sent_bytes += times * (sample.content_bytes - sample.excluded_bytes)
+        self.excluded += excluded
+        self.excluded_bytes += times * sample.excluded_bytes
 
 
 def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
@@ -127,50 +113,30 @@ def rows(previews: Sequence[Preview]) -> list[tuple[str, str]]:
     covers = [("covers", covered.pop())] if len(covered) == 1 else []
     if not due:
         return [*covers, ("objects due", "0"), ("last modified", "-")]
-    size_bytes = sum(one.size_bytes for one in due)
-    events = sum(one.events() for one in due)
-    content_gb = sum(one.content_bytes() for one in due) / _GB
-    seconds = timedelta(seconds=round(events / EVENTS_PER_SECOND))
-    past = sum(one.past_events() for one in due) / max(1, events)
+    about = _Estimate()
+    for one in due:
+        about.add(one)
     oldest_ms = min(one.oldest_ms or 0 for one in due)
     newest_ms = max(one.newest_ms for one in due)
     sampled = sum(one.sample.lines for one in due)
-    excluded = sum(one.excluded() for one in due)
-    saved = sum(one.saved_bytes() for one in due) / _GB * PRICE_PER_GB
-    saves = [("excluded", f"about {excluded:,} lines, which saves about ${saved:,.2f}")]
+    price = PRICE_PER_GB / _GB
+    saved = (
+        f"about {about.excluded:,} lines, which saves about ${about.excluded_bytes * price:,.2f}"
+    )
+    seconds = timedelta(seconds=round(about.events / EVENTS_PER_SECOND))
+    share = about.past / max(1, about.events)
     return [
         *covers,
         ("objects due", f"{sum(one.objects for one in due):,}"),
-        ("size", f"{size_bytes:,} bytes as stored"),
+        ("size", f"{sum(one.size_bytes for one in due):,} bytes as stored"),
         ("last modified", f"{_day(oldest_ms)} to {_day(newest_ms)}"),
-        ("events", f"about {events:,}, by a sample of {sampled:,} lines"),
+        ("events", f"about {about.events:,}, by a sample of {sampled:,} lines"),
         # Also if that is none: a field that no line has is spelt wrong.
-        *(saves if any(one.is_excluding for one in due) else []),
-        ("past 14 days", f"about {past:.0%}: these get the time of their upload"),
-        ("ingestion", f"about ${content_gb * PRICE_PER_GB:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
+        *([("excluded", saved)] if any(one.is_excluding for one in due) else []),
+        ("past 14 days", f"about {share:.0%}: these get the time of their upload"),
+        ("ingestion", f"about ${about.sent_bytes * price:,.2f} at ${PRICE_PER_GB:.2f} a GB"),
         ("time", f"about {seconds} at {EVENTS_PER_SECOND:,} events a second"),
     ]
-
-
-def span(since_ms: int, until_ms: int | None) -> str:
-    """Returns in words where coverage begins and ends.
-
-    Args:
-        since_ms: in ms since 1970; 0 for the mode all.
-        until_ms: likewise; None where it does not end.
-    """
-    end = "" if until_ms is None else f"before {_words(until_ms)}"
-    if until_ms is not None and until_ms <= since_ms:
-        return f"nothing: it begins on {_words(since_ms)}, and ends {end}"
-    if not since_ms:
-        return f"everything written {end}" if end else "everything ever written"
-    beginning = f"everything written since {_words(since_ms)}"
-    return f"{beginning} and {end}" if end else beginning
-
-
-def _words(moment_ms: int) -> str:
-    moment = datetime.fromtimestamp(moment_ms // 1000, UTC)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _day(moment_ms: int) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from utils.model import Counts, Gauge
+from utils.model import Gauge
 from utils.wording import pair_value, pairless, printable
 
 _BAR_WIDTH = 20
@@ -33,56 +33,40 @@ def status_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
     """Returns one status line: `<ISO time> <level> <text> key=value ...`.
 
     It is one line, safe to show on a terminal, and has only the given pairs, whatever others wrote
-    into the text and the values.
+    into the text and the values. A value that could be misread is a JSON string.
 
     Args:
         now: the time of the line.
         level: INFO, WARN or ERROR.
         text: what happened, and for a failure what to do.
-        pairs: figures and names; a value that could be misread is a JSON string.
+        pairs: figures and names.
     """
     shown = (f"{key}={pair_value(_cut(str(value)))}" for key, value in pairs.items())
     return " ".join([stamp(now), level, pairless(_cut(text)), *shown])
 
 
 def json_line(now: datetime, level: str, text: str, pairs: Pairs) -> str:
-    """Returns one status line as a JSON object, the pairs behind time, level and message.
+    """Returns the same line as a JSON object, the pairs behind time, level and message.
 
-    Args:
-        now: the time of the line.
-        level: INFO, WARN or ERROR.
-        text: what happened, and for a failure what to do.
-        pairs: figures, which stay numbers, and names.
+    Figures stay numbers.
     """
     line = {"time": stamp(now), "level": level, "message": text, **pairs}
     return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
-def count_pairs(counts: Counts) -> dict[str, object]:
-    """Returns the counts as pairs of a status line."""
-    return {name: getattr(counts, name) for name in counts.__struct_fields__}
-
-
 def status_key(now: datetime, source: str, unique: str) -> str:
-    """Returns the key of an iteration's status object.
+    """Returns the key of an iteration's status object, by when it ended.
 
-    Args:
-        now: when the iteration ended.
-        source: the source's name.
-        unique: tells two iterations of one second apart.
+    `unique` tells two iterations of one second apart.
     """
     moment = now.astimezone(UTC)
     return f"integration-logs/{moment:%Y/%m/%d}/{moment:%H-%M-%S}-{source}-{unique}.log"
 
 
 def quarantine_key(source: str, key: str, line_number: int) -> str:
-    """Returns the key of an object of quarantined lines.
+    """Returns the key of an object of quarantined lines, by the number of the first of them.
 
-    Args:
-        source: the source's name.
-        key: of the object that holds the lines. One too long for that is cut, and ends in a hash of
-            the whole.
-        line_number: of the first of them, from 1.
+    A key of the lines' object that is too long for that is cut, and ends in a hash of the whole.
     """
     start, end = f"integration-quarantine/{source}/", f"/{line_number}.jsonl"
     room = _LONGEST_KEY_BYTES - len((start + end).encode())
@@ -93,12 +77,7 @@ def quarantine_key(source: str, key: str, line_number: int) -> str:
 
 
 def quarantine_prefix(source: str, key: str) -> str:
-    """Returns how the keys of all objects begin that may hold quarantined lines of an object.
-
-    Args:
-        source: the source's name.
-        key: of the object that holds the lines.
-    """
+    """Returns how the keys of all objects begin that may hold quarantined lines of an object."""
     name = quarantine_key(source, key, 10**_MOST_NUMBER_DIGITS).rpartition("/")[0]
     if name.endswith(f"/{key}"):
         return f"{name}/"
@@ -111,17 +90,33 @@ def stamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def span(since_ms: int, until_ms: int | None) -> str:
+    """Returns in words where coverage begins and ends.
+
+    Args:
+        since_ms: in ms since 1970; 0 for the mode all.
+        until_ms: likewise; None where it does not end.
+    """
+    end = "" if until_ms is None else f"before {_words(until_ms)}"
+    if until_ms is not None and until_ms <= since_ms:
+        return f"nothing: it begins on {_words(since_ms)}, and ends {end}"
+    if not since_ms:
+        return f"everything written {end}" if end else "everything ever written"
+    beginning = f"everything written since {_words(since_ms)}"
+    return f"{beginning} and {end}" if end else beginning
+
+
+def _words(moment_ms: int) -> str:
+    moment = datetime.fromtimestamp(moment_ms // 1000, UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
-    """Returns how far an iteration or a comparison is: objects, amounts and the time left.
-
-    Args:
-        gauge: of it.
-        elapsed_seconds: since it began.
-    """
+    """Returns how far an iteration or a comparison is: objects, amounts and the time left."""
     left = "unknown"
     if gauge.share:
         seconds = elapsed_seconds * (1 - gauge.share) / gauge.share
@@ -133,12 +128,7 @@ def progress_text(gauge: Gauge, elapsed_seconds: float) -> str:
 
 
 def progress_bar(gauge: Gauge, elapsed_seconds: float) -> str:
-    """Returns the same as `progress_text` behind a bar.
-
-    Args:
-        gauge: of it.
-        elapsed_seconds: since it began.
-    """
+    """Returns the same as `progress_text` behind a bar."""
     filled = round(gauge.share * _BAR_WIDTH)
     bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
     return f"[{bar}] {progress_text(gauge, elapsed_seconds)}\x1b[K"
