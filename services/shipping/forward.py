@@ -127,7 +127,8 @@ class Forwarder:
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
-        self._due.load(start)
+        if not self._due.partitions:
+            self._due.load(start)
         backlog = self._due.backlog()
         for _ in self._due.listed(backlog):
             pass
