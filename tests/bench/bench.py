@@ -19,7 +19,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.bench.bench_runs import (
-    LARGE_PARTS,
     Bench,
     audit_events,
     crowded_month,
@@ -46,6 +45,10 @@ QUICK_EVENTS = 10_000
 QUIET_KEYS = 100_000
 QUIET_FOLDERS = 10_000
 LATENCY_MS = 30
+# How often the large objects hold the events: one as Lyve Cloud's largest, one that takes so long
+# that the start does not count.
+LARGE_PARTS = 40
+LONG_PARTS = 10
 IDLE_SECONDS = 60
 
 
@@ -61,15 +64,17 @@ def cases(bench: Bench, options: argparse.Namespace) -> Iterator[Case]:
         yield Case("daemon", batch_size, LATENCY_MS, one, runs)
     for latency_ms in (0, 100):
         yield Case("daemon", 100, latency_ms, one, runs)
-    yield Case("daemon", 100, 100, one, runs, concurrency=64)
     access = bench.dataset("bench-access", audit_events(EVENTS, "Access"), 1, "Access")
     yield Case("daemon", 100, LATENCY_MS, access, runs)
     for objects in (100, 4_000):
         dataset = bench.dataset(f"bench-{objects}", lines, objects)
         yield Case("daemon", 100, LATENCY_MS, dataset, runs)
     if not options.quick:
-        tell(f"making {len(lines) * LARGE_PARTS:,} events in one object")
-        yield Case("daemon", 100, LATENCY_MS, bench.large_dataset("bench-large", lines), 1)
+        tell(f"making {len(lines) * (LARGE_PARTS + LONG_PARTS):,} events in two objects")
+        long = bench.large_dataset("bench-long", lines, LONG_PARTS)
+        yield Case("daemon", 100, 100, long, 1, concurrency=64)
+        large = bench.large_dataset("bench-large", lines, LARGE_PARTS)
+        yield Case("daemon", 100, LATENCY_MS, large, 1)
 
 
 def measured_rows(bench: Bench, planned: Sequence[Case]) -> list[Row]:
@@ -90,9 +95,10 @@ def notes(options: argparse.Namespace) -> str:
     """Returns what is to be said of the table."""
     text = [
         "",
-        f"Each figure is the median of {options.runs} runs, of the large object one run; the start",
-        "of the process counts. CPU/100k: seconds of CPU for each 100,000 events. MB: peak memory",
-        "in millions of bytes. Ratio: of events a second, to the sequential sender's.",
+        f"Each figure is the median of {options.runs} runs, of a million events and more one run.",
+        "The start of the process counts, and so does the second for which a claim has to hold",
+        "before anything is sent. CPU/100k: seconds of CPU for each 100,000 events. MB: peak",
+        "memory in millions of bytes. Ratio: of events a second, to the sequential sender's.",
     ]
     if options.quick:
         text.append(f"The sequential sender had {QUICK_EVENTS:,} events; CPU/100k is scaled up.")

@@ -1,5 +1,6 @@
 """The data of the bench, and the runs of one sender between two servers."""
 
+import compileall
 import contextlib
 import json
 import subprocess
@@ -13,7 +14,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.bench.bench_table import Case, Dataset, Quiet, Run
-from tests.bench.measured_process import MeasuringError, Usage, cpu_seconds, measured, memory_bytes
+from tests.bench.measured_process import (
+    REPOSITORY,
+    MeasuringError,
+    Usage,
+    cpu_seconds,
+    measured,
+    memory_bytes,
+)
 from tests.servers.installation import (
     BUCKET,
     ENGINE,
@@ -37,8 +45,6 @@ from tests.world.audit_events import (
 )
 
 SEED = 4
-# Each part of the large object holds the events anew, with another deployment's id.
-LARGE_PARTS = 40
 HOUR = timedelta(hours=1)
 # The idle daemon's iteration, which must not be a part of what is measured.
 ITERATION_SECONDS = 5
@@ -65,6 +71,9 @@ class Bench:
         self._s3 = lyve_cloud.client()
         self._numbers = count(1)
         self._empty = self.dataset("empty", [], 0)
+        # As in the image, where the bytecode is ready.
+        for room in ("services", "utils"):
+            compileall.compile_dir(REPOSITORY / room, quiet=1)
 
     def dataset(
         self, bucket: str, lines: Sequence[bytes], objects: int, log_type: str = "S3"
@@ -77,17 +86,17 @@ class Bench:
             self._s3.put_object(Bucket=bucket, Key=_key(number, log_type), Body=gzip_lines(some))
         return Dataset(bucket, len(lines), objects, log_type)
 
-    def large_dataset(self, bucket: str, lines: Sequence[bytes]) -> Dataset:
-        """Writes one object of many parts into a new bucket."""
+    def large_dataset(self, bucket: str, lines: Sequence[bytes], parts: int) -> Dataset:
+        """Writes one object into a new bucket, with the events anew in each of its parts."""
         self._s3.create_bucket(Bucket=bucket)
         path = self._directory / "large.gz"
         with path.open("wb") as file:
-            for part in large_parts(lines):
+            for part in large_parts(lines, parts):
                 file.write(part)
         with path.open("rb") as file:
             self._s3.put_object(Bucket=bucket, Key=_key(0), Body=file)
         path.unlink()
-        return Dataset(bucket, len(lines) * LARGE_PARTS, 1)
+        return Dataset(bucket, len(lines) * parts, 1)
 
     def run(self, case: Case) -> Run:
         """Runs a case once.
@@ -233,10 +242,10 @@ def many_folders(folders: int) -> list[OldObjects]:
     ]
 
 
-def large_parts(lines: Sequence[bytes]) -> Iterator[bytes]:
-    """Yields the parts of one gzip object, with no event twice."""
+def large_parts(lines: Sequence[bytes], parts: int) -> Iterator[bytes]:
+    """Yields the parts of one gzip object, each with another deployment's id in all events."""
     content = b"\n".join([*lines, b""])
-    for number in range(LARGE_PARTS):
+    for number in range(parts):
         # Another id of the same length: the parts differ in each line, and not in size.
         other = content.replace(DEPLOYMENT.encode(), b"%036x" % number)
         pack = zlib.compressobj(wbits=GZIP_WINDOW)
