@@ -52,10 +52,6 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
 
     The checksums that boto3 adds by itself are off: S3-compatible stores may refuse them
     (https://docs.aws.amazon.com/sdkref/latest/guide/feature-dataintegrity.html).
-
-    Args:
-        access: keys, region and endpoint.
-        attempts: how often a request is tried, at most.
     """
     config = Config(
         request_checksum_calculation="when_required",
@@ -83,9 +79,6 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
 
     Where a role is to be assumed with them, its credentials are returned instead. They are asked
     for when they are first used, and again in time before they expire.
-
-    Args:
-        access: keys, region and role.
     """
     at_hand: Credentials | None
     if access.access_key and access.secret_key:
@@ -116,11 +109,6 @@ def aws_credentials(access: AwsAccess) -> Credentials | None:
 def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
     """Makes a client for one of AWS's services. Sessions take memory: clients with keys share one.
 
-    Args:
-        service: as botocore names it.
-        access: keys, region and role.
-        config: how often a request is tried.
-
     Raises:
         NoCredentialsError: there are no credentials.
     """
@@ -138,12 +126,7 @@ def aws_client(service: str, access: AwsAccess, config: Config) -> "BaseClient":
 
 @Singleflight
 def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogsClient":
-    """Returns the client for CloudWatch Logs, for all calls but PutLogEvents.
-
-    Args:
-        access: keys, region and role.
-        attempts: how often a request is tried, at most.
-    """
+    """Returns the client for CloudWatch Logs, for all calls but PutLogEvents."""
     variable = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS and AWS_REGION"
     config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
     with aws_errors(_SET_UP, "logs:PutLogEvents", {}), endpoint_errors(_SET_UP, variable):

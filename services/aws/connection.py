@@ -32,11 +32,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 def proxy_of(url: str) -> Proxy | None:
-    """Returns the proxy through which a URL is asked for, None if there is none.
-
-    Args:
-        url: of the service.
-    """
+    """Returns the proxy through which a URL is asked for, None if there is none."""
     scheme = urlsplit(url).scheme
     address = get_environ_proxies(url).get(scheme)
     if not address:

@@ -372,13 +372,7 @@ def lyve_errors(doing: str, hints: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def aws_errors(doing: str, permission: str, hints: Mapping[str, str]) -> Iterator[None]:
-    """Turns botocore's errors of AWS requests into a ServiceError.
-
-    Args:
-        doing: what is done, as `put events into the log group x`.
-        permission: the IAM action that it needs.
-        hints: what to do, by error code; before the general ones.
-    """
+    """Turns botocore's errors of AWS requests, which need an IAM action, into a ServiceError."""
     denied = f"Allow {permission}{{resource}} in the IAM policy of AWS_ACCESS"
     try:
         yield
@@ -409,14 +403,14 @@ def failure(
         hints: what to do, by error code; before the service's own. `{file}` in them is the
             configuration's.
     """
-    known = {**service.hints, **hints}
+    hints = {**service.hints, **hints}
     code, passes = "", False
     match error:
         case ClientError():
-            detail, fix, code, passes = _refusal(error, service, denied, known, hints)
+            detail, fix, code, passes = _refusal(error, service, denied, hints)
         case RedirectError():
             detail, code = str(error), error.code
-            fix = known.get(code) or _redirect_fix(error, service)
+            fix = hints.get(code) or _redirect_fix(error, service)
         case UnansweredError():
             detail, fix = str(error), service.elsewhere
         case NoCredentialsError() | PartialCredentialsError():
@@ -452,11 +446,7 @@ def place_of(url: str) -> str:
 
 
 def _refusal(
-    error: ClientError,
-    service: Service,
-    denied: str,
-    known: Mapping[str, str],
-    hints: Mapping[str, str],
+    error: ClientError, service: Service, denied: str, hints: Mapping[str, str]
 ) -> tuple[str, str, str, bool]:
     """Returns the cause, what to do, the code, and whether it passes."""
     code = error_code(error)
@@ -481,7 +471,7 @@ def _refusal(
     else:
         unknown = f"look {code} up in the documentation of the service"
         passing = f"It may pass by itself; if it stays, {unknown}"
-        fix = known.get(code, passing if passes else f"L{unknown[1:]}")
+        fix = hints.get(code, passing if passes else f"L{unknown[1:]}")
         fix = fix.replace("{file}", Configuration.file_name)
     return detail, fix, code, passes
 

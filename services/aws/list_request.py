@@ -68,11 +68,6 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
     botocore's client retries the failures that it knows to pass. Wrong answers, and failures that
     it does not know to pass, are tried again here.
 
-    Args:
-        client: of Lyve Cloud's S3.
-        listing: what is asked for.
-        stop: set when the process is to end.
-
     Raises:
         BotoCoreError: the connection failed, or there is no whole answer.
         ClientError: the service refuses it.
@@ -256,11 +251,7 @@ def _decode(name: str) -> str:
 
 
 def moment(written: str) -> datetime:
-    """Reads a time as botocore does, RFC 3339 as in listings at a tenth of the cost.
-
-    Args:
-        written: what an answer holds.
-    """
+    """Reads a time as botocore does, RFC 3339 as in listings at a tenth of the cost."""
     try:
         read = datetime.fromisoformat(written)
     except ValueError:

@@ -70,11 +70,7 @@ class WrongAnswerError(Exception):
 
 
 class UnansweredError(BotoCoreError):
-    """A few times in a row no answer was one to what was asked.
-
-    Args:
-        reason: what is wrong with them.
-    """
+    """A few times in a row no answer was one to what was asked."""
 
     fmt = "{reason}"
 
@@ -106,11 +102,7 @@ class RequestIds:
         self._seen: dict[str, None] = {}
 
     def is_new(self, request_id: str) -> bool:
-        """Notes an answer's id; tells if it has one that no answer had before.
-
-        Args:
-            request_id: as the service gave it, empty for none.
-        """
+        """Notes an answer's id, empty for none; tells if it has one that no answer had before."""
         with self._lock:
             is_new = bool(request_id) and request_id not in self._seen
             self._seen[request_id] = None
@@ -123,30 +115,17 @@ _ids_of_services: dict[str, RequestIds] = {}
 
 
 def request_ids(endpoint_url: str) -> RequestIds:
-    """Returns the ids that all answers of one service are held against.
-
-    Args:
-        endpoint_url: of the service.
-    """
+    """Returns the ids that all answers of one service are held against."""
     return _ids_of_services.setdefault(endpoint_url, RequestIds())
 
 
 def is_transient(status: int, code: str) -> bool:
-    """Tells if the same request may well be answered later; what was done is not known.
-
-    Args:
-        status: of HTTP.
-        code: the service's own.
-    """
+    """Tells if the same request may well be answered later; what was done is not known."""
     return status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
 
 
 def is_left_to_retry(error: ClientError) -> bool:
-    """Tells if the refusal will pass, and botocore has not retried it.
-
-    Args:
-        error: as botocore's client raises it.
-    """
+    """Tells if the refusal will pass, and botocore has not retried it."""
     metadata = error.response.get("ResponseMetadata", {})
     passes = is_transient(metadata.get("HTTPStatusCode", 0), error_code(error))
     return passes and not metadata.get("RetryAttempts")
@@ -172,11 +151,7 @@ def is_missing(error: ClientError) -> bool:
 
 
 def bare_code(code: str) -> str:
-    """Returns an error's bare code: services also write `Code:http://...` and `namespace#Code`.
-
-    Args:
-        code: as a document or the header `x-amzn-ErrorType` has it.
-    """
+    """Returns an error's bare code: services also write `Code:http://...` and `namespace#Code`."""
     return code.partition(":")[0].rpartition("#")[2].strip()
 
 

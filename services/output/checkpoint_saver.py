@@ -22,13 +22,8 @@ class CheckpointSaver:
     """Saves the checkpoint behind the pipeline, which stops only when it is too far ahead.
 
     It saves at least every 5 seconds or half of `settle_seconds`, so that a living daemon can be
-    told from a dead one, and every 10,000 lines.
-
-    Args:
-        save: writes a document, if the last one is still there.
-        snapshot: returns the checkpoint as of now.
-        settle_seconds: of the source.
-        elapsed_seconds: the monotonic clock.
+    told from a dead one, and every 10,000 lines. `save` writes a document, unless another process
+    wrote one since the last.
     """
 
     def __init__(
@@ -71,9 +66,6 @@ class CheckpointSaver:
     def confirm(self, stop: Event) -> None:
         """Waits until the claim has held so long that no other can have been written beside it.
 
-        Args:
-            stop: set when the process is to end.
-
         Raises:
             ForwarderError: another process claimed the source too, or a save has failed.
             StoppedError: the process is to end.
@@ -93,11 +85,7 @@ class CheckpointSaver:
         self._is_confirmed = True
 
     def advance(self, mark: Mark) -> None:
-        """Asks for a save when enough is acknowledged.
-
-        Args:
-            mark: how far the iteration has come.
-        """
+        """Asks for a save when enough is acknowledged."""
         with self._changed:
             far = mark.lines - self._mark.lines >= _SAVE_EVERY_LINES
             if far or mark.objects - self._mark.objects >= WINDOW_OBJECTS // 2:

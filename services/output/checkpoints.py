@@ -26,17 +26,12 @@ _LOOKS = 4
 
 
 class CheckpointStore:
-    """Keeps the checkpoint in `integration-state/<source>.json` of the output bucket.
+    """Keeps the checkpoint of a source, or of its partition, in `integration-state/<name>.json`.
 
     Lyve Cloud overwrites in spite of `If-None-Match`, so each save first looks if the object is
     still the one that this process wrote. What changes between that look and the save is not seen.
     It is believed to be gone if GET and the listing say so, and nothing else shows that the source
     was shipped.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        name: of the source, and of its partition where it is shared.
     """
 
     def __init__(self, client: "S3Client", bucket: str, name: str) -> None:
@@ -75,9 +70,6 @@ class CheckpointStore:
 
     def save(self, document: bytes) -> None:
         """Writes the checkpoint.
-
-        Args:
-            document: the encoded checkpoint.
 
         Raises:
             OwnerError: another process wrote it since.
@@ -145,11 +137,6 @@ def parts_with_state(client: "S3Client", bucket: str, source: str) -> list[str]:
     """Returns the names of the parts of a source that have a checkpoint, such as `p07`.
 
     The whole source does not count as a part.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        source: the source's name.
 
     Raises:
         ServiceError: the output bucket can't be listed.

@@ -12,11 +12,7 @@ _HELD_SECONDS = 10.0
 
 
 class FailureLines:
-    """Holds failures back for a while, as long as other sources may fail alike.
-
-    Args:
-        clock: how the time is read.
-    """
+    """Holds failures back for a while, as long as other sources may fail alike."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

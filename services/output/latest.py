@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 class LatestStatus:
-    """Keeps the last status of one source; `name` is the object's, with its bucket.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        source: the source's name, and that of its replica where it is shared.
-    """
+    """Keeps the last status of one source; `name` is the object's, with its bucket."""
 
     def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
         self._client = client
@@ -38,10 +32,6 @@ class LatestStatus:
 
     def save(self, outcome: Outcome, trail: Trail) -> None:
         """Writes the last status.
-
-        Args:
-            outcome: of the iteration.
-            trail: after it.
 
         Raises:
             ServiceError: it can't be written.

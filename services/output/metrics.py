@@ -24,11 +24,6 @@ def is_put(source: Source, figures: Figures | Verified, now: datetime) -> bool:
     """Puts figures into the stream for metrics, which is made where it is missing.
 
     Whatever fails, it only tells that they may not be stored.
-
-    Args:
-        source: with a namespace for its metrics.
-        figures: what it came to.
-        now: the time.
     """
     to_metrics = replace(source, log_stream=metrics_stream(source))
     try:
@@ -54,13 +49,7 @@ def is_put(source: Source, figures: Figures | Verified, now: datetime) -> bool:
 
 
 def put_soon(source: Source, figures: Verified, now: datetime) -> None:
-    """Puts figures if the source has metrics, and does not wait for what hangs.
-
-    Args:
-        source: what is shipped where.
-        figures: what it came to.
-        now: the time.
-    """
+    """Puts figures if the source has metrics, and does not wait for what hangs."""
     if source.metrics_namespace is None:
         return
     with suppress(ForwarderError):

@@ -30,13 +30,6 @@ def put_object(
     botocore's client retries the failures that it knows to pass; others that pass, and answers that
     prove nothing, are tried again here.
 
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        key: of the object.
-        content: all of it.
-        content_type: its media type.
-
     Raises:
         BotoCoreError: the connection failed, or no answer proves that it is stored.
         ClientError: the service refuses it.
@@ -67,11 +60,6 @@ def put_object(
 def read_object(client: "S3Client", bucket: str, key: str) -> bytes | None:
     """Returns an object's content, None if there is no object.
 
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        key: of the object.
-
     Raises:
         BotoCoreError: the connection failed.
         ClientError: the service refuses it.
@@ -86,11 +74,6 @@ def read_object(client: "S3Client", bucket: str, key: str) -> bytes | None:
 
 def listed_keys(client: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
     """Yields the keys of the objects whose keys begin so.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        prefix: how they begin.
 
     Raises:
         BotoCoreError: the connection failed, or there is no whole listing.

@@ -36,13 +36,7 @@ _decode_entry = msgspec.json.Decoder(_Entry).decode
 
 
 class Quarantine:
-    """Keeps the lines that CloudWatch can't take.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        source: the source's name.
-    """
+    """Keeps the lines that CloudWatch can't take."""
 
     def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
         self._client = client
@@ -54,10 +48,6 @@ class Quarantine:
 
         The object's key and its number identify a line. It may be in two objects, if what is
         shipped together was cut elsewhere before a kill.
-
-        Args:
-            log_object: the object that holds the lines.
-            lines: at least one.
 
         Raises:
             ServiceError: they can't be written.
@@ -86,12 +76,6 @@ class QuarantinedLines:
     """The quarantined lines of one object, which are asked for in the order of their numbers.
 
     What lies behind a line is read when its turn comes, and what lies before it is forgotten.
-
-    Args:
-        client: of Lyve Cloud's S3.
-        bucket: the output bucket.
-        source: the source's name.
-        key: of the object.
     """
 
     def __init__(self, client: "S3Client", bucket: str, source: str, key: str) -> None:
@@ -103,11 +87,7 @@ class QuarantinedLines:
         self._known: dict[int, set[bytes]] = {}
 
     def holds(self, number: int, line: bytes) -> bool:
-        """Tells if a line is in the quarantine.
-
-        Args:
-            number: of the line, from 1, not before the last one that was asked for.
-            line: its content, without its line end.
+        """Tells if a line, without its line end, is in the quarantine.
 
         Raises:
             ServiceError: the output bucket can't be read.

@@ -107,10 +107,6 @@ class StatusLog:
     `level` and `text` are those of its last line. Of lines about single objects, at most
     `MOST_OF_A_KIND` that differ only in the object are shown, and at most `MOST_OF_OBJECTS` in all;
     a line in front of the next other one counts the rest.
-
-    Args:
-        source: the source's name.
-        clock: how the time is read.
     """
 
     def __init__(self, source: str, clock: Clock) -> None:
@@ -122,13 +118,7 @@ class StatusLog:
         self.level = self.text = ""
 
     def write(self, level: str, text: str, pairs: Pairs) -> None:
-        """Writes a line on standard error and keeps it for the output bucket.
-
-        Args:
-            level: INFO, WARN or ERROR.
-            text: what happened, and for a failure what to do.
-            pairs: figures and names, behind the source's.
-        """
+        """Writes a line on standard error and keeps it for the output bucket."""
         self.level, self.text = level, text
         if "object" not in pairs:
             self._tell_left_out()
@@ -141,23 +131,11 @@ class StatusLog:
         self._tell(level, text, pairs)
 
     def outcome(self, began: datetime, counts: Counts) -> Outcome:
-        """Returns what it came to by now: its last line and its figures.
-
-        Args:
-            began: when the iteration began.
-            counts: what became of its lines.
-        """
+        """Returns what it came to by now: its last line and its figures."""
         return Outcome(self.level, self.text, began, self._clock.now(), counts)
 
     def keep(self, time: datetime, level: str, text: str, pairs: Pairs) -> None:
-        """Keeps a line for the output bucket that is shown together with those of other sources.
-
-        Args:
-            time: of what happened.
-            level: INFO, WARN or ERROR.
-            text: what happened, and for a failure what to do.
-            pairs: figures and names, behind the source's.
-        """
+        """Keeps a line for the output bucket that is shown together with those of other sources."""
         self._tell_left_out()
         self.level, self.text = level, text
         named = {"source": self._source, **pairs}
@@ -165,10 +143,6 @@ class StatusLog:
 
     def upload(self, client: "S3Client", bucket: str) -> None:
         """Puts the lines into the output bucket, under a key of their own.
-
-        Args:
-            client: of Lyve Cloud's S3.
-            bucket: the output bucket.
 
         Raises:
             ServiceError: they can't be written.
