@@ -336,8 +336,8 @@ MUTATIONS = (
     ),
     Mutation(
         "A recovery does not see that the other daemon is alive",
-        "await_owner",
-        "if again is None or again.checksum != found.checksum:",
+        "Partition.await_owner",
+        "if again is None or again.checksum != self.checkpoint.checksum:",
         "if again is None:",
         f"{STORAGE}::test_a_newcomer_stops_when_the_other_daemon_is_at_work",
     ),

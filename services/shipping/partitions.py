@@ -65,6 +65,23 @@ class Partition(msgspec.Struct, frozen=True):
         """
         return self.bucket.find(key) or self.bucket.head(key)
 
+    def await_owner(self, stop: Event) -> None:
+        """Waits until the puts of a dead process are readable, and sees that it is dead.
+
+        Raises:
+            OwnerError: another daemon is at work.
+            StoppedError: the process is to end.
+        """
+        if stop.wait(self.source.settle_seconds):
+            raise StoppedError("Stopped before an unfinished iteration was recovered")
+        again = self.store.load()
+        if again is None or again.checksum != self.checkpoint.checksum:
+            raise OwnerError(
+                f"Another daemon ships this source: it changes the checkpoint {self.store.name}",
+                f"owner {self.checkpoint.owner}",
+                "Stop one of the two; this one has not sent anything",
+            )
+
 
 class Part:
     """A part of a source by its name, and where its checkpoint is kept."""

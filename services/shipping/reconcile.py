@@ -2,21 +2,18 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from threading import Event
 
 from msgspec.structs import replace
 
-from services.output.checkpoints import CheckpointStore
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
 from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.read_back import ReadBack
 from utils.config.settings import Source
-from utils.errors import OwnerError, ServiceError, StoppedError, UnreadableError
+from utils.errors import ServiceError, UnreadableError
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.runs import ContentChangedError, events_behind
 from utils.model import WINDOW_LINES, Counts, LogEvent, Position
-from utils.state.checkpoint import Checkpoint
 from utils.state.uncertain import Uncertain
 
 # What keeps events from being read back for good, by the code of the refusal.
@@ -161,32 +158,6 @@ class Reconciler:
                     yield event
         except DamagedError:
             return
-
-
-def await_owner(
-    store: CheckpointStore, found: Checkpoint, wait_seconds: float, stop: Event
-) -> None:
-    """Waits until the puts of a dead process are readable, and sees that it is dead.
-
-    Args:
-        store: holds the checkpoint.
-        found: as it was loaded.
-        wait_seconds: how long a living process may take until it saves again.
-        stop: set when the process is to end.
-
-    Raises:
-        OwnerError: another daemon is at work.
-        StoppedError: the process is to end.
-    """
-    if stop.wait(wait_seconds):
-        raise StoppedError("Stopped before an unfinished iteration was recovered")
-    again = store.load()
-    if again is None or again.checksum != found.checksum:
-        raise OwnerError(
-            f"Another daemon ships this source: it changes the checkpoint {store.name}",
-            f"owner {found.owner}",
-            "Stop one of the two; this one has not sent anything",
-        )
 
 
 def _with(positions: list[Position], place: int, other: Position) -> list[Position]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from services.output.checkpoint_saver import CheckpointSaver
 from services.output.quarantine import Quarantine
 from services.shipping.partitions import Partition
-from services.shipping.reconcile import Reconciler, await_owner
+from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Context, Rules, Shipper, shipping
 from services.threads.executor import Workers
@@ -83,10 +83,10 @@ class Recovery:
         positions = [self._as_it_is(one, was_running=found.running) for one in found.open]
         if not found.running:
             return positions, Uncertain()
-        settle_seconds = self._source.settle_seconds
         text = "An iteration was not finished; reading back what it sent."
-        self._report.status.write("WARN", text, {"settle_seconds": settle_seconds})
-        await_owner(self._partition.store, found, settle_seconds, self._shared.stop)
+        pairs = {"settle_seconds": self._source.settle_seconds}
+        self._report.status.write("WARN", text, pairs)
+        self._partition.await_owner(self._shared.stop)
         return reconciler.recover(positions)
 
     def _as_it_is(self, position: Position, *, was_running: bool) -> Position:
