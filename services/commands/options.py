@@ -3,7 +3,7 @@
 import re
 import textwrap
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from services.commands.terminal import show
@@ -68,9 +68,7 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
     except SystemExit:  # the help or the version is printed
         show()
         raise
-    if unknown:
-        raise ConfigurationError(_problems(unknown, usage))
-    problems = [*_range_problems(options)]
+    problems = [*_unknown_problems(unknown, usage), *_range_problems(options)]
     if problems:
         raise ConfigurationError(problems)
     options.first, options.last = (day and day_of(day) for day in (options.first, options.last))
@@ -98,15 +96,16 @@ def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
         yield ForwarderError(f"--rate is {options.rate:g}", allowed)
 
 
-def _problems(unknown: Iterable[str], usage: str) -> list[ForwarderError]:
-    problems = []
-    for name in (one.partition("=")[0] for one in unknown if one.startswith("-")):
+def _unknown_problems(unknown: Sequence[str], usage: str) -> Iterator[ForwarderError]:
+    names = [one.partition("=")[0] for one in unknown if one.startswith("-")]
+    for name in names:
         # Of a short option one letter, as its value may follow at once.
         shown = printable(found(name if name.startswith("--") else name[:2]))
         hint = did_you_mean(name, re.findall("--[a-z-]+", usage)) or _BEFORE_THE_IMAGE
-        problems.append(ForwarderError(f"There is no option {shown}", usage, hint))
-    message = "An argument is not an option, so it is not shown"
-    return problems or [ForwarderError(message, usage, _BEFORE_THE_IMAGE)]
+        yield ForwarderError(f"There is no option {shown}", usage, hint)
+    if unknown and not names:
+        message = "An argument is not an option, so it is not shown"
+        yield ForwarderError(message, usage, _BEFORE_THE_IMAGE)
 
 
 def _reader(config_path: Path) -> ArgumentParser:

@@ -378,6 +378,14 @@ def test_the_documents_have_the_defaults_of_the_optional_keys() -> None:
     }
 
 
+def test_the_documents_have_the_limits_of_the_keys_that_hold_a_number() -> None:
+    written = {key.strip("`"): what for key, what, _ in rows(section(CONFIGURATION, OPTIONAL_KEYS))}
+    for key in (*NUMBER_KEYS, "gap_hours"):
+        limits = re.findall(r"[\d.]+", ALLOWED[key])
+        assert limits
+        assert [one for one in limits if one not in written[key].replace(",", "").split()] == []
+
+
 def parsed(document: object) -> tuple[Source, ...]:
     environment = dict.fromkeys(SIX_VARIABLES, "us-east-1")
     return parse_sources(json.dumps(document).encode(), environment, lambda path: path)
