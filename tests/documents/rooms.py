@@ -90,6 +90,8 @@ def structure() -> str:
 
 def _branches(directory: Path, indent: str) -> Iterator[str]:
     paths = [path for path in directory.iterdir() if not path.name.startswith(("_", "."))]
+    # A link leads out of the checkout: it is somebody's own.
+    paths = [path for path in paths if not path.is_symlink()]
     if directory.name in LAYERS:
         paths = [path for path in paths if path.is_dir() or path.name in CARD]
     paths.sort(key=lambda path: (path.is_dir(), path.name))
