@@ -1,6 +1,5 @@
 """Compares the objects of a source with its log streams; it reads no checkpoint."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +19,6 @@ from services.output.objects import put_object
 from services.output.quarantine import QuarantinedLines
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
-from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.upload_cloudwatch_logs_service import retention_days
 from utils.audit.audit import Audit, Difference, encoded, key_of
 from utils.audit.findings import Comparison, Fate, Findings
@@ -201,7 +199,8 @@ class Verification:
                 self._progress.expect([one])
             else:
                 self._beside.add(Tally(one))
-        for _, tally in self._opened_ahead(enumerate(map(Tally, self._listed(self.within)))):
+        tallies = map(Tally, self._listed(self.within))
+        for tally in self._bucket.reader.ahead(tallies, lambda tally: tally.object):
             content_hash = self._sum_up_object(tally)
             self.tallies.add(tally)
             audit.objects += 1
@@ -317,7 +316,7 @@ class Verification:
             for place, tally in enumerate(self.tallies)
             if _may_hold(tally, group) and tally.object.key not in self.unreadable
         )
-        for place, tally in self._opened_ahead(wanted):
+        for place, tally in self._bucket.reader.ahead(wanted, lambda item: item[1].object):
             one = tally.object
             quarantined = self._quarantine(one.key)
             for line, digest in self._lines_in(group, one):
@@ -362,16 +361,6 @@ class Verification:
         for one in self._bucket.objects(self._source.prefix):
             if self._source.is_of_type(one) and within[0] <= one.last_modified_ms < within[1]:
                 yield one
-
-    def _opened_ahead(self, tallies: Iterable[tuple[int, Tally]]) -> Iterator[tuple[int, Tally]]:
-        """Yields the same, and asks for the bodies of the next ones meanwhile."""
-        near: deque[tuple[int, Tally]] = deque()
-        for place, tally in tallies:
-            near.append((place, tally))
-            self._bucket.reader.open_ahead([tally.object])
-            if len(near) >= OBJECTS_OPENED_AHEAD:
-                yield near.popleft()
-        yield from near
 
     @contextmanager
     def _readable(self, one: LogObject) -> Iterator[None]:

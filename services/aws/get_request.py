@@ -20,6 +20,8 @@ from utils.model import LogObject
 _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MOST_ERROR_BYTES = 64 * 1024
+# So much of a body is received with its head, whether it is read at once or not.
+RECEIVED_BYTES = 256 * 1024
 
 
 class OtherContentError(WrongAnswerError):
@@ -66,7 +68,8 @@ class GetClient:
         headers = {"If-Match": f'"{log_object.etag}"', "Range": f"bytes={offset}-"}
         if not log_object.etag:
             headers.pop("If-Match", None)
-        answer = self._http.send(self._signer.request("GET", url, headers))
+        request = self._signer.request("GET", url, headers)
+        answer = self._http.send(request, ahead_bytes=RECEIVED_BYTES)
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise _refusal(answer, url)
         try:

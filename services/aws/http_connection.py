@@ -6,6 +6,7 @@ from http import HTTPStatus
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from io import IOBase
 from ssl import SSLError as OpenSSLError
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpResponseParser
@@ -128,8 +129,22 @@ class Answer:
         Raises:
             HTTPError: urllib3's, of a connection that breaks.
         """
+        self.receive(1 if most_bytes else maxsize)
+        taken = bytes(self._body[:most_bytes])
+        del self._body[:most_bytes]
+        return taken
+
+    def receive(self, least_bytes: int) -> None:
+        """Receives so much of the body, or all of it; what is not read is kept.
+
+        Args:
+            least_bytes: how many bytes are to be there to be read.
+
+        Raises:
+            HTTPError: urllib3's, of a connection that breaks.
+        """
         try:
-            while not self._is_whole and (most_bytes is None or not self._body):
+            while not self._is_whole and len(self._body) < least_bytes:
                 self._receive()
         except TimeoutError as exc:
             raise ReadTimeoutError(self._pool, "", "Read timed out.") from exc  # type: ignore[arg-type] # it is set
@@ -137,11 +152,8 @@ class Answer:
             raise SSLError(exc) from exc
         except (OSError, BadStatusLine, IncompleteRead) as exc:
             raise ProtocolError(f"Connection broken: {exc!r}", exc) from exc
-        taken = bytes(self._body[:most_bytes])
-        del self._body[:most_bytes]
-        if self._is_whole and not self._body:
+        if self._is_whole:
             self.release_conn()
-        return taken
 
     def stream(self) -> Iterator[bytes]:
         """Yields the body as it comes."""

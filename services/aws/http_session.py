@@ -93,8 +93,12 @@ class HttpSession:
         }
         self.sent = 0
 
-    def send(self, request: "AWSPreparedRequest") -> AWSResponse:
+    def send(self, request: "AWSPreparedRequest", ahead_bytes: int = 1) -> AWSResponse:
         """Sends a request; the answer to one that is not streamed is read to its end.
+
+        Args:
+            request: signed.
+            ahead_bytes: so much of an answer that is streamed is received here.
 
         Raises:
             BotoCoreError: what botocore's own session raises.
@@ -118,6 +122,8 @@ class HttpSession:
                     enforce_content_length=False,
                 ),
             )
+            if request.stream_output:
+                answer.raw.receive(ahead_bytes)
             content = b"" if request.stream_output else answer.content
         if answer.status_code == HTTPStatus.BAD_REQUEST and PLAIN_HTTP.search(content):
             raise PlainHttpError(error="TLS is spoken there", endpoint_url=url)

@@ -1,16 +1,17 @@
 """Streams the bytes of objects, several opened ahead, resuming a body that breaks."""
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import md5
+from itertools import islice
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from msgspec.structs import replace
 
 from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
-from services.aws.get_request import GetClient, ObjectBody, OtherContentError
+from services.aws.get_request import RECEIVED_BYTES, GetClient, ObjectBody, OtherContentError
 from services.aws.integrity import differ, is_md5
 from services.aws.outcomes import MISSING_OBJECT, WrongAnswerError
 from services.threads.executor import Workers
@@ -27,7 +28,13 @@ from utils.model import LogObject
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-OBJECTS_OPENED_AHEAD = 4
+Item = TypeVar("Item")
+
+# Objects are asked for in groups, so that a thread is woken once for many small ones. A group ends
+# with so many objects, or bytes that are received before any is read.
+_GROUPS_AHEAD = 4
+_GROUP_OBJECTS = 8
+_GROUP_BYTES = RECEIVED_BYTES
 # An object of up to so many bytes has to prove whole before anything of it is handed out.
 VERIFIED_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
@@ -87,22 +94,35 @@ class ObjectReader:
         self._client = client
         self._stop = stop
         self._looks = looks
-        self._opening: dict[LogObject, Future[ObjectBody]] = {}
-        self._openers = Workers(OBJECTS_OPENED_AHEAD)
+        self._opening: dict[LogObject, tuple[Future[list[ObjectBody | Exception]], int]] = {}
+        self._openers = Workers(_GROUPS_AHEAD)
         self._troubled_in_a_row = 0
         self._has_md5s = False
         self.bytes_read = 0
 
-    def open_ahead(self, log_objects: Iterable[LogObject]) -> None:
-        """Asks for the bodies of objects to be read next: those of small ones arrive meanwhile."""
-        for log_object in log_objects:
-            if log_object.size_bytes and log_object not in self._opening:
-                self._opening[log_object] = self._openers.submit(partial(self._open, log_object))
+    def ahead(
+        self, items: Iterable[Item], object_of: Callable[[Item], LogObject]
+    ) -> Iterator[Item]:
+        """Yields the items, and asks meanwhile for the bodies of the objects to be read next.
+
+        Args:
+            items: in the order in which their objects are read.
+            object_of: returns the object of an item.
+        """
+        groups = _grouped(items, object_of)
+        asked: deque[list[Item]] = deque()
+        while True:
+            for group in islice(groups, _GROUPS_AHEAD - len(asked)):
+                self._ask([object_of(item) for item in group])
+                asked.append(group)
+            if not asked:
+                return
+            yield from asked.popleft()
 
     def close(self) -> None:
         """Lets go of what was opened ahead, and of the threads; what is read next begins anew."""
         self._openers.close()
-        self._openers = Workers(OBJECTS_OPENED_AHEAD)
+        self._openers = Workers(_GROUPS_AHEAD)
         self._opening.clear()
 
     def pieces(self, log_object: LogObject) -> Iterator[bytes]:
@@ -278,15 +298,25 @@ class ObjectReader:
             return self._client.get(log_object, offset)
 
     def _opened(self, known: LogObject, asked: LogObject, offset: int, etag: str) -> ObjectBody:
-        opening = self._opening.pop(known, None)
-        answer = opening.result() if opening else self._answer(asked, offset)
+        opening, place = self._opening.pop(known, (None, 0))
+        answer = opening.result()[place] if opening else self._answer(asked, offset)
+        if isinstance(answer, Exception):
+            raise answer
         if differ(answer.etag, etag):
             answer.body.close()
             raise OtherContentError("its ETag is another one than before")
         return answer
 
-    def _open(self, log_object: LogObject) -> ObjectBody:
-        return self._answer(log_object, 0)
+    def _ask(self, objects: list[LogObject]) -> None:
+        wanted = [one for one in objects if one.size_bytes]
+        future = self._openers.submit(lambda: [*map(self._open, wanted)])
+        self._opening |= {one: (future, place) for place, one in enumerate(wanted)}
+
+    def _open(self, log_object: LogObject) -> "ObjectBody | Exception":
+        try:
+            return self._answer(log_object, 0)
+        except Exception as exc:  # noqa: BLE001 - raised when the object is read
+            return exc
 
 
 class Reading:
@@ -368,6 +398,20 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
         reason: what is wrong.
     """
     return UnreadableError(f"Can't read {known.key} in the audit bucket", reason, S3_ELSEWHERE)
+
+
+def _grouped(items: Iterable[Item], object_of: Callable[[Item], LogObject]) -> Iterator[list[Item]]:
+    """Yields the items in groups, each of few objects and bytes."""
+    group: list[Item] = []
+    left_bytes = _GROUP_BYTES
+    for item in items:
+        group.append(item)
+        left_bytes -= object_of(item).size_bytes
+        if left_bytes <= 0 or len(group) == _GROUP_OBJECTS:
+            yield group
+            group, left_bytes = [], _GROUP_BYTES
+    if group:
+        yield group
 
 
 def _bytes_of(answer: ObjectBody, size_bytes: int) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
-from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.read_back import ReadBack
 from utils.config.settings import Source
 from utils.errors import ServiceError, UnreadableError
@@ -119,11 +118,10 @@ class Reconciler:
         """
         uncertain = Uncertain()
         lines_left = WINDOW_LINES
-        for place, position in enumerate(positions):
-            if position.in_doubt or not lines_left:
-                continue
-            near = positions[place : place + OBJECTS_OPENED_AHEAD]
-            self._bucket.reader.open_ahead(one.object for one in near if not one.in_doubt)
+        sure = [(place, one) for place, one in enumerate(positions) if not one.in_doubt]
+        for place, position in self._bucket.reader.ahead(sure, lambda item: item[1].object):
+            if not lines_left:
+                break
             lines_read = 0
             try:
                 blocks = self._bucket.blocks(position.object)

@@ -14,7 +14,6 @@ from services.output.checkpoint_saver import CheckpointSaver
 from services.output.quarantine import Quarantine
 from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
-from services.shipping.object_reader import OBJECTS_OPENED_AHEAD
 from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Shared
 from services.threads.executor import RAISE_THE_LIMIT, Workers, awaited, read_ahead
@@ -298,15 +297,8 @@ class Shipper:
 
     def _runs(self, positions: list[Position]) -> Iterator[Run]:
         bucket, memory = self._context.bucket, self._context.shared.memory
-        opened = self._opened_ahead(positions)
+        opened = bucket.reader.ahead(positions, lambda position: position.object)
         return runs(opened, bucket.blocks, self._rules.batch_size, memory.run_bytes, bucket.form)
-
-    def _opened_ahead(self, positions: list[Position]) -> Iterator[Position]:
-        """Yields the positions, and asks for the bodies of the next objects meanwhile."""
-        for index, position in enumerate(positions):
-            near = positions[index : index + OBJECTS_OPENED_AHEAD]
-            self._context.bucket.reader.open_ahead(one.object for one in near)
-            yield position
 
     def _await_room(self, run: Run) -> None:
         """Stays within what the saved checkpoint says may be under way."""

@@ -50,7 +50,7 @@ class MadeUp:
         self._events = events
         self.names: list[str] = []
         self.form = JSON
-        self.reader = SimpleNamespace(open_ahead=lambda _: None)
+        self.reader = SimpleNamespace(ahead=lambda items, _: items)
 
     def top_level(self) -> TopLevel:
         return TopLevel(store_ms=BEGIN_MS + 2 * YEAR_MS)
