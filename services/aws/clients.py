@@ -1,6 +1,5 @@
 """Builds the boto3 clients, in one place."""
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from threading import Lock
@@ -17,7 +16,6 @@ from botocore.session import Session
 
 from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
-from services.aws.outcomes import RedirectError, redirect_target
 from services.aws.session import botocore_session
 from services.threads.singleflight import Singleflight
 from utils.config.settings import AwsAccess, LyveAccess
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 _SET_UP = "set up the connection to AWS"
-_REDIRECTS = {300, 301, 302, 303, 307, 308}
-_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 # A session makes no two clients at the same time:
 # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
 _making = Lock()
@@ -136,21 +132,14 @@ def logs_client(access: AwsAccess, attempts: int = _ATTEMPTS) -> "CloudWatchLogs
 def _client(session: Session, service: str, **options: Unpack[_Options]) -> "BaseClient":
     """Makes a client that uses the connections that all have to its service.
 
-    By default each has its own, with 0.7 MB of certificates. No redirect is followed: boto3's S3
-    client asks again for each, up to 161 times.
+    By default each has its own, with 0.7 MB of certificates.
     """
     with _making:
         client = session.create_client(service, **options)
     http = http_session(client.meta.endpoint_url)
 
     def send(request: "AWSPreparedRequest", **_: object) -> "AWSResponse":
-        answer = http.send(request)
-        if answer.status_code in _REDIRECTS:
-            code = _CODE.search(answer.content)
-            target = redirect_target(answer.headers)
-            named = code[1].decode() if code else ""
-            raise RedirectError(answer.status_code, target, named, request.url)
-        return answer
+        return http.send(request)
 
     client.meta.events.register("before-send", send)  # type: ignore[arg-type] # its result counts
     return client

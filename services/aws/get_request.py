@@ -12,7 +12,7 @@ from botocore.response import StreamingBody
 
 from services.aws.http_session import http_session
 from services.aws.integrity import bare_etag, differ
-from services.aws.outcomes import RedirectError, WrongAnswerError, redirect_target
+from services.aws.outcomes import WrongAnswerError
 from services.aws.signature import Signer
 from utils.config.settings import LyveAccess
 from utils.model import LogObject
@@ -71,7 +71,7 @@ class GetClient:
         request = self._signer.request("GET", url, headers)
         answer = self._http.send(request, ahead_bytes=RECEIVED_BYTES)
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            raise _refusal(answer, url)
+            raise _refusal(answer)
         try:
             _check_part(answer, log_object, offset)
         except WrongAnswerError:
@@ -108,15 +108,13 @@ def _body(answer: AWSResponse) -> StreamingBody:
     return StreamingBody(answer.raw, size)  # type: ignore[arg-type] # or text, or None
 
 
-def _refusal(answer: AWSResponse, url: str) -> ClientError | RedirectError:
+def _refusal(answer: AWSResponse) -> ClientError:
     """Returns what botocore's client raises: with the status as the code where none is named."""
     try:
         named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
     except (HTTPClientError, IncompleteReadError, OSError):
         named = None
     code = named[1].decode(errors="replace") if named else ""
-    if "Location" in answer.headers:
-        return RedirectError(answer.status_code, redirect_target(answer.headers), code, url)
     return ClientError(
         {
             "Error": {"Code": code or str(answer.status_code), "Message": ""},

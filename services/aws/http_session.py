@@ -1,5 +1,6 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,6 +39,7 @@ from services.aws.connection import (
     proxy_of,
 )
 from services.aws.http_connection import speak_on
+from services.aws.outcomes import RedirectError, redirect_target
 from services.aws.signature import host_of
 from services.threads.singleflight import Singleflight
 from utils.version import VERSION
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 _MOST_KEPT_OPEN = 64
 _counting = Lock()
 _NO_RETRIES = Retry(False)
+_REDIRECTS = {300, 301, 302, 303, 307, 308}
+_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
 class HttpSession:
@@ -96,12 +100,14 @@ class HttpSession:
     def send(self, request: "AWSPreparedRequest", ahead_bytes: int = 1) -> AWSResponse:
         """Sends a request; the answer to one that is not streamed is read to its end.
 
+        No redirect is followed: boto3's S3 client asks again for each, up to 161 times.
+
         Args:
             request: signed.
             ahead_bytes: so much of an answer that is streamed is received here.
 
         Raises:
-            BotoCoreError: what botocore's own session raises.
+            BotoCoreError: what botocore's own session raises, or the answer is a redirect.
         """
         with _counting:
             self.sent += 1
@@ -122,9 +128,15 @@ class HttpSession:
                     enforce_content_length=False,
                 ),
             )
-            if request.stream_output:
+            is_redirect = answer.status_code in _REDIRECTS
+            is_streamed = request.stream_output and not is_redirect
+            if is_streamed:
                 answer.raw.receive(ahead_bytes)
-            content = b"" if request.stream_output else answer.content
+            content = b"" if is_streamed else answer.content
+        if is_redirect:
+            found = _CODE.search(content)
+            code = found[1].decode() if found else ""
+            raise RedirectError(answer.status_code, redirect_target(answer.headers), code, url)
         if answer.status_code == HTTPStatus.BAD_REQUEST and PLAIN_HTTP.search(content):
             raise PlainHttpError(error="TLS is spoken there", endpoint_url=url)
         return answer

@@ -30,7 +30,6 @@ from services.aws.outcomes import (
     RequestIds,
     bare_code,
     is_transient,
-    redirect_target,
     request_ids,
 )
 from services.aws.signature import Signer
@@ -170,8 +169,6 @@ _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo:
     status, headers, content = answer.status_code, answer.headers, answer.content
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        raise UnknownOutcomeError(f"HTTP {status} to {redirect_target(headers)}")
     if not _is_whole(headers, content):
         raise UnknownOutcomeError(f"HTTP {status}, an incomplete answer")
     # Only the service gives each answer a new id; what a cache repeats has an old one.

@@ -49,17 +49,11 @@ _SAME_MOMENT_MS = 1000
 _CHANGED = {"PreconditionFailed", "412", "InvalidRange", "416"}
 # Refusals that concern all objects alike.
 _OF_THE_BUCKET = {
-    "301",
-    "302",
-    "307",
-    "308",
     "AuthorizationHeaderMalformed",
     "InvalidAccessKeyId",
     "NoSuchBucket",
-    "PermanentRedirect",
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
-    "TemporaryRedirect",
 }
 _PASSES = (HTTPClientError, IncompleteReadError, OSError, WrongAnswerError, TransientError)
 
