@@ -30,7 +30,6 @@ BOXES = (
     ("Log group\nin AWS CloudWatch", 9.5, 1.9, False),
     ("Output bucket\ncheckpoint, status lines, quarantine", 5.1, 4.2, False),
 )
-HOW = "At each round hour the daemon reads every object that its checkpoint does not cover yet."
 GUARANTEE = (
     (
         "Nothing is lost.",

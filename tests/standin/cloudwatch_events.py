@@ -27,7 +27,7 @@ from tests.standin.cloudwatch_rules import (
     invalid_parameter,
     verdict,
 )
-from tests.standin.cloudwatch_store import LogGroup, LogStream, StoredEvent, between
+from tests.standin.cloudwatch_store import LogGroup, StoredEvent, between
 
 Timestamp = Annotated[int, Meta(ge=0, le=MAXIMUM_TIMESTAMP_MS)]
 EventsLimit = Annotated[int, Meta(ge=1, le=10_000)]
@@ -74,7 +74,7 @@ class PutLogEvents(StreamRequest):
         now_ms = account.now_ms()
         found = verdict(self.log_events, now_ms, group.retention_days)
         kept = self.log_events[found.start : found.end]
-        stream.add(_stored(account, stream, kept, now_ms))
+        stream.add(_stored(account, kept, now_ms))
         account.calls.events_rejected += len(self.log_events) - len(kept)
         return PutLogEventsAnswer(SEQUENCE_TOKEN, found.rejected)
 
@@ -120,13 +120,9 @@ def _check_class(group: LogGroup, operation: str) -> None:
         )
 
 
-def _stored(
-    account: Account, stream: LogStream, events: Sequence[InputLogEvent], now_ms: int
-) -> list[StoredEvent]:
+def _stored(account: Account, events: Sequence[InputLogEvent], now_ms: int) -> list[StoredEvent]:
     visible_at = monotonic() + account.settings.visible_after_ms / 1000
     return [
-        StoredEvent(
-            event.timestamp, event.message, now_ms, account.next_number(), visible_at, stream.name
-        )
+        StoredEvent(event.timestamp, event.message, now_ms, account.next_number(), visible_at)
         for event in events
     ]

@@ -134,7 +134,6 @@ class Connections:
                 one.ingestion_time,
                 self.account.next_number(),
                 0.0,
-                stream.name,
             )
             for one in json.decode(request.body, type=list[OutputLogEvent])
         ]

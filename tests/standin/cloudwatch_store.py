@@ -25,7 +25,6 @@ class StoredEvent(Struct, gc=False, frozen=True):
     ingestion_time: int
     number: int
     visible_at: float
-    stream_name: str
 
     @property
     def position(self) -> Position:

@@ -239,7 +239,7 @@ def test_stored_events_are_seen_by_the_control_view_before_they_are_readable(des
 
 
 def test_event_becomes_readable_after_its_delay() -> None:
-    event = StoredEvent(1, "text", 2, 1, 10.0, STREAM)
+    event = StoredEvent(1, "text", 2, 1, 10.0)
     assert filled([event], 10, 9.999) == []
     assert filled([event], 10, 10.0) == [event]
 
