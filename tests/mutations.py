@@ -528,7 +528,7 @@ MUTATIONS = (
     Mutation(
         "A repair of some days forgets the others",
         "Repair._progress",
-        "found.coverage if found and self._is_limited else Coverage(0)",
+        "found.coverage if found and self._auditor.is_limited else Coverage(0)",
         "Coverage(0)",
         f"{REPAIR}::test_days_leave_all_others_as_they_are",
     ),

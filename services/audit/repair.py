@@ -41,9 +41,7 @@ class _NextRound(Reconciler):
 class _Missing(Uncertain):
     """A filter in front of the ordinary puts: what is not missing is stored.
 
-    Args:
-        lines: the numbers of the missing ones, by the key of their object.
-        ends: the number of the last line, by the key of its object.
+    The keys of objects lead to the numbers of the missing `lines`, and to that of the last one.
     """
 
     def __init__(self, lines: Mapping[str, Iterable[int]], ends: dict[str, int]) -> None:
@@ -66,23 +64,13 @@ class Repair:
 
     While it is at work the checkpoint says so, and no daemon goes on from it. A repair that was
     killed is repeated from the start: it finds what was sent, and does not send it again.
-
-    Args:
-        source: what is shipped where.
-        auditor: compares.
-        report: takes what becomes of it.
-        shared: with the other sources.
-        is_limited: whether it is for some days only.
     """
 
-    def __init__(
-        self, source: Source, auditor: Auditor, report: Report, shared: Shared, *, is_limited: bool
-    ) -> None:
+    def __init__(self, source: Source, auditor: Auditor, report: Report, shared: Shared) -> None:
         self._source = source
         self._auditor = auditor
         self._report = report
         self._shared = shared
-        self._is_limited = is_limited
         self._client = s3_client(source.lyve)
         self._bucket = AuditBucket(self._client, source, shared.stop)
         self._store = self._store_of(source.state_name)
@@ -91,17 +79,18 @@ class Repair:
     def run(self, start: Start) -> Verification:
         """Compares, sends what is missing, and compares again; returns the last comparison.
 
-        Args:
-            start: when and as whom it begins.
-
         Raises:
             OwnerError: a daemon is at work.
             ForwarderError: something failed; until a repair ends well, no daemon ships the source.
         """
         document = self._store.look()
         found = self._await_owners(document)
-        if self._is_limited:
-            self._check_is_settled(found)
+        if self._auditor.is_limited and (found is None or found.running or found.open):
+            raise CheckpointError(
+                f"The checkpoint {self._store.name} does not say what was shipped on other days",
+                "an iteration was not finished" if found else "it is not there, or not usable",
+                "Run --repair without --from and --to",
+            )
         try:
             with closing(Workers(self._source.concurrency)) as puts:
                 return self._run(found, start, puts)
@@ -183,23 +172,10 @@ class Repair:
         except CheckpointError:
             return None
 
-    def _check_is_settled(self, found: Checkpoint | None) -> None:
-        """Makes sure that the checkpoint says what was shipped on the other days.
-
-        Raises:
-            CheckpointError: it is not.
-        """
-        if found is None or found.running or found.open:
-            raise CheckpointError(
-                f"The checkpoint {self._store.name} does not say what was shipped on other days",
-                "an iteration was not finished" if found else "it is not there, or not usable",
-                "Run --repair without --from and --to",
-            )
-
     # What is sent.
 
     def _progress(self, found: Checkpoint | None, start: Start) -> Progress:
-        coverage = found.coverage if found and self._is_limited else Coverage(0)
+        coverage = found.coverage if found and self._auditor.is_limited else Coverage(0)
         checkpoint = Checkpoint(
             self._source.identity,
             start.owner,
@@ -256,7 +232,7 @@ class Repair:
     def _cover(self, ledger: Ledger, proof: Verification) -> None:
         """Lets the ledger say what is proven: all but what is left out or can't be read."""
         young, since_ms = proof.findings.young, proof.within[0]
-        if not self._is_limited:
+        if not self._auditor.is_limited:
             ledger.coverage.since_ms = since_ms
             frontier_ms = proof.findings.newest_ms - LATE_WINDOW_MS
             ledger.coverage.covered = union([(since_ms, frontier_ms)])

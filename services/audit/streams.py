@@ -32,13 +32,7 @@ StoredEvent = tuple[int, int, bytes]
 
 
 class Pace:
-    """How fast CloudWatch is asked: requests that were late are not caught up on.
-
-    Args:
-        per_second: how many requests are to be sent in a second, at most.
-        elapsed_seconds: the monotonic clock.
-        stop: set when the process is to end.
-    """
+    """How fast CloudWatch is asked, at most: requests that were late are not caught up on."""
 
     def __init__(
         self, per_second: float, elapsed_seconds: Callable[[], float], stop: Event
@@ -72,12 +66,7 @@ class Pace:
 class LogStreams:
     """The log streams that may hold events of a source: its own, its partitions', older replicas'.
 
-    Args:
-        client: of CloudWatch Logs.
-        source: names the log group and stream.
-        pace: of the requests.
-        gauge: shows why nothing comes, while that is so.
-        retention: asks for the log group's retention in days, None if its events never expire.
+    `gauge` shows why nothing comes, while that is so; `retention` asks for the log group's.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """Compares the objects of a source with its log streams; it reads no checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -108,15 +107,8 @@ EVERYTHING = Need(most_objects=10**12, most_lines=10**12)
 class Verification:
     """One comparison of one source: `audit` is what it came to, `findings` which lines it found.
 
-    `tallies` are those of the objects that are compared, and `unreadable` says why some of them
-    could not be read, by their keys.
-
-    Args:
-        source: what is shipped where.
-        asked: the `LastModified` of the objects that are asked for.
-        witnesses: what is compared.
-        progress: takes how far it is.
-        need: what a repair needs besides.
+    `asked` is the `LastModified` of the objects that are asked for, `within` that of those that are
+    compared. `tallies` are theirs, and `unreadable` says by their keys why some can't be read.
     """
 
     def __init__(
@@ -141,8 +133,7 @@ class Verification:
         self._bursts = Bursts(1000 * source.settle_seconds)
         self._retention = Retention(None, 0)
         self._listed_ms = 0
-        # The oldest upload time of what was stored lately: what is still under way has no older
-        # one.
+        # Of what was stored lately: what is still under way has no older one.
         self._upload_from_ms = 0
         self._beside = Tallies()
         self.tallies = Tallies()
@@ -151,10 +142,7 @@ class Verification:
         self.audit = Audit(source.name)
 
     def run(self, now_ms: int) -> Audit:
-        """Compares, and returns what was found.
-
-        Args:
-            now_ms: the time by this machine's clock, where the store does not tell its own.
+        """Compares; `now_ms` is the time where the store does not tell its own.
 
         Raises:
             ForwarderError: a witness can't be read.
@@ -193,54 +181,45 @@ class Verification:
 
     def _sum_up_bucket(self) -> None:
         audit, listing = self.audit, sha256()
-        near = self.within[0] - _DAY_MS, self.within[1] + _DAY_MS
-        for one in self._listed(near):
-            if self.within[0] <= one.last_modified_ms < self.within[1]:
+        first_ms, end_ms = self.within
+        for one in self._listed((first_ms - _DAY_MS, end_ms + _DAY_MS)):
+            if first_ms <= one.last_modified_ms < end_ms:
                 self._progress.expect([one])
             else:
                 self._beside.add(Tally(one))
         tallies = map(Tally, self._listed(self.within))
-        for tally in self._bucket.reader.ahead(tallies, lambda tally: tally.object):
-            content_hash = self._sum_up_object(tally)
-            self.tallies.add(tally)
+        for tally in self._bucket.reader.ahead(tallies, _object_of):
+            self._sum_up_object(tally)
+            one = tally.object
+            listing.update(f"{one.key}\t{one.etag}\t{tally.lines}\t{tally.sha256}\n".encode())
             audit.objects += 1
             audit.lines += tally.lines
             audit.blank += tally.blank
             audit.excluded += tally.excluded
             audit.quarantined += tally.unsendable
             audit.damaged += tally.is_damaged
-            one = tally.object
-            entry = f"{one.key}\t{one.etag}\t{tally.lines}\t{content_hash}\n"
-            listing.update(entry.encode())
             self._progress.read(tally)
             self._progress.to_seek += tally.lines
+            self.tallies.add(tally)
         audit.sha256 = listing.hexdigest()
 
-    def _sum_up_object(self, tally: Tally) -> str:
-        """Completes an object's tally, and returns the hash of its lines."""
-        one, content = tally.object, sha256()
-        quarantined = self._quarantine(one.key)
-        blocks = _hashed(self._bucket.blocks(one), content.update)
-        with self._readable(one):
-            for line in due_lines(tally, blocks, self._bucket.form, self._own_time_ms):
-                digest = self._digests.of(line.content)
-                cell = self._sums.cell(line.own_ms, digest)
-                cell.add_line(digest)
-                if line.own_ms is None:
-                    # That is its time, unless it is too old.
-                    cell.stands_at(one.last_modified_ms)
-                if not line.is_sendable and quarantined.holds(line.number, line.content):
-                    # The quarantine has it, which counts as the other side.
-                    cell.add_event(digest)
-        return content.hexdigest()
+    def _sum_up_object(self, tally: Tally) -> None:
+        quarantined = self._quarantine(tally.object.key)
+        for line, digest in self._lines(tally):
+            cell = self._sums.cell(line.own_ms, digest)
+            cell.add_line(digest)
+            if line.own_ms is None:
+                # That is its time, unless it is too old.
+                cell.stands_at(tally.object.last_modified_ms)
+            if not line.is_sendable and quarantined.holds(line.number, line.content):
+                # The quarantine has it, which counts as the other side.
+                cell.add_event(digest)
 
     def _sum_up_streams(self) -> None:
-        recent_ms = self._listed_ms - _LONGEST_ITERATION_MS
-        self._upload_from_ms = recent_ms
+        recent_ms = self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
         known_cell = self._sums.known_cell if self._is_limited else self._sums.cell
-        for stored_ms, ingested_ms, message in self._events(self._spans_of_streams()):
+        for own_ms, digest, stored_ms, ingested_ms in self._events(self._spans_of_streams()):
             self._progress.sought += 1
-            own_ms, digest = self._own_time_ms(message), self._digests.of(message)
             cell = known_cell(own_ms, digest)
             if cell is None:
                 continue
@@ -292,8 +271,7 @@ class Verification:
         findings = Findings(len(self.tallies), self._need.most_objects, self._need.most_lines)
         for group in groups:
             comparison = Comparison()
-            for stored_ms, ingested_ms, message in self._events([*group.spans, *late]):
-                own_ms, digest = self._own_time_ms(message), self._digests.of(message)
+            for own_ms, digest, stored_ms, ingested_ms in self._events([*group.spans, *late]):
                 if group.holds(own_ms, digest):
                     is_late = ingested_ms >= self._listed_ms + _SECOND_MS
                     comparison.note(digest, is_late=is_late)
@@ -304,7 +282,7 @@ class Verification:
             if comparison.has_surplus and self._is_limited:
                 # There may be identical lines in objects written shortly before or after the range.
                 for one in self._beside:
-                    for _, digest in self._lines_in(group, one.object):
+                    for _, digest in self._lines(Tally(one.object), group):
                         comparison.discount(digest)
             findings.add(comparison)
         findings.settle(self.tallies, self.young_ms)
@@ -312,17 +290,17 @@ class Verification:
 
     def _take_lines(self, group: Group, comparison: Comparison, findings: Findings) -> None:
         wanted = (
-            (place, tally)
-            for place, tally in enumerate(self.tallies)
+            tally
+            for tally in self.tallies
             if _may_hold(tally, group) and tally.object.key not in self.unreadable
         )
-        for place, tally in self._bucket.reader.ahead(wanted, lambda item: item[1].object):
+        for tally in self._bucket.reader.ahead(wanted, _object_of):
             one = tally.object
             quarantined = self._quarantine(one.key)
-            for line, digest in self._lines_in(group, one):
+            for line, digest in self._lines(Tally(one), group):
                 if not (line.is_sendable and comparison.take(digest, one.key, line.number)):
                     fate = self._fate(line, one, quarantined)
-                    findings.note(place, line.number, fate, is_sendable=line.is_sendable)
+                    findings.note(tally.place, line.number, fate, is_sendable=line.is_sendable)
                 elif comparison.is_late(digest):
                     findings.arrive(one.last_modified_ms)
             self._progress.read(tally)
@@ -362,34 +340,34 @@ class Verification:
             if self._source.is_of_type(one) and within[0] <= one.last_modified_ms < within[1]:
                 yield one
 
-    @contextmanager
-    def _readable(self, one: LogObject) -> Iterator[None]:
-        """Notes an object that can't be read, or not as it was listed."""
+    def _lines(self, tally: Tally, group: Group | None = None) -> Iterator[tuple[Line, int]]:
+        """Yields the lines of an object that are due, or those of a group, each with its hash.
+
+        An object that can't be read, or not as it was listed, is noted.
+        """
+        blocks = self._bucket.blocks(tally.object)
         try:
-            yield
-        except UnreadableError as exc:
-            self.unreadable[one.key] = exc.detail
-        except ReplacedError as exc:
-            self.unreadable[one.key] = exc.reason
-
-    def _lines_in(self, group: Group, one: LogObject) -> Iterator[tuple[Line, int]]:
-        """Yields the lines of an object that are of the group, each with its hash."""
-        blocks = self._bucket.blocks(one)
-        with self._readable(one):
-            for line in due_lines(Tally(one), blocks, self._bucket.form, self._own_time_ms):
+            for line in due_lines(tally, blocks, self._bucket.form, self._own_time_ms):
                 digest = self._digests.of(line.content)
-                if group.holds(line.own_ms, digest):
+                if group is None or group.holds(line.own_ms, digest):
                     yield line, digest
+        except UnreadableError as exc:
+            self.unreadable[tally.object.key] = exc.detail
+        except ReplacedError as exc:
+            self.unreadable[tally.object.key] = exc.reason
 
-    def _events(self, spans: Iterable[Interval]) -> Iterator[tuple[int, int, bytes]]:
-        """Yields the events of the log streams that stand in ranges of time."""
+    def _events(self, spans: Iterable[Interval]) -> Iterator[tuple[int | None, int, int, int]]:
+        """Yields of each event in ranges of time: its own time, its hash, and when it was stored.
+
+        That is in the stream's time, and by CloudWatch's clock.
+        """
         end_ms = self._listed_ms + _DAY_MS
-        for event in self._streams.events(
-            union(((max(0, first), min(end, end_ms)) for first, end in spans), GAP_MS)
-        ):
+        cut = ((max(0, first_ms), min(until_ms, end_ms)) for first_ms, until_ms in spans)
+        for stored_ms, ingested_ms, message in self._streams.events(union(cut, GAP_MS)):
             self._progress.events += 1
-            self._bursts.note(event[1])
-            yield event
+            self._bursts.note(ingested_ms)
+            digest = self._digests.of(message)
+            yield self._own_time_ms(message), digest, stored_ms, ingested_ms
 
     def _own_time_ms(self, message: bytes) -> int | None:
         try:
@@ -398,17 +376,12 @@ class Verification:
             return None
 
 
+def _object_of(tally: Tally) -> LogObject:
+    return tally.object
+
+
 def _may_hold(tally: Tally, group: Group) -> bool:
     return group.may_hold(tally.first_ms, tally.last_ms, has_untimed=tally.has_untimed)
-
-
-def _hashed(
-    blocks: Iterable[list[bytes]], update: Callable[[bytes], None]
-) -> Iterator[list[bytes]]:
-    for block in blocks:
-        if block:
-            update(b"\n".join([*block, b""]))
-        yield block
 
 
 class Days(msgspec.Struct, frozen=True):
@@ -421,15 +394,13 @@ class Days(msgspec.Struct, frozen=True):
 class Auditor:
     """Compares sources with their witnesses, one after the other.
 
-    Args:
-        days: which are asked for.
-        per_second: how many requests to CloudWatch are to be sent in a second, at most.
-        clock: how the time is read.
-        stop: set when the process is to end.
+    At most `per_second` requests are sent to CloudWatch in a second. `is_limited` says whether
+    only some days are asked for.
     """
 
     def __init__(self, days: Days, per_second: float, clock: Clock, stop: Event) -> None:
         self._days = days
+        self.is_limited = days != Days()
         # The quota is the account's, however many sources there are.
         self._pace = Pace(per_second, clock.elapsed_seconds, stop)
         self._clock = clock
@@ -438,10 +409,6 @@ class Auditor:
 
     def compare(self, source: Source, need: Need = NOTHING_MORE) -> Verification:
         """Compares a source with its witnesses, and returns all that this has shown.
-
-        Args:
-            source: what is shipped where.
-            need: what a repair needs besides.
 
         Raises:
             ForwarderError: a witness can't be read.
@@ -457,8 +424,7 @@ class Auditor:
         sent = {name: session.sent for name, session in sessions.items()}
         retention = partial(retention_days, logs, source.log_group)
         streams = LogStreams(logs, source, self._pace, self.progress, retention)
-        made_ms = streams.find()
-        asked = self._asked(source, _ms(began) if made_ms is None else made_ms, need.since_ms)
+        asked = self._asked(source, streams.find() or _ms(began), need.since_ms)
         witnesses = Witnesses(
             AuditBucket(s3, source, self._stop),
             streams,
@@ -474,12 +440,9 @@ class Auditor:
         return verification
 
     def _asked(self, source: Source, made_ms: int, since_ms: int | None) -> Interval:
-        """Returns the `LastModified` of the objects that are compared.
+        """Returns the `LastModified` of the objects that are asked for.
 
-        Args:
-            source: what is shipped where.
-            made_ms: when its first log stream was made, in ms since 1970.
-            since_ms: where a checkpoint says that coverage begins, None without one.
+        The first log stream was made at `made_ms`; `since_ms` is what a checkpoint says, if any.
         """
         first, last = self._days.first, self._days.last
         # A source of the mode lasthour begins an hour before its first start, which makes its
@@ -494,10 +457,6 @@ class Auditor:
 
 def keep(source: Source, audit: Audit) -> str:
     """Puts the report into the output bucket and its figures into the metrics; returns its key.
-
-    Args:
-        source: what was compared.
-        audit: what that came to.
 
     Raises:
         ServiceError: it can't be written.

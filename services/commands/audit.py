@@ -37,7 +37,6 @@ class Auditing:
     def __init__(self, options: Namespace, clock: Clock, stop: Event) -> None:
         days = Days(options.first, options.last)
         self._auditor = Auditor(days, options.rate, clock, stop)
-        self._is_limited = days != Days()
         self._clock = clock
         self._stop = stop
         self._source = ""
@@ -104,7 +103,7 @@ class Auditing:
     def _repair(self, source: Source, start: Start, shared: Shared) -> bool:
         lines = StatusLog(source.name, self._clock)
         report = Report(lines, Counts(), Gauge())
-        repair = Repair(source, self._auditor, report, shared, is_limited=self._is_limited)
+        repair = Repair(source, self._auditor, report, shared)
         try:
             proof = repair.run(start)
             audit = proof.audit

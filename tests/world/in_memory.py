@@ -137,7 +137,7 @@ class World:
             shared = Shared(clock, self.stop)
             report = Report(StatusLog(source.name, clock), Counts(), Gauge())
             auditor = Auditor(days or Days(), 1e6, clock, self.stop)
-            repair = Repair(source, auditor, report, shared, is_limited=days is not None)
+            repair = Repair(source, auditor, report, shared)
             try:
                 run.repaired = repair.run(self._start(life, self.time.machine_ms))
             except ForwarderError as exc:

@@ -21,24 +21,13 @@ class Comparison:
         self._surplus: dict[int, tuple[str, int]] = {}
 
     def note(self, digest: int, *, is_late: bool) -> None:
-        """Takes an event into account.
-
-        Args:
-            digest: of its message.
-            is_late: whether it was stored after the bucket was listed.
-        """
+        """Takes an event into account; it is late if it was stored after the bucket was listed."""
         self._left[digest] += 1
         if is_late:
             self._late[digest] += 1
 
     def take(self, digest: int, key: str, number: int) -> bool:
-        """Takes one event for a line; returns whether there was one.
-
-        Args:
-            digest: of the line.
-            key: of its object.
-            number: of the line, from 1.
-        """
+        """Takes one event for a line of an object; returns whether there was one."""
         left = self._left.get(digest, 0)
         if not left:
             return False
@@ -51,7 +40,7 @@ class Comparison:
         return True
 
     def is_late(self, digest: int) -> bool:
-        """Tells if an event of this message was stored after the bucket was listed."""
+        """Tells if an event of this message was late."""
         return digest in self._late
 
     @property
@@ -108,13 +97,9 @@ class Findings:
         self.differences: list[Difference] = []
 
     def note(self, place: int, number: int, fate: Fate, *, is_sendable: bool) -> None:
-        """Notes a line that is in no log stream.
+        """Notes a line that is in no log stream, by the place of its object and its number, from 1.
 
-        Args:
-            place: of its object among all.
-            number: of the line, from 1.
-            fate: what became of it.
-            is_sendable: whether CloudWatch could take it; if not, it counts as quarantined before.
+        One that CloudWatch can't take counted as quarantined before.
         """
         self._fates[fate][place] += 1
         self._fates["quarantined"][place] -= not is_sendable
@@ -126,11 +111,7 @@ class Findings:
             self._numbers[place].append(number)
 
     def arrive(self, modified_ms: int) -> None:
-        """Notes that a line was stored after the bucket was listed.
-
-        Args:
-            modified_ms: the `LastModified` of its object, in ms since 1970.
-        """
+        """Notes that a line of an object of that time was stored after the bucket was listed."""
         self._arrived_ms = min(self._arrived_ms, modified_ms)
 
     def add(self, comparison: Comparison) -> None:
@@ -148,25 +129,21 @@ class Findings:
         """Tells what is missing from what need not be there yet, once all is compared.
 
         That is what an object lacks that is not older than one of which lines arrived meanwhile;
-        and all of an object that was written since the last iteration began, and after all objects
-        with any line that is there.
-
-        Args:
-            tallies: of all objects.
-            young_ms: when that was, in ms since 1970, None if nothing is known of it.
+        and all of an object that was written since `young_ms`, if that is known, and after all
+        objects with any line that is there.
         """
         there = (
             one.object.last_modified_ms
-            for place, one in enumerate(tallies)
-            if one.due and not self._may_be_young(place, one, young_ms)
+            for one in tallies
+            if one.due and not self._may_be_young(one, young_ms)
         )
         self.newest_ms = max(there, default=0)
-        for place, one in enumerate(tallies):
-            missing = self._fates["missing"][place]
+        for one in tallies:
+            missing = self._fates["missing"][one.place]
             if not missing:
                 continue
             key, modified_ms = one.object.key, one.object.last_modified_ms
-            is_young = modified_ms > self.newest_ms and self._may_be_young(place, one, young_ms)
+            is_young = modified_ms > self.newest_ms and self._may_be_young(one, young_ms)
             if is_young:
                 self.young.add(key)
             if is_young or modified_ms >= self._arrived_ms:
@@ -174,10 +151,10 @@ class Findings:
                 self.left_out_objects += missing == one.due
                 continue
             self.missing += missing
-            if place in self._numbers:
-                self.missing_lines[key] = self._numbers[place]
+            if one.place in self._numbers:
+                self.missing_lines[key] = self._numbers[one.place]
                 if len(self.differences) < MOST_OBJECTS:
-                    self.differences.append(self._difference(place, one))
+                    self.differences.append(self._difference(one))
         self.differences += self._doubled.values()
 
     @property
@@ -190,12 +167,12 @@ class Findings:
         """How many lines the log group's retention may have removed."""
         return sum(self._fates["expired"])
 
-    def _may_be_young(self, place: int, one: Tally, young_ms: int | None) -> bool:
-        is_absent = 0 < self._fates["missing"][place] == one.due
+    def _may_be_young(self, one: Tally, young_ms: int | None) -> bool:
+        is_absent = 0 < self._fates["missing"][one.place] == one.due
         return is_absent and young_ms is not None and one.object.last_modified_ms >= young_ms
 
-    def _difference(self, place: int, one: Tally) -> Difference:
-        fates = {fate: counts[place] for fate, counts in self._fates.items()}
+    def _difference(self, one: Tally) -> Difference:
+        fates = {fate: counts[one.place] for fate, counts in self._fates.items()}
         fates["quarantined"] += one.unsendable
         figures = {
             "lines": one.lines,
@@ -204,5 +181,5 @@ class Findings:
             "blank": one.blank,
             "excluded": one.excluded,
         }
-        numbers = sorted(self._numbers[place][:MOST_LINES])
+        numbers = sorted(self._numbers[one.place][:MOST_LINES])
         return Difference(one.object.key, "missing", numbers, fates["missing"], figures)

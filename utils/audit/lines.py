@@ -1,6 +1,7 @@
 """Reads the lines of an object as the daemon does."""
 
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from zlib import crc32
 
 import msgspec
@@ -32,7 +33,7 @@ def due_lines(
     Args:
         tally: takes what is read, and is complete at the end.
         blocks: all lines of the object.
-        form: of the lines that are to be sent.
+        form: tells what is excluded.
         own_time_ms: returns the time that a message names, in ms since 1970.
 
     Raises:
@@ -42,7 +43,7 @@ def due_lines(
     begin = Position(tally.object)
     # The daemon's own: what that takes for an event is one here.
     run, part = Run(form), Part(begin, begin)
-    rest = b""
+    hashed, rest = sha256(), b""
     try:
         for block in blocks:
             first = part.counts.read + 1
@@ -58,7 +59,9 @@ def due_lines(
                 yield Line(line.number, line.content, None, is_sendable=False)
             run.events.clear()
             part.quarantined.clear()
-            tally.line_hash = crc32(block[-1]) if block else tally.line_hash
+            if block:
+                hashed.update(b"\n".join([*block, b""]))
+                tally.line_hash = crc32(block[-1])
     except ReplacedError:
         raise
     except DamagedError as exc:
@@ -71,3 +74,4 @@ def due_lines(
     tally.lines = counts.read + tally.is_cut_off
     tally.unsendable = counts.quarantined + tally.is_cut_off
     tally.blank, tally.excluded = counts.blank, counts.excluded
+    tally.sha256 = hashed.hexdigest()

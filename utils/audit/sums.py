@@ -98,23 +98,12 @@ class Group(msgspec.Struct, frozen=True):
     parts: int
 
     def holds(self, own_ms: int | None, digest: int) -> bool:
-        """Tells if a line or an event is one of these.
-
-        Args:
-            own_ms: the time that it names, in ms since 1970, None if it names none.
-            digest: of its message.
-        """
+        """Tells if a line or an event is one of these."""
         cell = _time_ms(own_ms, digest) // self.step_ms
         return cell in self.cells and (digest >> 64) % self.parts == self.part
 
     def may_hold(self, first_ms: int, last_ms: int, *, has_untimed: bool) -> bool:
-        """Tells if lines may be among these.
-
-        Args:
-            first_ms: the first time that any of them names, in ms since 1970.
-            last_ms: the last one.
-            has_untimed: whether some name none.
-        """
+        """Tells if lines may be among these, by the first and the last time that they name."""
         if has_untimed and self.own_times[0][0] < _UNTIMED_END_MS:
             return True
         return any(first <= last_ms and first_ms < end for first, end in self.own_times)
@@ -123,8 +112,7 @@ class Group(msgspec.Struct, frozen=True):
 class Sums:
     """What the bucket and the log streams hold, reduced to a cell for each interval of time.
 
-    Args:
-        most_cells: how many intervals are told apart, at most; two are the least.
+    At most `most_cells` of them are told apart; two are the least.
     """
 
     def __init__(self, most_cells: int = MOST_CELLS) -> None:

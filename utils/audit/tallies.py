@@ -13,13 +13,14 @@ _BLOCK_OBJECTS = 1_000
 class Tally(msgspec.Struct, array_like=True):
     """What reading an object has shown.
 
-    `unsendable` are lines that CloudWatch can't take; the last one is if it `is_cut_off`.
-    `line_hash` is that of the last line that is not. `first_ms` and `last_ms` are the first and the
-    last own time, in ms since 1970; without one they are behind one another, so that they overlap
-    with nothing.
+    `place` is its own among all. `unsendable` are lines that CloudWatch can't take; the last one is
+    if it `is_cut_off`. `line_hash` is that of the last line that is not, and `sha256` that of all
+    lines, each ended by a line end. `first_ms` and `last_ms` are the first and the last own time,
+    in ms since 1970; without one they are behind one another, so that they overlap with nothing.
     """
 
     object: LogObject
+    place: int = 0
     lines: int = 0
     blank: int = 0
     excluded: int = 0
@@ -30,6 +31,7 @@ class Tally(msgspec.Struct, array_like=True):
     has_untimed: bool = False
     first_ms: int = 1
     last_ms: int = 0
+    sha256: str = ""
 
     @property
     def due(self) -> int:
@@ -69,13 +71,14 @@ class Tallies:
         return len(self._blocks) * _BLOCK_OBJECTS + len(self._last)
 
     def __iter__(self) -> Iterator[Tally]:
-        """Yields each, anew: a change of it is forgotten."""
+        """Yields each."""
         for block in self._blocks:
             yield from _decode(zlib.decompress(block))
         yield from self._last
 
     def add(self, tally: Tally) -> None:
-        """Adds one that is complete."""
+        """Adds one that is complete, but for its hash: that can't be made any smaller."""
+        tally.place, tally.sha256 = len(self), ""
         self._last.append(tally)
         if len(self._last) == _BLOCK_OBJECTS:
             self._blocks.append(zlib.compress(_encode(self._last), 1))

@@ -18,8 +18,7 @@ Timing = Literal["own", "restamped", "wrong"]
 class Bursts:
     """When events of a source were stored, of the last day that any was.
 
-    Args:
-        gap_ms: how long a daemon that is at work may store nothing.
+    A daemon that is at work may store nothing for `gap_ms`.
     """
 
     def __init__(self, gap_ms: float) -> None:
@@ -29,11 +28,7 @@ class Bursts:
         self.newest_ms = 0
 
     def note(self, ingested_ms: int) -> None:
-        """Takes an event into account.
-
-        Args:
-            ingested_ms: when it was stored, in ms since 1970; 0 if CloudWatch does not say so.
-        """
+        """Takes an event into account, stored then; 0 if CloudWatch does not say when."""
         if not ingested_ms or ingested_ms < self.newest_ms - _DAY_MS:
             return
         self.newest_ms = max(self.newest_ms, ingested_ms)
@@ -78,7 +73,7 @@ class Retention(msgspec.Struct, frozen=True):
         Args:
             own_ms: the time that it names, in ms since 1970, None if it names none.
             stored_ms: the time that it has in the log stream.
-            ingested_ms: when it was stored.
+            ingested_ms: when CloudWatch took it.
         """
         if own_ms is None or own_ms == stored_ms:
             return "own"
@@ -91,11 +86,7 @@ class Retention(msgspec.Struct, frozen=True):
         """Tells if a line may have been stored and be gone by now.
 
         One that was too old when its object was written was stored at an upload time, which is not
-        before that.
-
-        Args:
-            own_ms: the line's own time in ms since 1970, else the object's.
-            modified_ms: the object's `LastModified`.
+        before that. A line without a time has its object's.
         """
         if self.days is None:
             return False
