@@ -17,9 +17,11 @@ from services.audit.streams import LogStreams, Pace
 from tests.bench.audit_range import Taken
 from tests.servers.installation import REPOSITORY
 from tests.world.in_memory import source_of
+from utils.audit.findings import Findings
 from utils.audit.sums import Digests, Sums
+from utils.audit.tallies import Tallies, Tally
 from utils.audit.times import Bursts, Retention
-from utils.model import Gauge
+from utils.model import Gauge, LogObject
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -63,6 +65,20 @@ def test_sums_differ_where_the_sides_do_and_nowhere_else(
             time_ms = one[0] or 0
             assert held[0].may_hold(time_ms, time_ms, has_untimed=one[0] is None)
     assert (before == after) == (not groups)
+
+
+def test_of_many_objects_that_lack_lines_some_are_named_and_all_are_counted() -> None:
+    tallies = Tallies()
+    for number in range(2_500):
+        tallies.add(Tally(LogObject(NOW_MS + number, f"S3-{number:04}", "", 1), lines=5))
+    findings = Findings(len(tallies), most_objects=3, most_lines=2)
+    for tally in tallies:
+        for number in range(1, 5):
+            findings.note(tally.place, number, "missing", is_sendable=True)
+    findings.settle(tallies, None)
+    assert (findings.missing, findings.newest_ms) == (4 * 2_500, NOW_MS + 2_499)
+    assert [one.object for one in findings.differences] == ["S3-0000", "S3-0001", "S3-0002"]
+    assert {(tuple(one.lines), one.count) for one in findings.differences} == {((1, 2), 4)}
 
 
 def test_without_an_event_nothing_is_known_of_an_iteration() -> None:

@@ -105,10 +105,11 @@ class Findings:
         self._fates["quarantined"][place] -= not is_sendable
         if fate != "missing":
             return
-        if place not in self._numbers and len(self._numbers) < self._most_objects:
-            self._numbers[place] = array("I")
-        if len(self._numbers.get(place, ())) < self._most_lines:
-            self._numbers[place].append(number)
+        numbers = self._numbers.get(place)
+        if numbers is None and len(self._numbers) < self._most_objects:
+            numbers = self._numbers[place] = array("I")
+        if numbers is not None and len(numbers) < self._most_lines:
+            numbers.append(number)
 
     def arrive(self, modified_ms: int) -> None:
         """Notes that a line of an object of that time was stored after the bucket was listed."""
