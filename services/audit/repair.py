@@ -8,13 +8,11 @@ from msgspec.structs import replace
 
 from services.audit.verification import EVERYTHING, Auditor, Verification
 from services.aws.clients import s3_client
-from services.output.checkpoint_saver import CheckpointSaver
 from services.output.checkpoints import CheckpointStore, parts_with_state
 from services.output.quarantine import AddingQuarantine
 from services.pull_logs_service import AuditBucket
-from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
-from services.shipping.shipper import Context, Rules, Shipper, shipping
+from services.shipping.shipper import Context, Shipper, shipping
 from services.threads.executor import Workers
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
@@ -28,14 +26,6 @@ from utils.state.uncertain import Uncertain
 
 # Each sends what is still missing: one more is needed if the outcome of a put was unknown.
 _MOST_ROUNDS = 4
-
-
-class _NextRound(Reconciler):
-    """Leaves what is in doubt to the next round, which compares all of it anew."""
-
-    def look(self, uncertain: Uncertain, *_: object) -> None:
-        """Takes what is uncertain for stored: if it is not, the next round finds it missing."""
-        uncertain.believe()
 
 
 class _Missing(Uncertain):
@@ -102,10 +92,10 @@ class Repair:
 
     def _run(self, found: Checkpoint | None, start: Start, puts: Workers) -> Verification:
         progress = self._progress(found, start)
-        context, rules = self._context(progress, start, puts)
+        context = self._context(progress, start, puts)
         need = replace(EVERYTHING, since_ms=found.coverage.since_ms if found else None)
-        with self._shared.memory.joined(), shipping(context, rules) as shipper:
-            context.saver.confirm(self._shared.stop)
+        with self._shared.memory.joined(), shipping(context) as shipper:
+            shipper.saver.confirm(self._shared.stop)
             self._check_others()
             proof = self._auditor.compare(self._source, need)
             found_before = proof.audit.found
@@ -186,35 +176,24 @@ class Repair:
         )
         return Progress(checkpoint, Ledger(coverage, self._source.prefix))
 
-    def _context(self, progress: Progress, start: Start, puts: Workers) -> tuple[Context, Rules]:
+    def _context(self, progress: Progress, start: Start, puts: Workers) -> Context:
         source, report = self._source, self._report
         log_stream = LogStream(source, report.gauge, self._shared.stop)
         retention_days = log_stream.prepare()
         store_ms = self._bucket.top_level().store_ms
-        now_ms = start.now_ms if store_ms is None else store_ms
-        context = Context(
+        return Context(
+            source=source,
             bucket=self._bucket,
             log_stream=log_stream,
-            puts=puts,
-            reconciler=_NextRound(
-                self._bucket, log_stream.read_back, None, report.status, report.counts
-            ),
+            acceptance=acceptance(start.now_ms if store_ms is None else store_ms, retention_days),
+            look=_believe,
             quarantine=AddingQuarantine(self._client, source.output_bucket, source.name),
+            store=self._store,
             progress=progress,
-            saver=CheckpointSaver(
-                self._store.save,
-                progress.snapshot,
-                source.settle_seconds,
-                self._shared.clock.elapsed_seconds,
-            ),
-            status=report.status,
-            gauge=report.gauge,
-            counts=report.counts,
+            puts=puts,
+            report=report,
             shared=self._shared,
         )
-        accepted = acceptance(now_ms, retention_days)
-        rules = Rules(source.batch_size, accepted, source.settle_seconds, source.concurrency)
-        return context, rules
 
     def _send(self, shipper: Shipper, progress: Progress, proof: Verification) -> None:
         """Ships the objects that lack lines, taking all but these lines for stored."""
@@ -261,3 +240,8 @@ class Repair:
             "another owner",
             "Stop it, and run --repair again",
         )
+
+
+def _believe(uncertain: Uncertain, *_: object) -> None:
+    """Leaves what is in doubt to the next round, which compares all of it anew."""
+    uncertain.believe()

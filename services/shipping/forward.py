@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 import msgspec
 
@@ -15,7 +15,7 @@ from services.shipping.partitions import (
     load_whole,
     open_alone,
 )
-from services.shipping.recovery import Recovery
+from services.shipping.recovery import under_way
 from services.shipping.shared import Report, Shared
 from services.shipping.shipper import Shipper
 from services.threads.executor import Workers
@@ -175,12 +175,14 @@ class Forwarder:
     def _log_stream(self, part: str) -> LogStream:
         return LogStream(self._source.of_part(part), self._report.gauge, self._shared.stop)
 
-    def _recovery(self, partition: Partition) -> Recovery:
-        return Recovery(partition, self._report, self._shared, self._puts)
+    def _under_way(
+        self, partition: Partition, start: Start
+    ) -> AbstractContextManager[tuple[Shipper, Progress]]:
+        return under_way(partition, start.owner, self._report, self._shared, self._puts)
 
     def _recover(self, partition: Partition, start: Start) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""
-        with self._recovery(partition).under_way(start.owner):
+        with self._under_way(partition, start):
             pass
 
     def _prove_access(self) -> None:
@@ -210,7 +212,7 @@ class Forwarder:
         part = partition.source.part
         if part not in self._claims:
             own = stack.enter_context(ExitStack())
-            shipper, progress = own.enter_context(self._recovery(partition).under_way(start.owner))
+            shipper, progress = own.enter_context(self._under_way(partition, start))
             self._claims[part] = Claim(partition, shipper, progress, own)
             self._ship_owed(self._claims[part])
         return self._claims[part]

@@ -1,18 +1,18 @@
 """Answers the one question of every doubt: which of these lines does the log stream hold?"""
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice, product
 
 from msgspec.structs import replace
 
-from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
 from services.shipping.read_back import ReadBack
+from services.shipping.shared import Report
 from utils.config.settings import Source
 from utils.errors import ServiceError, UnreadableError
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.runs import ContentChangedError, events_behind
-from utils.model import WINDOW_LINES, Counts, LogEvent, Position
+from utils.model import WINDOW_LINES, LogEvent, Position
 from utils.state.uncertain import Uncertain
 
 # What keeps events from being read back for good, by the code of the refusal.
@@ -31,58 +31,53 @@ class Reconciler:
         bucket: the audit bucket.
         read_back: of the log stream.
         origin: the part of the source that was shipped before its partitions, if it is one.
-        status: takes the status lines.
-        counts: takes what may be stored twice.
+        report: takes status lines, and what may be stored twice.
     """
 
     def __init__(
-        self,
-        bucket: AuditBucket,
-        read_back: ReadBack,
-        origin: Source | None,
-        status: StatusLog,
-        counts: Counts,
+        self, bucket: AuditBucket, read_back: ReadBack, origin: Source | None, report: Report
     ) -> None:
         self._bucket = bucket
         self._read_back = read_back
         self._origin = origin
-        self._status = status
-        self._counts = counts
+        self._report = report
 
     def look(
         self,
         uncertain: Uncertain,
-        known: Iterable[LogEvent] = (),
-        recovered: Uncertain | None = None,
-        in_doubt: Collection[str] = (),
+        known: Iterable[LogEvent],
+        begins: Collection[Position],
+        recovered: Uncertain,
     ) -> None:
         """Observes what the log stream holds; where that can't be read back, it says so.
 
         Args:
             uncertain: the events in question.
             known: those that are stored besides, if the stream holds any in question at all.
+            begins: of their objects, up to where they are stored. Of one in doubt the log stream
+                from before the partitions can hold any line too.
             recovered: what a recovery has found, and will claim for other lines.
-            in_doubt: the keys of objects in doubt, of which the log stream from before
-                the partitions can hold any line too.
 
         Raises:
             ServiceError: it can't be read back now.
         """
-        before = [self._read_back.of(self._origin)] if in_doubt and self._origin else []
+        streams = [self._read_back]
+        if self._origin and any(one.in_doubt for one in begins):
+            streams.append(self._read_back.of(self._origin))
         try:
-            for stream in [self._read_back, *before]:
-                _read(stream, uncertain)
+            for stream, (from_ms, until_ms) in product(streams, uncertain.ranges()):
+                for timestamp_ms, message in stream.stored(from_ms, until_ms):
+                    uncertain.observe(timestamp_ms, message)
         except ServiceError as exc:
             if exc.code not in _NO_READING_BACK:
                 raise
             text = f"{_NO_READING_BACK[exc.code]} {exc.hint}."
-            self._status.write("WARN", text, {"possibly_duplicated": uncertain.size})
-            self._counts.possibly_duplicated += uncertain.size
+            self._report.status.write("WARN", text, {"possibly_duplicated": uncertain.size})
+            self._report.counts.possibly_duplicated += uncertain.size
         if uncertain.found:
-            for event in known:
+            for event in chain(known, *map(self._shipped, begins)):
                 uncertain.claim(event)
-        if recovered:
-            uncertain.leave_to(recovered)
+        uncertain.leave_to(recovered)
         self._tell(uncertain)
 
     def _tell(self, uncertain: Uncertain) -> None:
@@ -90,14 +85,14 @@ class Reconciler:
         found, identical = uncertain.found.total(), uncertain.ambiguous()
         pairs = {"in_doubt": uncertain.size, "found": found, "identical": identical}
         if identical:
-            self._status.write(
+            self._report.status.write(
                 "WARN",
                 "The log stream holds events in doubt, and lines of several objects are identical "
                 "to them. Run --repair, which sends any that is missing.",
                 pairs,
             )
         elif found:
-            self._status.write(
+            self._report.status.write(
                 "INFO",
                 "The log stream holds events in doubt, so they are not sent again. If lines of "
                 "other objects are identical to them, run --repair, which sends any that is "
@@ -138,15 +133,11 @@ class Reconciler:
                 pass
             lines_left -= lines_read
         begun = [position for position in positions if position.object.key in uncertain.ends]
-        self.look(uncertain, (event for one in begun for event in self.shipped(one)))
+        self.look(uncertain, (), begun, Uncertain())
         return positions, uncertain
 
-    def shipped(self, position: Position) -> Iterator[LogEvent]:
-        """Yields the events of an object up to a position.
-
-        Args:
-            position: behind the last of their lines.
-        """
+    def _shipped(self, position: Position) -> Iterator[LogEvent]:
+        """Yields the events of an object up to a position."""
         begin = replace(position, lines=0, line_hash=0)
         try:
             blocks = self._bucket.blocks(position.object)
@@ -160,10 +151,3 @@ class Reconciler:
 
 def _with(positions: list[Position], place: int, other: Position) -> list[Position]:
     return [*positions[:place], other, *positions[place + 1 :]]
-
-
-def _read(stream: ReadBack, uncertain: Uncertain) -> None:
-    """Observes what a log stream holds."""
-    for from_ms, until_ms in uncertain.ranges():
-        for timestamp_ms, message in stream.stored(from_ms, until_ms):
-            uncertain.observe(timestamp_ms, message)

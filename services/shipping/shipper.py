@@ -1,7 +1,7 @@
 """Ships planned objects into the log stream, and acknowledges them run by run, in order."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -11,18 +11,18 @@ import msgspec
 from msgspec.structs import replace
 
 from services.output.checkpoint_saver import CheckpointSaver
+from services.output.checkpoints import CheckpointStore
 from services.output.quarantine import Quarantine
-from services.output.status import StatusLog
 from services.pull_logs_service import AuditBucket
-from services.shipping.reconcile import Reconciler
-from services.shipping.shared import Shared
+from services.shipping.shared import Report, Shared
 from services.threads.executor import RAISE_THE_LIMIT, Workers, awaited, read_ahead
 from services.upload_cloudwatch_logs_service import LogStream
+from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError
 from utils.lines.batching import Acceptance, batches, restamped
 from utils.lines.delivery import Delivery
 from utils.lines.runs import Part, Run, runs
-from utils.model import Batch, Counts, Gauge, LogEvent, Position
+from utils.model import Batch, LogEvent, Position
 from utils.state.progress import Mark, Progress
 from utils.state.uncertain import Uncertain
 
@@ -34,28 +34,24 @@ _LOOK_SECONDS = 0.5
 _MOST_FRUITLESS_LOOKS = 10
 
 
-class Rules(msgspec.Struct, frozen=True):
-    """How events become batches."""
-
-    batch_size: int
-    acceptance: Acceptance
-    settle_seconds: float
-    concurrency: int
+# Observes what the log stream holds of events in doubt, given those that are known to be stored
+# besides, where the objects in question begin, and what a recovery will claim for other lines.
+Look = Callable[[Uncertain, Iterable[LogEvent], Collection[Position], Uncertain], None]
 
 
 class Context(msgspec.Struct, frozen=True):
-    """The services and the state of one iteration of one source."""
+    """What a source, or a partition of it, is shipped with in one iteration."""
 
+    source: Source
     bucket: AuditBucket
     log_stream: LogStream
-    puts: Workers
-    reconciler: Reconciler
+    acceptance: Acceptance
+    look: Look
     quarantine: Quarantine
+    store: CheckpointStore
     progress: Progress
-    saver: CheckpointSaver
-    status: StatusLog
-    gauge: Gauge
-    counts: Counts
+    puts: Workers
+    report: Report
     shared: Shared
 
 
@@ -80,6 +76,17 @@ class Pending(msgspec.Struct):
         has_stored = bool(self.delivery.accepted)
         return len(known) == len(self.futures) and not has_stored and not any(touched)
 
+    def account(self) -> None:
+        """Books what became of the events on their objects."""
+        parts = self.run.parts
+        for event, reason in self.delivery.refused:
+            part = parts[event.object_key]
+            part.quarantine(event.line_number, event.message.encode(), reason)
+        for event in self.delivery.accepted:
+            counts = parts[event.object_key].counts
+            counts.accepted += 1
+            counts.restamped += event.restamped
+
     def _deliveries(self) -> list[Delivery]:
         done = [future for future in self.futures if future.done() and not future.exception()]
         return [future.result() for future in done]
@@ -88,31 +95,25 @@ class Pending(msgspec.Struct):
 class InFlight:
     """Sends runs and hands them back in order, once the fate of all their events is known.
 
-    `recovered` is a filter in front of the puts: what it claims is stored already.
+    `pending` are the runs under way, the oldest first; `recovered` is a filter in front of the
+    puts: what it claims is stored already.
 
     Args:
         context: what it works with.
-        rules: how events become batches.
     """
 
-    def __init__(self, context: Context, rules: Rules) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._rules = rules
-        self._pending: deque[Pending] = deque()
+        self.pending: deque[Pending] = deque()
         self.recovered = Uncertain()
         self._has_told_missing = False
-        context.log_stream.open(context.saver.may_send)
-
-    def __bool__(self) -> bool:
-        """Tells if a run is under way."""
-        return bool(self._pending)
 
     def is_loaded(self) -> bool:
-        """Tells if enough is under way to keep all workers busy."""
-        count = sum(len(pending.futures) for pending in self._pending)
-        size_bytes = sum(pending.run.size_bytes for pending in self._pending)
+        """Tells if enough is under way to keep all threads busy."""
+        count = sum(len(pending.futures) for pending in self.pending)
+        size_bytes = sum(pending.run.size_bytes for pending in self.pending)
         most_bytes = self._context.shared.memory.in_flight_bytes()
-        return count > 2 * self._rules.concurrency or size_bytes > most_bytes
+        return count > 2 * self._context.source.concurrency or size_bytes > most_bytes
 
     def send(self, run: Run) -> None:
         """Sends the run's events in batches, except those that are known to be stored.
@@ -124,7 +125,7 @@ class InFlight:
         """
         stored, events = self.recovered.split(run.events)
         pending = Pending(run, Delivery(accepted=stored))
-        self._pending.append(pending)
+        self.pending.append(pending)
         in_doubt = {key for key, part in run.parts.items() if part.begin.in_doubt}
         if in_doubt:
             doubtful = [event for event in events if event.object_key in in_doubt]
@@ -133,7 +134,11 @@ class InFlight:
         for batch in self._batches(events):
             self._deliver(pending, batch)
         pending.is_submitted = True
-        self._tell_missing_threads()
+        missing = self._context.puts.missing
+        if missing and not self._has_told_missing:
+            self._has_told_missing = True
+            text = f"Not all threads could be started; the others go on. {RAISE_THE_LIMIT}."
+            self._context.report.status.write("WARN", text, {"missing": missing})
 
     def complete_oldest(self) -> Pending:
         """Waits until all of the oldest run is accepted or refused, and returns it.
@@ -141,43 +146,24 @@ class InFlight:
         Raises:
             ForwarderError: that can't be found out now.
         """
-        self._collect(self._pending[0])
-        if self._pending[0].delivery.uncertain:
+        oldest = self.pending[0]
+        self._collect(oldest)
+        if oldest.delivery.uncertain:
             self._reconcile()
-        return self._pending[0]
-
-    def remove_oldest(self) -> None:
-        """Forgets the oldest run, once it is acknowledged."""
-        self._pending.popleft()
-
-    def wait(self, timeout_seconds: float) -> None:
-        """Waits for what is under way, and makes sure that nothing is sent after that."""
-        wait([future for one in self._pending for future in one.futures], timeout_seconds)
-        self._context.log_stream.close()
-
-    def is_oldest_delivered(self) -> bool:
-        """Tells if the oldest run can be acknowledged without sending or waiting."""
-        return bool(self._pending) and self._pending[0].is_delivered()
+        return oldest
 
     def is_clean(self) -> bool:
         """Tells if nothing under way can have been stored."""
-        return not self.recovered and all(pending.is_untouched() for pending in self._pending)
+        return not self.recovered and all(pending.is_untouched() for pending in self.pending)
 
     def _batches(self, events: list[LogEvent]) -> Iterator[Batch]:
-        return batches(events, self._rules.acceptance, self._rules.batch_size)
+        return batches(events, self._context.acceptance, self._context.source.batch_size)
 
     def _deliver(self, pending: Pending, batch: Batch) -> None:
-        is_in_time = self._rules.acceptance.includes(batch[0].timestamp_ms)
+        is_in_time = self._context.acceptance.includes(batch[0].timestamp_ms)
         stamped = batch if is_in_time else restamped(batch)
         deliver = partial(self._context.log_stream.deliver, stamped)
         self._context.puts.submit(deliver, pending.futures)
-
-    def _tell_missing_threads(self) -> None:
-        missing = self._context.puts.missing
-        if missing and not self._has_told_missing:
-            self._has_told_missing = True
-            text = f"Not all threads could be started; the others go on. {RAISE_THE_LIMIT}."
-            self._context.status.write("WARN", text, {"missing": missing})
 
     def _collect(self, pending: Pending) -> None:
         while pending.futures:
@@ -188,48 +174,35 @@ class InFlight:
 
     def _reconcile(self) -> None:
         """Finds out what became of the batches in doubt, and sends again what is missing."""
-        for pending in self._pending:
+        for pending in self.pending:
             self._collect(pending)
         fruitless = 0
-        while any(pending.delivery.uncertain for pending in self._pending):
-            if self._context.shared.stop.wait(self._rules.settle_seconds):
+        while in_doubt := self._in_doubt():
+            if self._context.shared.stop.wait(self._context.source.settle_seconds):
                 raise StoppedError("Stopped before a batch in doubt was looked up")
-            before = self._events_in_doubt()
-            uncertain = self._reconciled()
-            for pending in self._pending:
+            uncertain = Uncertain()
+            for event in in_doubt:
+                uncertain.expect(event)
+            accepted = chain.from_iterable(one.delivery.accepted for one in self.pending)
+            self._context.look(uncertain, accepted, self._begins(in_doubt), self.recovered)
+            for pending in self.pending:
                 self._send_missing(pending, uncertain)
-            for pending in self._pending:
+            for pending in self.pending:
                 self._collect(pending)
-            fruitless = fruitless + 1 if self._events_in_doubt() >= before else 0
+            fruitless = fruitless + 1 if len(self._in_doubt()) >= len(in_doubt) else 0
             if fruitless >= _MOST_FRUITLESS_LOOKS:
                 raise self._context.log_stream.unknown_error()
 
-    def _events_in_doubt(self) -> int:
-        return sum(1 for _ in self._in_doubt())
+    def _in_doubt(self) -> list[LogEvent]:
+        uncertain = chain.from_iterable(one.delivery.uncertain for one in self.pending)
+        return list(chain.from_iterable(uncertain))
 
-    def _reconciled(self) -> Uncertain:
-        """Returns what is in doubt, with what the log stream holds of it."""
-        uncertain = Uncertain()
-        for event in self._in_doubt():
-            uncertain.expect(event)
-        parts = chain.from_iterable(one.run.parts.items() for one in self._pending)
-        in_doubt = {key for key, part in parts if part.begin.in_doubt}
-        self._context.reconciler.look(uncertain, self._known(), self.recovered, in_doubt)
-        return uncertain
-
-    def _in_doubt(self) -> Iterator[LogEvent]:
-        for pending in self._pending:
-            yield from chain.from_iterable(pending.delivery.uncertain)
-
-    def _known(self) -> Iterator[LogEvent]:
-        """Yields what is certainly stored: of what is under way, and before it in its objects."""
+    def _begins(self, events: list[LogEvent]) -> list[Position]:
+        """Returns where what is under way of the events' objects begins."""
         begins: dict[str, Position] = {}
-        for pending in self._pending:
-            yield from pending.delivery.accepted
-            for key, part in pending.run.parts.items():
-                begins.setdefault(key, part.begin)
-        for key in {event.object_key for event in self._in_doubt()}:
-            yield from self._context.reconciler.shipped(begins[key])
+        for key, part in chain.from_iterable(one.run.parts.items() for one in self.pending):
+            begins.setdefault(key, part.begin)
+        return [begins[key] for key in dict.fromkeys(event.object_key for event in events)]
 
     def _send_missing(self, pending: Pending, uncertain: Uncertain) -> None:
         batches_left = pending.delivery.uncertain
@@ -244,15 +217,21 @@ class InFlight:
 class Shipper:
     """Ships one source's objects; what is acknowledged is always a beginning of what is planned.
 
+    Nothing is sent too far beyond what its saver saved.
+
     Args:
-        context: what it works with. Nothing is sent too far beyond what its saver saved.
-        rules: how events become batches.
+        context: what it works with.
     """
 
-    def __init__(self, context: Context, rules: Rules) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._rules = rules
-        self._in_flight = InFlight(context, rules)
+        self._in_flight = InFlight(context)
+        self.saver = CheckpointSaver(
+            context.store.save,
+            context.progress.snapshot,
+            context.source.settle_seconds,
+            context.shared.clock.elapsed_seconds,
+        )
         self._sent = Mark()
         self._objects_to_save = 0
         self._quarantined = 0
@@ -263,7 +242,7 @@ class Shipper:
         Raises:
             ForwarderError: something failed; `shut_down` is to be called in any case.
         """
-        self._context.gauge.expect(position.object for position in positions)
+        self._context.report.gauge.expect(position.object for position in positions)
         reading = read_ahead(self._runs(positions), _RUNS_READ_AHEAD, self._context.shared.stop)
         with closing(reading):  # its thread ends with it
             for run in reading:
@@ -271,7 +250,7 @@ class Shipper:
                 self._in_flight.send(run)
                 while self._in_flight.is_loaded():
                     self._finish_oldest()
-        while self._in_flight:
+        while self._in_flight.pending:
             self._finish_oldest()
 
     def recover(self, positions: list[Position], recovered: Uncertain) -> None:
@@ -284,37 +263,48 @@ class Shipper:
         self.ship(positions)
         self._in_flight.recovered = Uncertain()
 
-    def shut_down(self) -> bool:
-        """Waits a while for what is in flight; returns if nothing is left in doubt."""
+    def shut_down(self) -> None:
+        """Waits a while for what is in flight, and saves how far it came.
+
+        Raises:
+            ForwarderError: it can't be saved.
+        """
+        pending = self._in_flight.pending
         self._context.bucket.reader.close()
-        self._in_flight.wait(_GRACE_SECONDS)
+        wait([future for one in pending for future in one.futures], _GRACE_SECONDS)
+        self._context.log_stream.close()
         try:
-            while self._in_flight.is_oldest_delivered():
+            while pending and pending[0].is_delivered():
                 self._finish_oldest()
+            is_clean = self._in_flight.is_clean()
         except ForwarderError:
-            return False
-        return self._in_flight.is_clean()
+            is_clean = False
+        self.saver.close()
+        if is_clean:
+            self._context.progress.end()
+        self.saver.save_last()
 
     def _runs(self, positions: list[Position]) -> Iterator[Run]:
         bucket, memory = self._context.bucket, self._context.shared.memory
+        batch_size = self._context.source.batch_size
         opened = bucket.reader.ahead(positions, lambda position: position.object)
-        return runs(opened, bucket.blocks, self._rules.batch_size, memory.run_bytes, bucket.form)
+        return runs(opened, bucket.blocks, batch_size, memory.run_bytes, bucket.form)
 
     def _await_room(self, run: Run) -> None:
         """Stays within what the saved checkpoint says may be under way."""
-        self._context.saver.confirm(self._context.shared.stop)
+        self.saver.confirm(self._context.shared.stop)
         lines = sum(part.counts.read for part in run.parts.values())
         end = Mark(self._sent.lines + lines, self._sent.objects + len(run.parts) - 1)
         # A recovery counts the lines of each object as it can read them then: of one that could not
         # be read, these may be more than were, so it is no longer open once others are sent.
         objects_to_save = self._objects_to_save if run.events else 0
-        while not self._context.saver.has_room(end, objects_to_save):
+        while not self.saver.has_room(end, objects_to_save):
             if self._context.shared.stop.is_set():
                 raise StoppedError("Stopped before everything was shipped")
-            if self._in_flight:
+            if self._in_flight.pending:
                 self._finish_oldest()
             else:
-                self._context.saver.wait_for_save(_LOOK_SECONDS)
+                self.saver.wait_for_save(_LOOK_SECONDS)
         completed = sum(part.is_last for part in run.parts.values())
         self._sent = Mark(end.lines, self._sent.objects + completed)
         if run.ends_in_trouble:
@@ -323,97 +313,73 @@ class Shipper:
     def _finish_oldest(self) -> None:
         """Acknowledges the oldest run, once its events are stored or in quarantine."""
         pending = self._in_flight.complete_oldest()
-        parts, delivery = pending.run.parts, pending.delivery
-        for event, reason in delivery.refused:
-            part = parts[event.object_key]
-            part.quarantine(event.line_number, event.message.encode(), reason)
-        for event in delivery.accepted:
-            counts = parts[event.object_key].counts
-            counts.accepted += 1
-            counts.restamped += event.restamped
+        pending.account()
+        parts = pending.run.parts
         for part in parts.values():
             if part.quarantined:
                 self._context.quarantine.keep(part.position.object, part.quarantined)
-            _check_balance(part)
-        self._in_flight.remove_oldest()
-        self._acknowledge(list(parts.values()))
-
-    def _acknowledge(self, parts: list[Part]) -> None:
-        for part in parts:
+            if part.counts.imbalance:
+                raise ForwarderError(
+                    f"Not every line of {part.position.object.key} is accounted for",
+                    f"{part.counts.imbalance} lines up to line {part.position.lines}",
+                    "Report this with the status line; nothing of it is marked as sent",
+                )
+        self._in_flight.pending.popleft()
+        progress, report = self._context.progress, self._context.report
+        for part in parts.values():
             if part.trouble and self._in_flight.recovered.reaches_behind(part.position):
                 part.position = replace(part.position, in_doubt=True)
-        for part in parts:
             lines = part.counts.read
             if part.is_last:
-                self._context.progress.complete(part.position, lines, is_owed=part.is_owed)
+                progress.complete(part.position, lines, is_owed=part.is_owed)
             else:
-                self._context.progress.acknowledge(part.position, lines)
-        for part in parts:
+                progress.acknowledge(part.position, lines)
+        for part in parts.values():
             self._tell(part)
-            self._context.counts.add(part.counts)
-            self._context.gauge.note(part.counts, self._context.bucket.reader.bytes_read)
-        self._context.saver.advance(self._context.progress.mark)
+            report.counts.add(part.counts)
+            report.gauge.note(part.counts, self._context.bucket.reader.bytes_read)
+        self.saver.advance(progress.mark)
 
     def _tell(self, part: Part) -> None:
         """Says what a person is to know of an object."""
-        self._quarantined += part.counts.quarantined
-        if part.is_last:
-            self._tell_quarantined(part.position)
-            if part.position.in_doubt and not part.trouble:
-                self._tell_changed(part.position)
-        if part.trouble:
-            pairs = {"object": part.position.object.key, "lines": part.position.lines}
-            self._context.status.write("ERROR", str(part.trouble), pairs)
-
-    def _tell_changed(self, position: Position) -> None:
-        key = position.object.key
-        text = f"The object {key} is not as it was shipped: its lines were looked up before they \
-were sent. Run --repair, which sends any that is missing and names any that is stored twice."
-        self._context.status.write("WARN", text, {"object": key, "lines": position.lines})
-
-    def _tell_quarantined(self, position: Position) -> None:
-        if self._quarantined:
-            key = position.object.key
-            text = f"CloudWatch can't take some lines of {key}. They are kept in the quarantine."
-            pairs = {"object": key, "quarantined": self._quarantined}
-            self._context.status.write("WARN", text, pairs)
-        self._quarantined = 0
-
-
-def _check_balance(part: Part) -> None:
-    if part.counts.imbalance:
-        raise ForwarderError(
-            f"Not every line of {part.position.object.key} is accounted for",
-            f"{part.counts.imbalance} lines up to line {part.position.lines}",
-            "Report this with the status line; nothing of it is marked as sent",
+        write, key, lines = (
+            self._context.report.status.write,
+            part.position.object.key,
+            part.position.lines,
         )
+        self._quarantined += part.counts.quarantined
+        if part.is_last and self._quarantined:
+            text = f"CloudWatch can't take some lines of {key}. They are kept in the quarantine."
+            write("WARN", text, {"object": key, "quarantined": self._quarantined})
+        if part.is_last:
+            self._quarantined = 0
+        if part.trouble:
+            write("ERROR", str(part.trouble), {"object": key, "lines": lines})
+        elif part.is_last and part.position.in_doubt:
+            text = (
+                f"The object {key} is not as it was shipped: its lines were looked up before they \
+were sent. Run --repair, which sends any that is missing and names any that is stored twice."
+            )
+            write("WARN", text, {"object": key, "lines": lines})
 
 
 @contextmanager
-def shipping(context: Context, rules: Rules) -> Iterator[Shipper]:
+def shipping(context: Context) -> Iterator[Shipper]:
     """Ends what is under way and saves how far it came, also when something fails.
 
     Args:
         context: what it works with.
-        rules: how events become batches.
 
     Raises:
         ForwarderError: another process is at work, or something failed.
     """
-    shipper = Shipper(context, rules)
-    context.saver.start()
+    shipper = Shipper(context)
+    context.log_stream.open(shipper.saver.may_send)
+    shipper.saver.start()
     try:
         yield shipper
     except BaseException:
         with suppress(ForwarderError):
-            _shut_down(shipper, context)
+            shipper.shut_down()
         raise
-    _shut_down(shipper, context)
-
-
-def _shut_down(shipper: Shipper, context: Context) -> None:
-    is_clean = shipper.shut_down()
-    context.saver.close()
-    if is_clean:
-        context.progress.end()
-    context.saver.save_last()
+    shipper.shut_down()

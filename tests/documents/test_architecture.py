@@ -137,7 +137,7 @@ DOORS: dict[str, set[str]] = {
     "utils/state": {"utils", "utils/config"},
 }
 # The longest way from engine.py through the imports, both ends counted. It is to be 9.
-MOST_IMPORTS_DEEP = 13
+MOST_IMPORTS_DEEP = 12
 MOST_FILES = 13
 
 
