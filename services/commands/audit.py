@@ -9,9 +9,7 @@ from services.audit.repair import Repair
 from services.audit.verification import Auditor, Days, Verification, keep
 from services.aws.clients import s3_client
 from services.commands.terminal import show_table
-from services.output.failure_lines import FailureLines
-from services.output.latest import LatestStatus
-from services.output.status import Clock, StatusLog, has_bar, say, tell
+from services.output.status import Clock, FailureLines, LatestStatus, StatusLog, has_bar, say, tell
 from services.shipping.shared import Report, Shared
 from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source

@@ -9,8 +9,7 @@ from services.aws.session import botocore_session
 from services.daemon.display import Display
 from services.daemon.iteration_metrics import IterationMetrics
 from services.daemon.start_line import tell_start
-from services.output.failure_lines import FailureLines
-from services.output.status import Clock, tell
+from services.output.status import Clock, FailureLines, tell
 from services.shipping.iteration import Iteration
 from services.shipping.shared import Shared
 from utils.config.settings import Source

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.integrity import bare_etag
 from services.aws.outcomes import is_missing
-from services.output.latest import LatestStatus
 from services.output.objects import listed_keys, put_object, read_object
+from services.output.status import LatestStatus
 from services.threads.backoff import pause_seconds
 from utils.config.partitions import PARTITION_NAMES, parse_shard
 from utils.errors import CheckpointError, OwnerError, ServiceError

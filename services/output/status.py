@@ -1,10 +1,10 @@
-"""Writes status lines, on standard error and into the output bucket."""
+"""Tells what happens: status lines, the last status, and why sources failed."""
 
 import os
 import select
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -14,10 +14,11 @@ from uuid import uuid4
 import msgspec
 
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
-from services.output.objects import put_object
+from services.output.objects import put_object, read_object
 from utils.config.environment import is_json
 from utils.model import Counts
-from utils.report.latest import Outcome
+from utils.report.failures import Failure, by_cause
+from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 from utils.report.status import Pairs, json_line, status_key, status_line
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ MOST_OF_A_KIND = 100
 MOST_OF_OBJECTS = 1000
 # So long a reader of standard error may take, before what it is to read is lost.
 _MOST_WAIT_SECONDS = 1.0
+# So much later another source may fail by the same cause: each waits for other times between its
+# tries.
+_HELD_SECONDS = 10.0
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -162,3 +166,66 @@ class StatusLog:
     def _tell(self, level: str, text: str, pairs: Pairs) -> None:
         line = tell(self._clock.now(), level, text, {"source": self._source, **pairs})
         self._lines.append(line)
+
+
+class LatestStatus:
+    """The last status of one source, in the one object that is overwritten; `name` is its name."""
+
+    def __init__(self, client: "S3Client", bucket: str, source: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._source = source
+        self._key = latest_key(source)
+        self.name = f"{bucket}/{self._key}"
+
+    def trail(self) -> Trail:
+        """Returns what the last iteration handed on, an empty one if there was none.
+
+        Raises:
+            ServiceError: it can't be read.
+        """
+        with lyve_errors(f"read the last status {self.name}", OUTPUT_BUCKET_HINTS):
+            found = read_object(self._client, self._bucket, self._key)
+        return decode_trail(found) if found else Trail()
+
+    def save(self, outcome: Outcome, trail: Trail) -> None:
+        """Writes the last status.
+
+        Raises:
+            ServiceError: it can't be written.
+        """
+        document = encode_latest(self._source, outcome, trail)
+        with lyve_errors(f"write the last status {self.name}", OUTPUT_BUCKET_HINTS):
+            put_object(self._client, self._bucket, self._key, document, "application/json")
+
+
+class FailureLines:
+    """Tells why sources failed, in one line for all that share a cause.
+
+    It holds failures back for a while, as long as other sources may fail alike.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._held: list[Failure] = []
+        self._since_seconds = 0.0
+
+    def hold(self, failures: Iterable[Failure]) -> None:
+        """Takes failures to be told."""
+        with self._lock:
+            if not self._held:
+                self._since_seconds = self._clock.elapsed_seconds()
+            self._held += failures
+
+    def tell(self) -> None:
+        """Tells all that are held."""
+        with self._lock:
+            held, self._held = self._held, []
+        for time, text, pairs in by_cause(held):
+            tell(time, "ERROR", text, pairs)
+
+    def tell_if_late(self) -> None:
+        """Tells them if the first of them has been held long enough."""
+        if self._clock.elapsed_seconds() - self._since_seconds >= _HELD_SECONDS:
+            self.tell()

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import asdict, astuple, replace
 
-from services.output.latest import LatestStatus
-from services.output.status import StatusLog
+from services.output.status import LatestStatus, StatusLog
 from services.shipping.forward import Forwarder
 from services.shipping.shared import Report, Shared
 from utils.config.settings import Source
