@@ -21,6 +21,7 @@ from services.daemon.allocator import use_one_arena
 from services.daemon.health import HeartbeatFile
 from services.daemon.iterations import Iterations, Starting
 from services.output.status import Clock, tell
+from services.shipping.iteration import Iteration
 from services.threads.executor import REFRESH_SECONDS, attend
 from utils.config.settings import Source
 from utils.errors import ConfigurationError, OutputError, problems_of
@@ -50,7 +51,7 @@ class Engine:
         self._began_seconds = self._clock.elapsed_seconds()
         self.health = HeartbeatFile(time.monotonic)
         self.stop = Event()
-        self._iterations = Iterations(self._clock, self.stop)
+        self._iterations = Iterations(self._clock, self.stop, Iteration)
         # As last read, for the time while the configuration is wrong.
         self._known: tuple[Source, ...] = ()
 

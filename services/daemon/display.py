@@ -1,10 +1,9 @@
 """Shows a person how far an iteration is: a bar on a terminal, a line now and then otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from services.output.status import Clock, has_bar, say, tell
-from services.shipping.iteration import Iteration
-from utils.model import total
+from utils.model import Gauge, total
 from utils.report.status import progress_bar, progress_text
 
 _LINE_EVERY_SECONDS = 30.0
@@ -15,19 +14,19 @@ class Display:
     """Shows how far iterations are, summed up, on standard error.
 
     Args:
-        iterations: of several sources; they need not have begun at the same time.
+        gauges: of the iterations, by their sources' names.
+        began_seconds: when the first of them began.
         clock: how the time is read.
     """
 
-    def __init__(self, iterations: Sequence[Iteration], clock: Clock) -> None:
-        names = [one.source.name for one in iterations]
-        self._pairs = {"source": names[0]} if len(names) == 1 else {"sources": len(names)}
-        self._gauges = [one.gauge for one in iterations]
+    def __init__(self, gauges: Mapping[str, Gauge], began_seconds: float, clock: Clock) -> None:
+        self._pairs = (
+            {"source": next(iter(gauges))} if len(gauges) == 1 else {"sources": len(gauges)}
+        )
+        self._gauges = list(gauges.values())
         self._clock = clock
         self._shown_seconds = clock.elapsed_seconds()
-        self._began_seconds = min(
-            (one.began_seconds for one in iterations), default=self._shown_seconds
-        )
+        self._began_seconds = began_seconds
 
     def refresh(self) -> None:
         """Shows how far it is, if it is time to."""

@@ -3,18 +3,49 @@
 from contextlib import suppress
 from functools import partial
 from threading import Condition
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from services.output.metrics import MOST_WAIT_SECONDS, is_put
 from services.output.status import Clock
-from services.shipping.iteration import Iteration
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import ForwarderError
+from utils.model import Counts, Gauge, Start
+from utils.report.failures import Failure
 from utils.report.metrics import Figures, figures_of
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+class Running(Protocol):
+    """An iteration of one source, as it is run, shown and counted."""
+
+    source: Source
+    counts: Counts
+    gauge: Gauge
+    began: "datetime"
+    began_seconds: float
+    is_complete: bool
+    failures: list[Failure]
+
+    @property
+    def owed(self) -> int:
+        """How many objects it tried that are not wholly shipped."""
+
+    @property
+    def newest_shipped(self) -> "datetime | None":
+        """The newest `LastModified` that is known to be shipped, None for none."""
+
+    @property
+    def progress(self) -> tuple[object, ...]:
+        """A value that changes whenever the iteration makes progress."""
+
+    def open(self, start: Start) -> bool:
+        """Marks where coverage begins; returns if that went well."""
+
+    def run(self, start: Start) -> bool:
+        """Ships what is due and reports it; returns if all went well."""
 
 
 class IterationMetrics:
@@ -35,7 +66,7 @@ class IterationMetrics:
         self._pending: dict[str, Figures] = {}
         self._putting: set[str] = set()
 
-    def put(self, iteration: Iteration, *, is_good: bool) -> None:
+    def put(self, iteration: Running, *, is_good: bool) -> None:
         """Begins to put the event of an iteration that has ended, if its source is to have one.
 
         Args:
@@ -65,7 +96,7 @@ class IterationMetrics:
         with self._changed:
             self._changed.wait_for(lambda: not self._putting, MOST_WAIT_SECONDS)
 
-    def _lag_seconds(self, iteration: Iteration) -> float:
+    def _lag_seconds(self, iteration: Running) -> float:
         """Returns for how long what is written may be missing in CloudWatch.
 
         Everything that was written before a complete iteration began is there. In an idle bucket

@@ -7,10 +7,9 @@ from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
 from services.daemon.display import Display
-from services.daemon.iteration_metrics import IterationMetrics
+from services.daemon.iteration_metrics import IterationMetrics, Running
 from services.daemon.start_line import tell_start
 from services.output.status import Clock, FailureLines, tell
-from services.shipping.iteration import Iteration
 from services.shipping.shared import Shared
 from utils.config.settings import Source
 from utils.model import Start
@@ -29,20 +28,24 @@ class Iterations:
     Args:
         clock: how the time is read.
         stop: set when the process is to end.
+        iteration: makes one of a source.
     """
 
-    def __init__(self, clock: Clock, stop: Event) -> None:
+    def __init__(
+        self, clock: Clock, stop: Event, iteration: Callable[[Source, Shared], Running]
+    ) -> None:
         self._clock = clock
         self._stop = stop
+        self._iteration = iteration
         self._shared = Shared(clock, stop)
         self._changed = Condition()
         self._opening: dict[str, Thread] = {}
         self._looks: list[Thread] = []
         self._proven: set[str] = set()
-        self._under_way: dict[str, Iteration] = {}
+        self._under_way: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
         self._owed: dict[str, int] = {}
-        self._display = Display([], clock)
+        self._display = Display({}, 0.0, clock)
         self._metrics = IterationMetrics(clock)
         # How many threads are at work on sources, and may yet fail as others did.
         self._at_work = 0
@@ -59,7 +62,7 @@ class Iterations:
         with self._changed:
             self._at_work += len(sources)
         for source in sources:
-            arguments = (Iteration(source, self._shared), start)
+            arguments = (self._iteration(source, self._shared), start)
             self._opening[source.name] = Thread(target=self._open, args=arguments, daemon=True)
             self._opening[source.name].start()
 
@@ -78,8 +81,10 @@ class Iterations:
                 if source.name in self._under_way:
                     self._tell_late(source)
                 else:
-                    self._begin(Iteration(source, self._shared), start)
-            self._display = Display(list(self._under_way.values()), self._clock)
+                    self._begin(self._iteration(source, self._shared), start)
+            gauges = {name: one.gauge for name, one in self._under_way.items()}
+            begins_seconds = [one.began_seconds for one in self._under_way.values()]
+            self._display = Display(gauges, min(begins_seconds, default=0.0), self._clock)
 
     def skip(self, names: Iterable[str]) -> None:
         """Notes that no iteration could begin: it counts as failed for each source that was due.
@@ -124,13 +129,13 @@ class Iterations:
         with self._changed:
             return self._failures.keys() - self._proven
 
-    def _begin(self, iteration: Iteration, start: Starting) -> None:
+    def _begin(self, iteration: Running, start: Starting) -> None:
         opening = self._opening.pop(iteration.source.name, None)
         Thread(target=self._run, args=(iteration, start, opening), daemon=True).start()
         self._under_way[iteration.source.name] = iteration
         self._at_work += 1
 
-    def _run(self, iteration: Iteration, start: Starting, opening: Thread | None) -> None:
+    def _run(self, iteration: Running, start: Starting, opening: Thread | None) -> None:
         is_good = is_run = False
         try:
             if opening:
@@ -148,7 +153,7 @@ class Iterations:
                 self._changed.notify_all()
                 self._end(iteration)
 
-    def _open(self, iteration: Iteration, start: Starting) -> None:
+    def _open(self, iteration: Running, start: Starting) -> None:
         is_good = False
         began = start()
         try:
@@ -165,7 +170,7 @@ class Iterations:
             self._looks.append(look)
             look.start()
 
-    def _end(self, iteration: Iteration) -> None:
+    def _end(self, iteration: Running) -> None:
         self._at_work -= 1
         self._failure_lines.hold(iteration.failures)
         if not self._at_work or self._stop.is_set():

@@ -60,6 +60,7 @@ DOORS: dict[str, set[str]] = {
         "services/commands",
         "services/daemon",
         "services/output",
+        "services/shipping",
         "services/threads",
         "utils",
         "utils/config",
@@ -137,7 +138,7 @@ DOORS: dict[str, set[str]] = {
     "utils/state": {"utils", "utils/config"},
 }
 # The longest way from engine.py through the imports, both ends counted. It is to be 9.
-MOST_IMPORTS_DEEP = 12
+MOST_IMPORTS_DEEP = 10
 MOST_FILES = 13
 
 

@@ -1,6 +1,7 @@
 """Iterations side by side: each source has its own turn, and never two at a time."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, ClassVar
@@ -14,7 +15,7 @@ from services.output.status import Clock
 from tests.world.in_memory import source_of
 from tests.world.in_memory_time import VirtualTime
 from utils.config.settings import Source
-from utils.model import Gauge, Start
+from utils.model import Counts, Gauge, Start
 
 if TYPE_CHECKING:
     from utils.report.failures import Failure
@@ -40,8 +41,12 @@ class Doing:
     def __init__(self, source: Source, _: object) -> None:
         self.source = source
         self.gauge = Gauge()
+        self.counts = Counts()
+        self.began = datetime.now(UTC)
         self.began_seconds = 0.0
-        self.progress = (0,)
+        self.is_complete = False
+        self.newest_shipped = None
+        self.progress: tuple[object, ...] = (0,)
         self.owed = 0
         self.failures: list[Failure] = []
         self.what = ""
@@ -68,7 +73,7 @@ class Doing:
 @pytest.fixture(autouse=True)
 def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Doing]]:
     """All that has begun."""
-    monkeypatch.setattr(iterations_service, "Iteration", Doing)
+    monkeypatch.setattr("engine.Iteration", Doing)
     monkeypatch.setattr(iterations_service, "tell_start", lambda *_: None)
     Doing.begun.clear()
     yield Doing.begun
@@ -84,7 +89,7 @@ def stop() -> Event:
 @pytest.fixture
 def iterations(stop: Event) -> Iterations:
     time = VirtualTime()
-    return Iterations(Clock(time.machine_now, time.seconds), stop)
+    return Iterations(Clock(time.machine_now, time.seconds), stop, Doing)
 
 
 def sources(*names: str) -> list[Source]:
