@@ -33,7 +33,8 @@ class Headers(dict[str, str]):
     def add(self, name: str, value: str) -> None:
         """Takes a line; those of one name are one list."""
         name = name.lower()
-        self[name] = f"{self[name]}, {value}" if name in self else value
+        before = super().get(name)
+        self[name] = value if before is None else f"{before}, {value}"
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override] # of text alone
         """Returns the value of a name, or the default."""
