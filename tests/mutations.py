@@ -184,7 +184,7 @@ MUTATIONS = (
         "Reconciler.look",
         "        uncertain.leave_to(recovered)",
         "        pass",
-        f"{FAULTS}::test_a_doubt_in_a_recovery_claims_no_line_of_those_to_come",
+        f"{FAULTS}::test_an_object_in_doubt_leaves_a_recovery_what_it_has_found",
     ),
     Mutation(
         "A recovery is over before all of it is through",

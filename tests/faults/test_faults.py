@@ -19,6 +19,7 @@ from tests.world.faults import (
     Answered,
     Fault,
     Killed,
+    client_error,
     each,
 )
 from tests.world.in_memory import World, source_of
@@ -28,6 +29,7 @@ from tests.world.in_memory_trial import assert_same, shipped, take_small_steps, 
 
 BEGIN_MS = NOON_MS - HOUR_MS
 MINUTE_MS = 60_000
+WRONG_SECRET = client_error("SignatureDoesNotMatch")
 DROPPED = ConnectionClosedError(endpoint_url="https://service.invalid")
 
 
@@ -322,17 +324,41 @@ def test_an_equal_line_of_an_object_that_was_shipped_before_is_told() -> None:
 # A recovery, and what happens within it.
 
 
-def test_a_recovery_that_fails_is_repeated() -> None:
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(each("put", range(1, 99), EXPIRED), id="nothing of the rest can be put"),
+        pytest.param(each("get", range(2, 99), WRONG_SECRET), id="nothing can be read again"),
+    ],
+)
+def test_a_recovery_that_fails_is_repeated(faults: dict[str, Fault]) -> None:
     """Until it is through, the checkpoint says that an iteration is unfinished."""
     lines = recent(60)
     world = world_with(lines)
     source = source_of(concurrency=1)
     world.run(source, {"put 9 done": Killed()})
-    # What is stored already is claimed, and nothing of the rest can be put.
-    assert not world.run(source, each("put", range(1, 99), EXPIRED)).is_good
+    assert not world.run(source, faults).is_good
     life = shipped(world, source)
     assert life.called("look back") > 0
     assert_same(world.messages(), Counter(lines))
+
+
+def test_an_object_in_doubt_leaves_a_recovery_what_it_has_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The dead process has stored a line of one object; another one has changed, and has it too.
+
+    It takes more than the window, so it is looked up before the other one's turn comes.
+    """
+    take_small_steps(monkeypatch)
+    world = world_of([whole("S3-a.gz", NOON_MS - 1, [TWIN]), whole("S3-b.gz", NOON_MS, [TWIN])])
+    source = source_of(concurrency=1, batch_size=1)
+    world.run(source, {"put 1": THROTTLED, "put 2 done": Killed()})
+    assert_same(world.messages(), Counter([TWIN]))
+    lines = [TWIN, *recent(40)]
+    world.put("S3-a.gz", whole("S3-a.gz", NOON_MS, lines).content, world.time.now_ms)
+    shipped(world, source)
+    assert_same(world.messages(), Counter([TWIN, *lines]))
 
 
 @pytest.mark.parametrize("point", ["put 1", "put 2", "put 1 done", "put 2 done"])
