@@ -327,7 +327,7 @@ class Verification:
         unreadable = [*self.unreadable.items()][:_MOST_UNREADABLE]
         audit.differences = [
             *(Difference(key, "unreadable", count=1, reason=why) for key, why in unreadable),
-            *findings.differences,
+            *findings.differences(),
         ]
         audit.log_streams = self._streams.names
         audit.retention_days = self._retention.days

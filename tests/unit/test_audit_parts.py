@@ -77,8 +77,9 @@ def test_of_many_objects_that_lack_lines_some_are_named_and_all_are_counted() ->
             findings.note(tally.place, number, "missing", is_sendable=True)
     findings.settle(tallies, None)
     assert (findings.missing, findings.newest_ms) == (4 * 2_500, NOW_MS + 2_499)
-    assert [one.object for one in findings.differences] == ["S3-0000", "S3-0001", "S3-0002"]
-    assert {(tuple(one.lines), one.count) for one in findings.differences} == {((1, 2), 4)}
+    named = findings.differences()
+    assert [one.object for one in named] == ["S3-0000", "S3-0001", "S3-0002"]
+    assert {(tuple(one.lines), one.count) for one in named} == {((1, 2), 4)}
 
 
 def test_without_an_event_nothing_is_known_of_an_iteration() -> None:

@@ -94,7 +94,7 @@ class Findings:
         self.missing = self.left_out = self.left_out_objects = self.newest_ms = 0
         self.young: set[str] = set()
         self.missing_lines: dict[str, array[int]] = {}
-        self.differences: list[Difference] = []
+        self._lacking: list[Tally] = []
 
     def note(self, place: int, number: int, fate: Fate, *, is_sendable: bool) -> None:
         """Notes a line that is in no log stream, by the place of its object and its number, from 1.
@@ -154,9 +154,12 @@ class Findings:
             self.missing += missing
             if one.place in self._numbers:
                 self.missing_lines[key] = self._numbers[one.place]
-                if len(self.differences) < MOST_OBJECTS:
-                    self.differences.append(self._difference(one))
-        self.differences += self._doubled.values()
+                if len(self._lacking) < MOST_OBJECTS:
+                    self._lacking.append(one)
+
+    def differences(self) -> list[Difference]:
+        """Returns the first objects of which lines are missing or doubled."""
+        return [*map(self._difference, self._lacking), *self._doubled.values()]
 
     @property
     def quarantined(self) -> int:
