@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 class ForwarderError(Exception):
-    """A failure that a person can do something about: message, detail and hint.
+    """A failure that a person can do something about.
 
     Args:
         message: what failed, as a sentence without its full stop.
@@ -26,11 +26,7 @@ class ForwarderError(Exception):
 
 
 class ConfigurationError(ForwarderError):
-    """Everything that is wrong with the configuration and the environment, at once.
-
-    Args:
-        problems: one error for each thing that is wrong.
-    """
+    """Everything that is wrong with the configuration and the environment, at once."""
 
     def __init__(self, problems: Sequence[ForwarderError]) -> None:
         super().__init__("The configuration is wrong", f"{len(problems)} problems")
@@ -43,11 +39,7 @@ class ConfigurationError(ForwarderError):
 class ServiceError(ForwarderError):
     """A request to Lyve Cloud or AWS failed in a way that trying again now does not help.
 
-    Args:
-        message: what failed, as a sentence without its full stop.
-        detail: the cause, by the service's own code or in words, without secrets.
-        hint: what to do, naming the key, the variable or the permission.
-        code: the service's own, or the HTTP status; empty if there was no answer.
+    `code` is the service's own, or the HTTP status; empty if there was no answer.
     """
 
     def __init__(self, message: str, detail: str = "", hint: str = "", code: str = "") -> None:
@@ -76,11 +68,7 @@ class OwnerError(CheckpointError):
 
 
 class OutputError(ForwarderError):
-    """What was asked for can't be written on standard output.
-
-    Args:
-        reason: the system's own word.
-    """
+    """What was asked for can't be written on standard output, for the system's own reason."""
 
     def __init__(self, reason: str) -> None:
         hint = "See to where it leads: a pipe that nobody reads, or a disk that is full"

@@ -29,8 +29,7 @@ class LogObject(msgspec.Struct, frozen=True, gc=False):
     def folder(self, prefix: str) -> str:
         """Returns the key up to the first slash behind the prefix, such as `March-2024/`.
 
-        Args:
-            prefix: what the source's keys begin with; it need not end in a slash.
+        The prefix need not end in a slash.
         """
         head, slash, _ = self.key[len(prefix) :].partition("/")
         return prefix + head + slash if slash else ""
@@ -191,12 +190,7 @@ class Gauge(msgspec.Struct):
             self.bytes_total += one.size_bytes
 
     def note(self, counts: Counts, bytes_read: int) -> None:
-        """Takes acknowledged lines into account.
-
-        Args:
-            counts: of the lines.
-            bytes_read: of all objects of the iteration so far.
-        """
+        """Takes acknowledged lines into account; `bytes_read` are those of all so far."""
         self.objects += counts.objects
         self.events += counts.accepted
         self.bytes = bytes_read
@@ -207,11 +201,7 @@ class Gauge(msgspec.Struct):
         return min(1.0, self.bytes / self.bytes_total) if self.bytes_total else 0.0
 
     def amounts(self, elapsed_seconds: float) -> str:
-        """Returns how much that was, in words.
-
-        Args:
-            elapsed_seconds: since it began.
-        """
+        """Returns how much that was, in words."""
         rate = self.events / elapsed_seconds if elapsed_seconds else 0.0
         return f"{self.events:,} events, {rate:,.0f} events/s"
 
@@ -220,11 +210,8 @@ def total(gauges: Iterable[Gauge]) -> Gauge:
     """Returns the sum of gauges, with the first trouble that one of them shows."""
     summed = Gauge()
     for gauge in gauges:
-        summed.objects += gauge.objects
-        summed.objects_total += gauge.objects_total
-        summed.bytes += gauge.bytes
-        summed.bytes_total += gauge.bytes_total
-        summed.events += gauge.events
+        for name in ("objects", "objects_total", "bytes", "bytes_total", "events"):
+            setattr(summed, name, getattr(summed, name) + getattr(gauge, name))
         summed.trouble = summed.trouble or gauge.trouble
     return summed
 

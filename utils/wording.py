@@ -46,11 +46,7 @@ def did_you_mean(value: str, options: Iterable[str]) -> str:
 
 
 def suggestion(meant: str) -> str:
-    """Returns the hint at what was perhaps meant.
-
-    Args:
-        meant: as it is to be written.
-    """
+    """Returns the hint at what was perhaps meant, as it is to be written."""
     return f"Did you mean {meant}? Then write that"
 
 

@@ -1,7 +1,6 @@
 """Sums up lines and events by short intervals of their own time, in memory that does not grow."""
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 
 import msgspec
 
@@ -18,24 +17,6 @@ _UNTIMED_END_MS = _UNTIMED_MS + _UNTIMED_CELLS * _STEP_MS
 MOST_COMPARED = 100_000
 # Times closer than this are read in one go.
 GAP_MS = 60 * 60 * 1000
-_DIGEST_BYTES = 16
-
-
-class Digests:
-    """Hashes messages with a key that nobody knows beforehand, so nobody can make sums agree.
-
-    Args:
-        key: 16 to 64 random bytes.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = blake2b(key=key, digest_size=_DIGEST_BYTES)
-
-    def of(self, message: bytes) -> int:
-        """Returns the hash of a message; its own time is a part of it."""
-        keyed = self._keyed.copy()
-        keyed.update(message)
-        return int.from_bytes(keyed.digest(), "big")
 
 
 class Cell(msgspec.Struct, gc=False):
