@@ -56,7 +56,6 @@ class LogStream:
         self.log_stream = source.log_stream
         self._gauge = gauge
         self._stop = stop
-        self._may_send: Callable[[], bool] = _never
         self._is_closed = False
         self._last_unknown = ""
         self.read_back = ReadBack(self._client, source, gauge, stop)
@@ -68,7 +67,7 @@ class LogStream:
         Raises:
             ServiceError: the group is missing or can't be used.
         """
-        self._create_stream()
+        self._tried(self._create_stream)
         try:
             return self._tried(self._retention_days)
         except ServiceError as exc:
@@ -94,32 +93,30 @@ class LogStream:
                 return False
             raise
 
-    def open(self, may_send: Callable[[], bool]) -> None:
-        """Lets batches be sent from now on.
-
-        Args:
-            may_send: asked right before each put. If it says no, nothing is sent, and the put is
-                tried again after a pause; it may raise instead.
-        """
-        self._may_send = may_send
-
     def close(self) -> None:
         """Makes sure that nothing is sent from now on: what waits for a retry is given up."""
         self._is_closed = True
 
-    def deliver(self, batch: Batch) -> Delivery:
+    def deliver(self, batch: Batch, may_send: Callable[[], bool]) -> Delivery:
         """Puts a valid batch until it is done or in doubt; a wait holds its thread.
 
         Args:
             batch: the events; those that are rejected for their time are sent at upload times.
+            may_send: asked right before each put. If it says no, nothing is sent, and the put is
+                tried again after a pause; it may raise instead.
         """
         try:
-            info = self._put_until_answered(batch)
+            info = self._put_until_answered(batch, may_send)
         except UnknownOutcomeError as exc:
             self._last_unknown = self._gauge.trouble = str(exc)
             return Delivery(uncertain=[batch])
         except RefusedError as exc:
-            return self._deliver_parts(batch, str(exc))
+            if len(batch) == 1:
+                return Delivery(refused=[(batch[0], f"refused by CloudWatch: {exc}")])
+            # It is halved until the bad event is alone.
+            middle = len(batch) // 2
+            first = self.deliver(batch[:middle], may_send)
+            return first.add(self.deliver(batch[middle:], may_send))
         except ForwarderError as exc:
             return Delivery(error=exc)
         accepted, rejected = split_rejected(
@@ -130,9 +127,13 @@ class LogStream:
         )
         delivery = Delivery(accepted=list(accepted))
         if any(event.restamped for event in rejected):
-            delivery.error = self._upload_time_error()
+            delivery.error = ServiceError(
+                f"CloudWatch rejects events at their time of upload in {self.log_group}",
+                "rejectedLogEventsInfo",
+                "Set this machine's clock, and give the log group a retention of a day or more",
+            )
         elif rejected:
-            delivery.add(self.deliver(restamped(rejected)))
+            delivery.add(self.deliver(restamped(rejected), may_send))
         return delivery
 
     def unknown_error(self) -> ServiceError:
@@ -143,47 +144,30 @@ class LogStream:
             CLOUDWATCH_ELSEWHERE,
         )
 
-    def _put_until_answered(self, batch: Batch) -> RejectedInfo:
+    def _put_until_answered(self, batch: Batch, may_send: Callable[[], bool]) -> RejectedInfo:
         missing = 0
         for pause_seconds in pauses():
             if self._is_closed:
                 break
             try:
                 with self._errors("put events into", "logs:PutLogEvents"):
-                    info = self._put_client.put(batch, self._may_send)
+                    info = self._put_client.put(batch, may_send)
                     self._gauge.trouble = ""
                     return info
             except StreamMissingError:
                 missing += 1
                 if missing > _TRIES:
-                    raise self._stream_error() from None
-                self._create_stream()
+                    raise ServiceError(
+                        f"Can't put events into the log group {self.log_group}",
+                        "ResourceNotFoundException",
+                        f"See who deletes the log stream {self.log_stream}: it was just made",
+                    ) from None
+                self._tried(self._create_stream)
             except NotStoredError as exc:
                 self._gauge.trouble = str(exc)
             if self._stop.wait(pause_seconds):
                 break
         raise StoppedError("Stopped before a batch was sent")
-
-    def _deliver_parts(self, batch: Batch, reason: str) -> Delivery:
-        """Halves a refused batch until the bad event is alone."""
-        if len(batch) == 1:
-            return Delivery(refused=[(batch[0], f"refused by CloudWatch: {reason}")])
-        middle = len(batch) // 2
-        return self.deliver(batch[:middle]).add(self.deliver(batch[middle:]))
-
-    def _stream_error(self) -> ServiceError:
-        return ServiceError(
-            f"Can't put events into the log group {self.log_group}",
-            "ResourceNotFoundException",
-            f"See who deletes the log stream {self.log_stream}: it was just made",
-        )
-
-    def _upload_time_error(self) -> ServiceError:
-        return ServiceError(
-            f"CloudWatch rejects events at their time of upload in {self.log_group}",
-            "rejectedLogEventsInfo",
-            "Set this machine's clock, and give the log group a retention of a day or more",
-        )
 
     def _tried(self, work: Callable[[], Result]) -> Result:
         """Returns the result of a request; what passes by itself is tried again."""
@@ -197,9 +181,6 @@ class LogStream:
         return work()
 
     def _create_stream(self) -> None:
-        self._tried(self._create_stream_now)
-
-    def _create_stream_now(self) -> None:
         with self._errors("create a log stream in", "logs:CreateLogStream"):
             try:
                 self._client.create_log_stream(
@@ -232,7 +213,3 @@ def retention_days(client: "CloudWatchLogsClient", log_group: str) -> int | None
                 days = group.get("retentionInDays")
                 return days if isinstance(days, int) else None
     return None
-
-
-def _never() -> bool:
-    return False

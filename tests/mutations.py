@@ -280,7 +280,7 @@ MUTATIONS = (
     ),
     Mutation(
         "A failed iteration forgets what is known of a gap",
-        "Iteration._keep",
+        "Iteration._report",
         "self._trail or latest.trail()",
         "self._trail or Trail()",
         "tests/unit/test_latest.py::test_an_iteration_that_fails_does_not_make_a_gap_new",

@@ -80,18 +80,15 @@ class Iteration:
         except StoppedError:
             raise
         except ForwarderError:
-            # The failure is told last, even if a gap can't be looked for.
-            with suppress(ForwarderError):
-                self._look_for_gap(forwarder, start)
+            if self.source.gap_hours is not None:
+                # The failure is told last, even if a gap can't be looked for.
+                with suppress(ForwarderError):
+                    forwarder.look(start)
+                    self._trail = self._followed(forwarder)
             raise
         self.is_complete = True
         self._trail = self._completed(self._followed(forwarder), forwarder)
         self._status.write("INFO", f"Done sending {self.counts.accepted} logs", self._pairs())
-
-    def _look_for_gap(self, forwarder: Forwarder, start: Start) -> None:
-        if self.source.gap_hours is not None:
-            forwarder.look(start)
-            self._trail = self._followed(forwarder)
 
     def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
         try:
@@ -149,16 +146,14 @@ written from then on is left out."
             return False
         try:
             self._status.upload(self._forwarder.client, self.source.output_bucket)
-            self._keep(self._latest(self._forwarder), self._forwarder.newest_shipped_ms)
+            latest = self._latest(self._forwarder)
+            trail = self._trail or latest.trail()
+            outcome = self._status.outcome(self.began, self.counts)
+            latest.save(outcome, trail.shipped(self._forwarder.newest_shipped_ms))
         except ForwarderError as exc:
             self.failures.append(Failure(self.source.name, exc, self._clock.now()))
             return False
         return is_good
-
-    def _keep(self, latest: LatestStatus, newest_shipped_ms: int) -> None:
-        trail = self._trail or latest.trail()
-        outcome = self._status.outcome(self.began, self.counts)
-        latest.save(outcome, trail.shipped(newest_shipped_ms))
 
     def _latest(self, forwarder: Forwarder) -> LatestStatus:
         return LatestStatus(forwarder.client, self.source.output_bucket, self.source.status_name)

@@ -100,10 +100,12 @@ class InFlight:
 
     Args:
         context: what it works with.
+        may_send: asked right before each put.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, may_send: Callable[[], bool]) -> None:
         self._context = context
+        self._may_send = may_send
         self.pending: deque[Pending] = deque()
         self.recovered = Uncertain()
         self._has_told_missing = False
@@ -162,7 +164,7 @@ class InFlight:
     def _deliver(self, pending: Pending, batch: Batch) -> None:
         is_in_time = self._context.acceptance.includes(batch[0].timestamp_ms)
         stamped = batch if is_in_time else restamped(batch)
-        deliver = partial(self._context.log_stream.deliver, stamped)
+        deliver = partial(self._context.log_stream.deliver, stamped, self._may_send)
         self._context.puts.submit(deliver, pending.futures)
 
     def _collect(self, pending: Pending) -> None:
@@ -225,13 +227,13 @@ class Shipper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._in_flight = InFlight(context)
         self.saver = CheckpointSaver(
             context.store.save,
             context.progress.snapshot,
             context.source.settle_seconds,
             context.shared.clock.elapsed_seconds,
         )
+        self._in_flight = InFlight(context, self.saver.may_send)
         self._sent = Mark()
         self._objects_to_save = 0
         self._quarantined = 0
@@ -374,7 +376,6 @@ def shipping(context: Context) -> Iterator[Shipper]:
         ForwarderError: another process is at work, or something failed.
     """
     shipper = Shipper(context)
-    context.log_stream.open(shipper.saver.may_send)
     shipper.saver.start()
     try:
         yield shipper
