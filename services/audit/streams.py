@@ -89,7 +89,7 @@ class LogStreams:
         self.names = [source.log_stream]
 
     def find(self) -> int | None:
-        """Finds the log streams; returns when the first was made, in ms since 1970, None if never.
+        """Finds the log streams; returns when the first was made, in ms since 1970, if it is known.
 
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogStreams.html
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import blake2b, sha256
+from operator import attrgetter
 from secrets import token_bytes
 from threading import Event
 
@@ -190,7 +191,7 @@ class Verification:
             else:
                 self._beside.add(Tally(one))
         tallies = map(Tally, self._listed(self.within))
-        for tally in self._bucket.reader.ahead(tallies, _object_of):
+        for tally in self._bucket.reader.ahead(tallies, attrgetter("object")):
             self._sum_up_object(tally)
             one = tally.object
             listing.update(f"{one.key}\t{one.etag}\t{tally.lines}\t{tally.sha256}\n".encode())
@@ -220,7 +221,9 @@ class Verification:
     def _sum_up_streams(self) -> None:
         recent_ms = self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
         known_cell = self._sums.known_cell if self._is_limited else self._sums.cell
-        for own_ms, digest, stored_ms, ingested_ms in self._events(self._spans_of_streams()):
+        # An event stands at its own time, or at an upload time: not before its object's.
+        uploads = self._asked[0] - _CLOCKS_APART_MS, FOREVER_MS
+        for own_ms, digest, stored_ms, ingested_ms in self._events([*self._sums.spans(), uploads]):
             self._progress.sought += 1
             cell = known_cell(own_ms, digest)
             if cell is None:
@@ -235,16 +238,6 @@ class Verification:
             cell.restamped += timing == "restamped"
             cell.wrong_time += timing == "wrong"
         self._progress.sought = self._progress.to_seek
-
-    def _spans_of_streams(self) -> list[Interval]:
-        """Returns where events of the objects may be: at their own times, or at an upload time.
-
-        An upload time is not before its object's `LastModified`.
-        """
-        from_ms = self._asked[0]
-        if not from_ms:
-            return [(0, FOREVER_MS)]
-        return [*self._sums.spans(), (from_ms - _CLOCKS_APART_MS, FOREVER_MS)]
 
     # What differs, line by line.
 
@@ -296,7 +289,7 @@ class Verification:
             for tally in self.tallies
             if _may_hold(tally, group) and tally.object.key not in self.unreadable
         )
-        for tally in self._bucket.reader.ahead(wanted, _object_of):
+        for tally in self._bucket.reader.ahead(wanted, attrgetter("object")):
             one = tally.object
             quarantined = self._quarantine(one.key)
             for line, digest in self._lines(Tally(one), group):
@@ -381,10 +374,6 @@ class Verification:
             return self._sent_form.time_ms(message)
         except OtherFormError:
             return None
-
-
-def _object_of(tally: Tally) -> LogObject:
-    return tally.object
 
 
 def _may_hold(tally: Tally, group: Group) -> bool:

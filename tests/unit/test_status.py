@@ -29,6 +29,7 @@ from utils.report.status import (
     progress_bar,
     progress_text,
     quarantine_key,
+    quarantine_prefix,
     status_key,
     status_line,
 )
@@ -296,6 +297,7 @@ def test_any_key_has_a_quarantine_that_s3_takes(text: str, size: int, number: in
     key = (text * 1024).encode()[:size].decode(errors="ignore")
     found = quarantine_key("audit-S3", key, number)
     assert len(found.encode()) <= 1024
+    assert found.startswith(quarantine_prefix("audit-S3", key))
     start, end = "integration-quarantine/audit-S3/", f"/{number}.jsonl"
     assert found.startswith(start)
     assert found.endswith(end)

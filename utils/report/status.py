@@ -15,7 +15,8 @@ _LONGEST_SECONDS = 10**9
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _LONGEST_KEY_BYTES = 1024
 _HASH_DIGITS = 32
-_MOST_NUMBER_DIGITS = 20
+# So much is kept of one that is cut: behind it are a hash and a number of at most 20 digits.
+_LEAST_KEPT_BYTES = _LONGEST_KEY_BYTES - _HASH_DIGITS - 32
 # A server's own text may have any length, and lines are held until the iteration ends.
 _LONGEST_TEXT = 4000
 
@@ -78,11 +79,8 @@ def quarantine_key(source: str, key: str, line_number: int) -> str:
 
 def quarantine_prefix(source: str, key: str) -> str:
     """Returns how the keys of all objects begin that may hold quarantined lines of an object."""
-    name = quarantine_key(source, key, 10**_MOST_NUMBER_DIGITS).rpartition("/")[0]
-    if name.endswith(f"/{key}"):
-        return f"{name}/"
-    # Of one that is cut, where it is cut depends on the number.
-    return name[: -_HASH_DIGITS - 1]
+    name = f"integration-quarantine/{source}/{key}/"
+    return name.encode()[:_LEAST_KEPT_BYTES].decode(errors="ignore")
 
 
 def stamp(now: datetime) -> str:
