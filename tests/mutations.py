@@ -61,9 +61,45 @@ PARTS = "tests/unit/test_audit_parts.py"
 AUDIT = "tests/faults/test_audit.py"
 REPAIR = "tests/faults/test_repair.py"
 RUNS = "tests/unit/test_runs.py"
+HTTP = "tests/unit/test_http_connection.py"
 ACROSS = "tests/faults/test_runs_across_objects.py"
 
 MUTATIONS = (
+    Mutation(
+        "A head that breaks off passes for a whole one",
+        "Answer._end_early",
+        '            raise RemoteDisconnected("Remote end closed connection without response")\n',
+        "            self._has_head = True\n",
+        f"{HTTP}::test_head_that_breaks_off_is_no_answer",
+    ),
+    Mutation(
+        "What follows an answer is taken into it",
+        "Answer.on_message_begin",
+        "if self._is_whole",
+        "if False",
+        f"{HTTP}::test_what_follows_an_answer_is_of_no_other_request",
+    ),
+    Mutation(
+        "A connection on which more came than an answer is used again",
+        "Answer._receive",
+        "            self._may_stay_open = False\n",
+        "",
+        f"{HTTP}::test_what_follows_an_answer_is_of_no_other_request",
+    ),
+    Mutation(
+        "A header may hold the end of a line",
+        "_Plain.request",
+        "any(map(_LINE_END.search, head))",
+        "False",
+        f"{HTTP}::test_end_of_a_line_in_a_header_is_refused",
+    ),
+    Mutation(
+        "An object of a group is taken for another one",
+        "ObjectReader._ask",
+        "(future, place) for place, one",
+        "(future, 0) for place, one",
+        f"{ACROSS}::test_many_small_objects_take_few_requests_and_no_thread_each",
+    ),
     Mutation(
         "The position is saved before the acknowledgement",
         "Shipper._finish_oldest",
