@@ -47,12 +47,14 @@ class Forwarder:
 
     Args:
         source: what to ship where.
+        start: when and as whom it begins.
         report: takes what becomes of it.
         shared: with the other sources.
     """
 
-    def __init__(self, source: Source, report: Report, shared: Shared) -> None:
+    def __init__(self, source: Source, start: Start, report: Report, shared: Shared) -> None:
         self._source = source
+        self._start = start
         self._report = report
         self._shared = shared
         self.client = s3_client(source.lyve)
@@ -61,6 +63,7 @@ class Forwarder:
         self._sharing = (
             SharedSource(source, self.client, self._recover, shared.stop) if source.shard else None
         )
+        self._stack = ExitStack()
         self._claims: dict[str, Claim] = {}
         self._failures: dict[str, CheckpointError] = {}
         self.survey = Survey()
@@ -89,16 +92,16 @@ class Forwarder:
         """How many objects were tried and are not wholly shipped."""
         return sum(len(one.ledger.owed) for one in self._partitions)
 
-    def open(self, start: Start) -> None:
+    def open(self) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
 
         Raises:
             ForwarderError: the buckets, the checkpoint or the log group can't be used.
         """
-        self._begin(start)
+        self._begin()
         self._prove_access()
 
-    def run(self, start: Start) -> None:
+    def run(self) -> None:
         """Ships everything that is due.
 
         A partition that fails only for its checkpoint keeps no other from being shipped.
@@ -106,29 +109,28 @@ class Forwarder:
         Raises:
             ForwarderError: something failed; what was acknowledged before is saved.
         """
-        self._begin(start)
-        with self._shared.memory.joined(), ExitStack() as stack:
+        self._begin()
+        with self._shared.memory.joined(), self._stack:
             # If there is only one, its claim begins to hold while the bucket is listed.
             is_alone = len(self._partitions) == 1
-            begun = [one for one in self._partitions if is_alone or one.is_begun]
-            for partition in begun:
-                with self._apart(partition):
-                    self._claimed(partition, start, stack)
+            for partition in self._partitions:
+                if is_alone or partition.is_begun:
+                    self._claim(partition)
             if len(self._failures) < len(self._partitions):
-                self._ship_due(start, stack)
+                self._ship_due()
             if not self._claims:
                 self._prove_access()
         if self._failures:
             raise self.failures[-1]
 
-    def look(self, start: Start) -> None:
+    def look(self) -> None:
         """Lists the bucket for `survey`, and ships nothing.
 
         Raises:
             ForwarderError: the buckets or the checkpoint can't be used.
         """
         if not self._due.partitions:
-            self._due.load(start)
+            self._due.load(self._start)
         backlog = self._due.backlog()
         for _ in self._due.listed(backlog):
             pass
@@ -138,8 +140,8 @@ class Forwarder:
         """Lets its threads end."""
         self._puts.close()
 
-    def _begin(self, start: Start) -> None:
-        start = self._due.at(start)
+    def _begin(self) -> None:
+        start = self._due.at(self._start)
         found = self._whole()
         if found.is_new:
             self._check_first_start(found)
@@ -207,15 +209,16 @@ class Forwarder:
                 with suppress(CheckpointError):
                     claim.stack.__exit__(*sys.exc_info())
 
-    def _claimed(self, partition: Partition, start: Start, stack: ExitStack) -> Claim:
+    def _claim(self, partition: Partition) -> None:
         """Claims a partition, and ships what was begun and what is owed of it."""
         part = partition.source.part
-        if part not in self._claims:
-            own = stack.enter_context(ExitStack())
-            shipper, progress = own.enter_context(self._under_way(partition, start))
+        if part in self._claims or part in self._failures:
+            return
+        with self._apart(partition):
+            own = self._stack.enter_context(ExitStack())
+            shipper, progress = own.enter_context(self._under_way(partition, self._start))
             self._claims[part] = Claim(partition, shipper, progress, own)
             self._ship_owed(self._claims[part])
-        return self._claims[part]
 
     def _ship_owed(self, claim: Claim) -> None:
         """Tries again what is owed, and lets go of what the bucket no longer holds."""
@@ -233,7 +236,7 @@ class Forwarder:
                 self._report.status.write("WARN", text, pairs)
         claim.shipper.ship(claim.progress.plan(found))
 
-    def _ship_due(self, start: Start, stack: ExitStack) -> None:
+    def _ship_due(self) -> None:
         """Plans what is due of all partitions by one listing, and ships each one's part in turn."""
         backlog = self._due.backlog()
         self.survey = backlog.survey
@@ -249,20 +252,14 @@ class Forwarder:
             planned: dict[str, list[LogObject]] = {}
             for one in dict.fromkeys(plan):
                 planned.setdefault(self._source.part_with(one.key), []).append(one)
-            self._ship_plan(planned, frontier_ms, start, stack, is_last=is_complete)
+            self._ship_plan(planned, frontier_ms, is_last=is_complete)
             due = self._due.left(backlog)
         if any(one.ledger.is_crowded for one in self._partitions):
             text = "So many objects are new that late ones are found for less than 24 hours."
             self._report.status.write("WARN", text, {})
 
     def _ship_plan(
-        self,
-        planned: Mapping[str, Sequence[LogObject]],
-        frontier_ms: int,
-        start: Start,
-        stack: ExitStack,
-        *,
-        is_last: bool,
+        self, planned: Mapping[str, Sequence[LogObject]], frontier_ms: int, *, is_last: bool
     ) -> None:
         """Ships a plan partition by partition, while the claims of the next ones hold already."""
         at_work = [
@@ -272,9 +269,7 @@ class Forwarder:
         ]
         for place, partition in enumerate(at_work):
             for ahead in at_work[place : place + _CLAIMED_AHEAD]:
-                if ahead.source.part not in {*self._claims, *self._failures}:
-                    with self._apart(ahead):
-                        self._claimed(ahead, start, stack)
+                self._claim(ahead)
             part = partition.source.part
             if part not in self._failures:
                 with self._apart(partition):

@@ -66,34 +66,34 @@ class Iteration:
 
     def open(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well. Only a failure is reported."""
-        is_good = self._attempt(lambda forwarder: forwarder.open(start))
+        is_good = self._attempt(start, Forwarder.open)
         return is_good or self._report(is_good)
 
     def run(self, start: Start) -> bool:
         """Ships what is due and reports it; returns if all went well."""
-        is_good = self._attempt(lambda forwarder: self._ship(forwarder, start))
+        is_good = self._attempt(start, self._ship)
         return self._report(is_good)
 
-    def _ship(self, forwarder: Forwarder, start: Start) -> None:
+    def _ship(self, forwarder: Forwarder) -> None:
         try:
-            forwarder.run(start)
+            forwarder.run()
         except StoppedError:
             raise
         except ForwarderError:
             if self.source.gap_hours is not None:
                 # The failure is told last, even if a gap can't be looked for.
                 with suppress(ForwarderError):
-                    forwarder.look(start)
+                    forwarder.look()
                     self._trail = self._followed(forwarder)
             raise
         self.is_complete = True
         self._trail = self._completed(self._followed(forwarder), forwarder)
         self._status.write("INFO", f"Done sending {self.counts.accepted} logs", self._pairs())
 
-    def _attempt(self, work: Callable[[Forwarder], None]) -> bool:
+    def _attempt(self, start: Start, work: Callable[[Forwarder], None]) -> bool:
         try:
             report = Report(self._status, self.counts, self.gauge)
-            self._forwarder = Forwarder(self.source, report, self._shared)
+            self._forwarder = Forwarder(self.source, start, report, self._shared)
             with closing(self._forwarder):
                 work(self._forwarder)
         except StoppedError as exc:

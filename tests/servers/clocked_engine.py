@@ -22,7 +22,6 @@ from services.daemon.health import HeartbeatFile
 from services.daemon.iterations import Iterations, Starting
 from services.shipping.forward import Forwarder
 from utils.config.settings import Source
-from utils.model import Start
 
 LOOK_SECONDS = 0.02
 
@@ -55,10 +54,10 @@ def main() -> int:
     """Runs the engine; returns its exit status."""
     run = Forwarder.run
 
-    def exploding_run(forwarder: Forwarder, start: Start) -> None:
+    def exploding_run(forwarder: Forwarder) -> None:
         if Path(os.environ["EXPLOSION_FILE"]).exists():
             raise ExplosionError(os.environ["LYVE_SECRET"])
-        run(forwarder, start)
+        run(forwarder)
 
     slots: list[float] = []
     begin, skip, say = Iterations.run, Iterations.skip, HeartbeatFile.say
