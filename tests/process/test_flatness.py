@@ -412,6 +412,7 @@ def test_single_objects_are_forgotten_wherever_coverage_begins(
         shipped = audit_object(number, BEGIN_MS + MINUTE_MS // 2 + number * MINUTE_MS // 10)
         survey.note(shipped)
         ledger.record_shipped(Position(shipped, 1))
+    survey.now_ms = survey.newest_ms
     advancing = Thread(target=ledger.advance, args=(survey, survey.newest_ms), daemon=True)
     advancing.start()
     advancing.join(10)
