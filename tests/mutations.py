@@ -238,7 +238,7 @@ MUTATIONS = (
     ),
     Mutation(
         "An object that has grown since is not in doubt",
-        "_as_it_is",
+        "Forwarder._as_it_is",
         "in_doubt = partition.checkpoint.running or position.in_doubt",
         "in_doubt = position.in_doubt",
         f"{KILLS}::test_an_object_that_grows_after_a_kill_hides_no_other",

@@ -24,17 +24,17 @@ from services.aws.integrity import bare_etag, differ
 from services.aws.list_request import Listing, Page, listed_pages
 from services.aws.outcomes import WrongAnswerError
 from services.commands.tries import FirstAnswer, Hint, Try
-from services.output.checkpoints import CheckpointStore, parts_with_state
+from services.output.checkpoints import parts_with_state
 from services.output.objects import put_object
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
+from services.shipping.partitions import Part
 from utils.config.settings import LyveAccess, Source
 from utils.errors import ServiceError
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject
 from utils.report.findings import Finding, failed, lacking, passed, warning
 from utils.report.status import status_key
-from utils.state.checkpoint import check_identity
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -255,11 +255,9 @@ class LyveCheck:
         return passed(f"{len(parts)} of this source")
 
     def _checkpoint(self) -> Finding:
-        store = CheckpointStore(self._client, self._source.output_bucket, self._source.state_name)
-        found = store.load()
+        found = Part(self._source, self._client).load()
         if found is None:
             return passed("there is none yet: mode says where to begin")
-        check_identity(found, self._source.identity, store.name, self._source.lyve.endpoint_url)
         if found.running:
             return passed("for this source; an iteration is under way, or was not finished")
         return passed("for this source")

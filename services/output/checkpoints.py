@@ -11,10 +11,9 @@ from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.aws.integrity import bare_etag
 from services.aws.outcomes import is_missing
 from services.output.objects import listed_keys, put_object, read_object
-from services.output.status import LatestStatus
 from services.threads.backoff import pause_seconds
 from utils.config.partitions import PARTITION_NAMES, parse_shard
-from utils.errors import CheckpointError, OwnerError, ServiceError
+from utils.errors import OwnerError, ServiceError
 from utils.state.checkpoint import Checkpoint, decode_checkpoint
 
 if TYPE_CHECKING:
@@ -30,14 +29,12 @@ class CheckpointStore:
 
     Lyve Cloud overwrites in spite of `If-None-Match`, so each save first looks if the object is
     still the one that this process wrote. What changes between that look and the save is not seen.
-    It is believed to be gone if GET and the listing say so, and nothing else shows that the source
-    was shipped.
+    It is believed to be gone if GET and the listing say so.
     """
 
     def __init__(self, client: "S3Client", bucket: str, name: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._source = name
         self._key = f"{_FOLDER}{name}{_ENDING}"
         self.name = f"{bucket}/{self._key}"
         # The MD5 of what was read or written last, "" for nothing.
@@ -47,14 +44,11 @@ class CheckpointStore:
         """Returns the checkpoint, None if there is none yet.
 
         Raises:
-            CheckpointError: it can't be trusted, or is gone while the source was shipped.
+            CheckpointError: it can't be trusted.
             ServiceError: it can't be read.
         """
         document = self.look()
-        if document is not None:
-            return decode_checkpoint(document, self.name)
-        self._check_untraced()
-        return None
+        return None if document is None else decode_checkpoint(document, self.name)
 
     def look(self) -> bytes | None:
         """Returns the document as it is stored, None if there is none, whatever it says.
@@ -113,17 +107,6 @@ class CheckpointStore:
             "it is listed, and not found",
             "The next iteration tries again; if it stays so, put back the object's last version",
         )
-
-    def _check_untraced(self) -> None:
-        """Makes sure that the source was never shipped: else a new start would double it."""
-        latest = LatestStatus(self._client, self._bucket, self._source)
-        if latest.trail().newest_shipped:
-            raise CheckpointError(
-                f"The checkpoint {self.name} is gone, but {latest.name} says that this source was "
-                "shipped",
-                "not found",
-                "Put back its last version; or stop the daemon, and run --repair",
-            )
 
     def _errors(self, doing: str) -> AbstractContextManager[None]:
         return lyve_errors(f"{doing} the checkpoint {self.name}", OUTPUT_BUCKET_HINTS)

@@ -27,7 +27,6 @@ class DueObjects:
         self.source = source
         self.bucket = AuditBucket(client, source, stop)
         self._client = client
-        self._stop = stop
         # No `cached_property`: up to Python 3.11 all sources would wait for the slowest listing.
         self._top: TopLevel | None = None
         self.now_ms = 0
@@ -54,12 +53,20 @@ class DueObjects:
             ForwarderError: the buckets or a checkpoint can't be used.
         """
         start = self.at(start)
-        whole = whole or load_whole(self.source, self._client, self._stop)
+        whole = whole or load_whole(self.source, self._client)
         self.partitions = {one.source.part: one for one in load_partitions(whole, start)}
 
     def position(self, due: LogObject) -> Position:
         """Returns where shipping of a due object begins: behind what is shipped of it already."""
         return self.partitions[self.source.part_with(due.key)].ledger.position(due)
+
+    def find(self, key: str) -> LogObject | None:
+        """Returns an object by its key, None if two ways say that it does not exist.
+
+        Raises:
+            ServiceError: it can't be told now.
+        """
+        return self.bucket.find(key) or self.bucket.head(key)
 
     def backlog(self) -> Backlog:
         """Returns one that takes what a listing shows."""
@@ -68,7 +75,7 @@ class DueObjects:
     def owed(self) -> Iterator[LogObject]:
         """Yields the objects that are owed and still there."""
         for one in self.partitions.values():
-            yield from filter(None, (one.find(key) for key in one.ledger.owed))
+            yield from filter(None, map(self.find, one.ledger.owed))
 
     def listed(self, backlog: Backlog) -> Iterator[LogObject]:
         """Yields the objects that are due, in the order of the one listing for all partitions.

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import msgspec
+from msgspec.structs import replace
 
 from services.aws.clients import s3_client
+from services.output.quarantine import Quarantine
 from services.shipping.due import DueObjects
 from services.shipping.partitions import (
     Partition,
@@ -15,17 +17,19 @@ from services.shipping.partitions import (
     load_whole,
     open_alone,
 )
-from services.shipping.recovery import under_way
+from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
-from services.shipping.shipper import Shipper
+from services.shipping.shipper import Context, Shipper, shipping
 from services.threads.executor import Workers
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import CheckpointError
-from utils.model import LogObject, Start
+from utils.lines.batching import acceptance
+from utils.model import LogObject, Position, Start
 from utils.state.ledger import Survey
 from utils.state.planning import oldest
 from utils.state.progress import Progress
+from utils.state.uncertain import Uncertain
 
 # Each claim has to hold for a second before anything is sent.
 _CLAIMED_AHEAD = 4
@@ -172,15 +176,54 @@ class Forwarder:
                 )
 
     def _whole(self) -> Whole:
-        return load_whole(self._source, self.client, self._shared.stop)
+        return load_whole(self._source, self.client)
 
     def _log_stream(self, part: str) -> LogStream:
         return LogStream(self._source.of_part(part), self._report.gauge, self._shared.stop)
 
-    def _under_way(
-        self, partition: Partition, start: Start
-    ) -> AbstractContextManager[tuple[Shipper, Progress]]:
-        return under_way(partition, start.owner, self._report, self._shared, self._puts)
+    @contextmanager
+    def _under_way(self, partition: Partition, start: Start) -> Iterator[tuple[Shipper, Progress]]:
+        """Ships what was begun of a partition, lets more be shipped, and saves how far it came."""
+        source, found, bucket = partition.source, partition.checkpoint, self._due.bucket
+        log_stream = self._log_stream(source.part)
+        accepted = acceptance(partition.now_ms, log_stream.prepare())
+        reconciler = Reconciler(bucket, log_stream.read_back, partition.origin, self._report)
+        positions = [self._as_it_is(one, partition) for one in found.open]
+        recovered = Uncertain()
+        if found.running:
+            text = "An iteration was not finished; reading back what it sent."
+            self._report.status.write("WARN", text, {"settle_seconds": source.settle_seconds})
+            partition.await_owner(self._shared.stop)
+            positions, recovered = reconciler.recover(positions)
+        upload_ms = max(partition.now_ms, found.upload_ms)
+        begun = replace(found, owner=start.owner, upload_ms=upload_ms)
+        progress = Progress(begun, partition.ledger)
+        positions = progress.plan(positions)
+        context = Context(
+            source=source,
+            bucket=bucket,
+            log_stream=log_stream,
+            acceptance=accepted,
+            look=reconciler.look,
+            quarantine=Quarantine(self.client, source.output_bucket, source.name),
+            store=partition.store,
+            progress=progress,
+            puts=self._puts,
+            report=self._report,
+            shared=self._shared,
+        )
+        with shipping(context) as shipper:
+            shipper.recover(positions, recovered)
+            yield shipper, progress
+
+    def _as_it_is(self, position: Position, partition: Partition) -> Position:
+        """Returns the position in the object as it is now."""
+        now = self._due.bucket.current(position.object)
+        if now == position.object:
+            return position
+        earlier_ms = position.object.last_modified_ms
+        in_doubt = partition.checkpoint.running or position.in_doubt
+        return replace(position, object=now, earlier_ms=earlier_ms, in_doubt=in_doubt)
 
     def _recover(self, partition: Partition, start: Start) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""
@@ -227,7 +270,7 @@ class Forwarder:
         for key in claim.progress.ledger.owed:
             if key in begun:  # it was tried a moment ago
                 continue
-            listed = claim.partition.find(key)
+            listed = self._due.find(key)
             if listed:
                 found.append(claim.partition.ledger.position(listed))
             else:
@@ -289,4 +332,4 @@ class Forwarder:
         if is_last:
             claim.stack.close()
         else:
-            partition.bucket.reader.close()
+            self._due.bucket.reader.close()

@@ -9,11 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from services.output.checkpoints import CheckpointStore, parts_with_state
-from services.pull_logs_service import AuditBucket
+from services.output.status import LatestStatus
 from utils.config.partitions import PARTITION_NAMES, PARTITIONS, parse_shard
 from utils.config.settings import Source
 from utils.errors import CheckpointError, OwnerError, StoppedError
-from utils.model import LogObject, Start
+from utils.model import Start
 from utils.state.checkpoint import (
     VERSION,
     Checkpoint,
@@ -44,8 +44,6 @@ class Partition(msgspec.Struct, frozen=True):
     """
 
     source: Source
-    client: "S3Client"
-    bucket: AuditBucket
     store: CheckpointStore
     now_ms: int
     checkpoint: Checkpoint
@@ -56,14 +54,6 @@ class Partition(msgspec.Struct, frozen=True):
     def is_begun(self) -> bool:
         """Tells if there is something to do for it, whatever the bucket holds."""
         return self.checkpoint.running or bool(self.checkpoint.open or self.ledger.owed)
-
-    def find(self, key: str) -> LogObject | None:
-        """Returns an object by its key, None if two ways say that it does not exist.
-
-        Raises:
-            ServiceError: it can't be told now.
-        """
-        return self.bucket.find(key) or self.bucket.head(key)
 
     def await_owner(self, stop: Event) -> None:
         """Waits until the puts of a dead process are readable, and sees that it is dead.
@@ -86,11 +76,10 @@ class Partition(msgspec.Struct, frozen=True):
 class Part:
     """A part of a source by its name, and where its checkpoint is kept."""
 
-    def __init__(self, source: Source, client: "S3Client", stop: Event) -> None:
+    def __init__(self, source: Source, client: "S3Client") -> None:
         self.source = source
         self.client = client
         self.store = CheckpointStore(client, source.output_bucket, source.state_name)
-        self._stop = stop
 
     @property
     def number(self) -> int:
@@ -99,17 +88,27 @@ class Part:
 
     def of(self, part: str) -> "Part":
         """Returns another part of the same source by its name, which is empty for all of it."""
-        return Part(self.source.of_part(part), self.client, self._stop)
+        return Part(self.source.of_part(part), self.client)
 
     def load(self) -> Checkpoint | None:
         """Returns its checkpoint, None if there is none yet.
 
         Raises:
-            CheckpointError: it can't be trusted, or is for something else.
+            CheckpointError: it can't be trusted, is for something else, or is gone while something
+                was shipped: a new start would double it.
             ServiceError: it can't be read.
         """
         found = self.store.load()
         if found is None:
+            source = self.source
+            latest = LatestStatus(self.client, source.output_bucket, source.state_name)
+            if latest.trail().newest_shipped:
+                raise CheckpointError(
+                    f"The checkpoint {self.store.name} is gone, but {latest.name} says that this "
+                    "source was shipped",
+                    "not found",
+                    "Put back its last version; or stop the daemon, and run --repair",
+                )
             return None
         endpoint_url = self.source.lyve.endpoint_url
         return check_identity(found, self.source.identity, self.store.name, endpoint_url)
@@ -134,8 +133,6 @@ class Part:
             ledger.begin_at(_since_ms(self.source, start))
         return Partition(
             source=self.source,
-            client=self.client,
-            bucket=AuditBucket(self.client, self.source, self._stop),
             store=self.store,
             now_ms=start.now_ms,
             checkpoint=checkpoint,
@@ -184,14 +181,14 @@ class Whole(msgspec.Struct, frozen=True):
             yield split(origin, part.number, part.source.identity, generation)
 
 
-def load_whole(source: Source, client: "S3Client", stop: Event) -> Whole:
+def load_whole(source: Source, client: "S3Client") -> Whole:
     """Returns what is known of all of a source; it only reads.
 
     Raises:
         CheckpointError: what is there is for another way of sharing, and can't be carried over.
         ForwarderError: the output bucket or a checkpoint can't be used.
     """
-    part = Part(source.of_part(""), client, stop)
+    part = Part(source.of_part(""), client)
     found = part.load()
     if found:
         _check_alone(found, part)
@@ -296,7 +293,7 @@ class SharedSource:
             raise self._superseded(now)
 
     def _load(self) -> Whole:
-        return load_whole(self._source, self._client, self._stop)
+        return load_whole(self._source, self._client)
 
     def _claim(self, whole: Whole, start: Start) -> None:
         """Writes that so many replicas share the source from now on.

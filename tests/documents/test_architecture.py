@@ -99,7 +99,6 @@ DOORS: dict[str, set[str]] = {
         "utils/config",
         "utils/lines",
         "utils/report",
-        "utils/state",
     },
     "services/daemon": {
         "services/aws",
@@ -137,8 +136,8 @@ DOORS: dict[str, set[str]] = {
     "utils/report": {"utils", "utils/config", "utils/lines"},
     "utils/state": {"utils", "utils/config"},
 }
-# The longest way from engine.py through the imports, both ends counted. It is to be 9.
-MOST_IMPORTS_DEEP = 10
+# The longest way from engine.py through the imports, both ends counted.
+MOST_IMPORTS_DEEP = 9
 MOST_FILES = 13
 
 

@@ -90,7 +90,7 @@ def test_any_state_that_may_be_saved_is_one_to_go_on_from(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(SavedAtEachStep, "seen", keep, raising=False)
     with monkeypatch.context() as patch:
-        patch.setattr("services.shipping.recovery.Progress", SavedAtEachStep)
+        patch.setattr("services.shipping.forward.Progress", SavedAtEachStep)
         trial.world.run(trial.source)
     assert len(worlds) > len(trial.objects)
     for world in worlds:
