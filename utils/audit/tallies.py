@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from utils.model import LogObject, Position
+from utils.model import FOREVER_MS, LogObject, Position
 
 _BLOCK_OBJECTS = 1_000
 
@@ -16,7 +16,7 @@ class Tally(msgspec.Struct, array_like=True):
     `place` is its own among all. `unsendable` are lines that CloudWatch can't take; the last one is
     if it `is_cut_off`. `line_hash` is that of the last line that is not, and `sha256` that of all
     lines, each ended by a line end. `first_ms` and `last_ms` are the first and the last own time,
-    in ms since 1970; without one they are behind one another, so that they overlap with nothing.
+    in ms since 1970.
     """
 
     object: LogObject
@@ -29,8 +29,8 @@ class Tally(msgspec.Struct, array_like=True):
     is_damaged: bool = False
     is_cut_off: bool = False
     has_untimed: bool = False
-    first_ms: int = 1
-    last_ms: int = 0
+    first_ms: int = FOREVER_MS
+    last_ms: int = -FOREVER_MS
     sha256: str = ""
 
     @property
@@ -47,12 +47,9 @@ class Tally(msgspec.Struct, array_like=True):
         """Takes a line's own time into account; None if it names none."""
         if own_ms is None:
             self.has_untimed = True
-        elif self.first_ms > self.last_ms:
-            self.first_ms = self.last_ms = own_ms
-        elif own_ms < self.first_ms:
-            self.first_ms = own_ms
-        elif own_ms > self.last_ms:
-            self.last_ms = own_ms
+        else:
+            self.first_ms = min(self.first_ms, own_ms)
+            self.last_ms = max(self.last_ms, own_ms)
 
 
 _encode = msgspec.msgpack.Encoder().encode
