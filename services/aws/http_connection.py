@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from io import IOBase
-from ssl import SSLError as OpenSSLError
 from sys import maxsize
 from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpResponseParser
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
@@ -72,6 +71,7 @@ class Answer:
         self._parser = HttpResponseParser(self)
         self._body = bytearray()
         self._has_head = self._is_whole = self._may_stay_open = False
+        self._break: HTTPError | None = None
         self.status = 0
         self.headers = Headers()
         # The pool sets these, and has the connection back once the body is read.
@@ -131,6 +131,8 @@ class Answer:
             HTTPError: urllib3's, of a connection that breaks.
         """
         self.receive(1 if most_bytes else maxsize)
+        if self._break and not (most_bytes and self._body):
+            raise self._break
         taken = bytes(self._body[:most_bytes])
         del self._body[:most_bytes]
         return taken
@@ -138,23 +140,22 @@ class Answer:
     def receive(self, least_bytes: int) -> None:
         """Receives so much of the body, or all of it; what is not read is kept.
 
+        If the connection breaks, that is raised once what came before is read.
+
         Args:
             least_bytes: how many bytes are to be there to be read.
-
-        Raises:
-            HTTPError: urllib3's, of a connection that breaks.
         """
         try:
-            while not self._is_whole and len(self._body) < least_bytes:
+            while not (self._is_whole or self._break) and len(self._body) < least_bytes:
                 self._receive()
-        except TimeoutError as exc:
-            raise ReadTimeoutError(self._pool, "", "Read timed out.") from exc  # type: ignore[arg-type] # it is set
-        except OpenSSLError as exc:
-            raise SSLError(exc) from exc
+        except TimeoutError:
+            self._break = ReadTimeoutError(self._pool, "", "Read timed out.")  # type: ignore[arg-type] # it is set
         except (OSError, BadStatusLine, IncompleteRead) as exc:
-            raise ProtocolError(f"Connection broken: {exc!r}", exc) from exc
+            self._break = ProtocolError(f"Connection broken: {exc!r}", exc)
         if self._is_whole:
             self.release_conn()
+        elif self._break:
+            self.close()
 
     def stream(self) -> Iterator[bytes]:
         """Yields the body as it comes."""

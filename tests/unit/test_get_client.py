@@ -369,3 +369,14 @@ def test_a_store_that_is_down_is_not_told_of_each_object() -> None:
                 [*reader.pieces(LISTED)]
         with pytest.raises(TransientError):
             [*reader.pieces(LISTED)]
+
+
+def test_a_body_that_breaks_again_and_again_is_resumed_where_it_broke() -> None:
+    replies: list[Reply] = []
+    last = len(BODY) - 1
+    for offset in range(len(BODY)):
+        reply = chunked(BODY[offset : offset + 1], is_whole=offset == last)
+        place = {"Content-Range": f"bytes {offset}-{last}/{len(BODY)}"}
+        replies.append(reply._replace(status=206, headers={**reply.headers, **place}))
+    with FakeServer(in_turn(replies, [])) as server:
+        assert read(server) == BODY

@@ -98,6 +98,15 @@ def test_chunked_body_that_breaks_off_is_none(end: int) -> None:
         answer.read()
 
 
+def test_what_came_before_a_break_is_read() -> None:
+    with answer_to(CHUNKED[: -len(b"0\r\n\r\n")]) as (answer, pool):
+        answer.receive(len(CONTENT) + 1)
+        assert pool.is_open == [False]
+        assert answer.read(1) + answer.read(2) == CONTENT
+        with pytest.raises(ProtocolError):
+            answer.read(1)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
