@@ -465,7 +465,7 @@ MUTATIONS = (
     Mutation(
         "Identical lines of the days beside a day count as doubled",
         "Verification._compared",
-        "comparison.has_surplus and self._is_limited",
+        "comparison.has_surplus",
         "False",
         f"{AUDIT}::test_a_day_is_compared_by_when_its_objects_were_written",
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b, sha256
 from operator import attrgetter
 from secrets import token_bytes
@@ -136,9 +136,8 @@ class Verification:
         self._bursts = Bursts(1000 * source.settle_seconds)
         self._retention = Retention(None, 0)
         self._listed_ms = 0
-        # Of what was stored lately: what is still under way has no older one.
+        # The oldest one of what was stored lately: what is still under way has no older one.
         self._upload_from_ms = 0
-        self._beside = Tallies()
         self.tallies = Tallies()
         self.unreadable: dict[str, str] = {}
         self.findings = Findings(0, 0, 0)
@@ -184,12 +183,7 @@ class Verification:
 
     def _sum_up_bucket(self) -> None:
         audit, listing = self.audit, sha256()
-        first_ms, end_ms = self.within
-        for one in self._listed((first_ms - _DAY_MS, end_ms + _DAY_MS)):
-            if first_ms <= one.last_modified_ms < end_ms:
-                self._progress.expect([one])
-            else:
-                self._beside.add(Tally(one))
+        self._progress.expect(self._listed(self.within))
         tallies = map(Tally, self._listed(self.within))
         for tally in self._bucket.reader.ahead(tallies, attrgetter("object")):
             self._sum_up_object(tally)
@@ -274,8 +268,7 @@ class Verification:
                     findings.restamped += timing == "restamped"
                     findings.wrong_time += timing == "wrong"
             self._take_lines(group, comparison, findings)
-            if comparison.has_surplus and self._is_limited:
-                # There may be identical lines in objects written shortly before or after the range.
+            if comparison.has_surplus:
                 for one in self._beside:
                     for _, digest in self._lines(Tally(one.object), group):
                         comparison.discount(digest)
@@ -308,6 +301,16 @@ class Verification:
         if line.is_sendable and self._retention.has_expired(own_ms, one.last_modified_ms):
             return "expired"
         return "missing"
+
+    @cached_property
+    def _beside(self) -> Tallies:
+        """Of objects written shortly before or after the range: they may hold identical lines."""
+        beside = Tallies()
+        first_ms, end_ms = self.within
+        for one in self._listed((first_ms - _DAY_MS, end_ms + _DAY_MS)):
+            if not first_ms <= one.last_modified_ms < end_ms:
+                beside.add(Tally(one))
+        return beside
 
     def _complete(self) -> None:
         audit, findings = self.audit, self.findings

@@ -209,6 +209,28 @@ def test_a_day_is_compared_by_when_its_objects_were_written() -> None:
     ]
 
 
+@pytest.mark.parametrize("is_limited", [False, True])
+def test_a_line_that_is_written_and_shipped_again_meanwhile_is_not_doubled(
+    is_limited: bool,
+) -> None:
+    """It belongs to an object that is not compared."""
+    world = World()
+    twin = audit_event(1, NOON_MS - HOUR_MS)
+    world.put("S3-1.gz", packed([twin, audit_event(2, NOON_MS - HOUR_MS)]), NOON_MS - HOUR_MS)
+    world.run(source_of())
+
+    def ship() -> None:
+        world.time.now_ms += 5_000
+        world.put("S3-2.gz", packed([twin]), world.time.now_ms)
+        assert world.run(source_of()).is_good
+
+    today = moment(NOON_MS).date()
+    days = Days(today, today) if is_limited else Days()
+    audit = world.verify(source_of(), days, faults={"look back 1": ship})
+    assert world.messages()[twin] == 2
+    assert (audit.objects, audit.found, audit.doubled, audit.is_whole) == (1, 2, 0, True)
+
+
 def test_all_partitions_and_older_layouts_are_read() -> None:
     """What replicas have shipped stands in streams of their own; metrics are none of it."""
     world, bucket = shipped_world(3, 5)
