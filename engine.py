@@ -64,47 +64,40 @@ class Engine:
         self._known = read_sources(self._config_path, _now().date())
         return self._known
 
-    def run_once(self) -> int:
-        """Runs one iteration; returns the exit status."""
-        since_seconds = self._clock.elapsed_seconds() - _HOUR.total_seconds()
-        is_begun = self._begin(self._iterations.run, since_seconds, lambda _: True)
-        return self._status(lambda: self._iterations.join() and is_begun)
+    def run(self, options: Namespace) -> int:
+        """Does what the options ask for; returns the exit status."""
+        # A command imports what only it needs: that would be a tenth of the daemon's start.
+        sources, clock, stop = self._known, self._clock, self.stop
+        hour_ago_seconds = clock.elapsed_seconds() - _HOUR.total_seconds()
+        start = self._start(hour_ago_seconds)
+        refresh: Callable[[], object] = self._refresh
+        work: Callable[[], bool]
+        is_begun = True
+        if options.check:
+            from services.commands.check import print_checks
 
-    # A command imports what only it needs: that would be a tenth of the daemon's start.
+            work = partial(print_checks, sources, clock, stop)
+        elif options.plan:
+            from services.commands.plan import print_plans
 
-    def run_plan(self) -> int:
-        """Prints what the next iteration would ship; returns the exit status."""
-        from services.commands.plan import print_plans
+            work = partial(print_plans, sources, start, clock, stop)
+        elif options.verify or options.repair:
+            from services.commands.audit import Auditing
 
-        start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
-        return self._status(lambda: print_plans(self.read_sources(), start, self._clock, self.stop))
+            auditing = Auditing(options, clock, stop)
+            refresh = auditing.refresh
+            repair = partial(auditing.repair, sources, start)
+            work = repair if options.repair else partial(auditing.verify, sources)
+        elif options.install_dashboards:
+            from services.commands.dashboards import install_dashboards
 
-    def run_check(self) -> int:
-        """Prints what trying each access shows; returns the exit status."""
-        from services.commands.check import print_checks
-
-        return self._status(lambda: print_checks(self.read_sources(), self._clock, self.stop))
-
-    def run_verify(self, options: Namespace) -> int:
-        """Prints what comparing the bucket with the log streams shows; returns the exit status."""
-        from services.commands.audit import Auditing
-
-        auditing = Auditing(options, self._clock, self.stop)
-        return self._status(lambda: auditing.verify(self.read_sources()), auditing.refresh)
-
-    def run_repair(self, options: Namespace) -> int:
-        """Sends what is missing in the log streams; returns the exit status."""
-        from services.commands.audit import Auditing
-
-        auditing = Auditing(options, self._clock, self.stop)
-        start = self._start(self._clock.elapsed_seconds() - _HOUR.total_seconds())
-        return self._status(lambda: auditing.repair(self.read_sources(), start), auditing.refresh)
-
-    def run_install(self) -> int:
-        """Stores the dashboards in CloudWatch; returns the exit status."""
-        from services.commands.dashboards import install_dashboards
-
-        return self._status(lambda: install_dashboards(self.read_sources(), self._clock))
+            work = partial(install_dashboards, sources, clock)
+        elif options.once:
+            is_begun = self._begin(self._iterations.run, hour_ago_seconds, lambda _: True)
+            work = self._iterations.join
+        else:
+            return self._run_daemon()
+        return EXIT_OK if self._attend(work, refresh) and is_begun else EXIT_FAILED
 
     def run_dashboard(self, name: str) -> int:
         """Prints a dashboard for each log group; returns the exit status."""
@@ -113,7 +106,7 @@ class Engine:
         print_dashboard(name, self.read_sources(), self._clock)
         return EXIT_OK
 
-    def run_daemon(self) -> int:
+    def _run_daemon(self) -> int:
         """Runs an iteration of each source at its minutes until the stop; returns the status."""
         started_seconds = self._clock.elapsed_seconds()
         looked = _now()
@@ -138,9 +131,6 @@ class Engine:
                 is_announced = False
         ended = self._attend(self._iterations.join, self._refresh)
         return EXIT_OK if ended is not None else EXIT_FAILED
-
-    def _status(self, work: Callable[[], bool], refresh: Callable[[], object] | None = None) -> int:
-        return EXIT_OK if self._attend(work, refresh or self._refresh) else EXIT_FAILED
 
     def _next_slot(self, moment: datetime) -> datetime:
         """Returns when the next iteration of any source is due."""
@@ -215,15 +205,7 @@ def main(arguments: Sequence[str]) -> int:
     # What is loaded stays: to look through it whenever memory is tidied is a fifth of a listing.
     gc.freeze()
     with closing(engine.health):
-        asked: dict[bool, Callable[[], int]] = {
-            options.check: engine.run_check,
-            options.plan: engine.run_plan,
-            options.verify: partial(engine.run_verify, options),
-            options.repair: partial(engine.run_repair, options),
-            options.install_dashboards: engine.run_install,
-            options.once: engine.run_once,
-        }
-        return asked.get(True, engine.run_daemon)()
+        return engine.run(options)
 
 
 def end_process(status: int) -> NoReturn:

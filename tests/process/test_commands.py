@@ -60,15 +60,14 @@ def test_a_signal_that_comes_while_python_ends_leaves_the_exit_status(
 ) -> None:
     """Such as an orchestrator's, to an iteration that ends by itself at that moment."""
     late = """
-import os, signal, sys
-import engine
+import os, runpy, signal, sys
 
 class Late:
     def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
         kill(own, number)
 
 sys.late = Late()
-sys.exit(engine.main(sys.argv[1:]))
+runpy.run_path("engine.py", run_name="__main__")
 """
     installation.write_configuration()
     ended = subprocess.run(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from engine import EXIT_FAILED, Engine
+from services.commands.options import read_options
 from services.daemon import iterations as iterations_service
 from services.daemon.iterations import Iterations
 from services.output.status import Clock
@@ -209,7 +210,7 @@ def test_what_can_not_begin_is_an_error_and_the_next_hour_comes(
 
     only_one.acquire()
     monkeypatch.setattr(iterations_service, "Thread", NoThread)
-    assert engine.run_once() == EXIT_FAILED
+    assert engine.run(read_options(["--once"], tmp_path)) == EXIT_FAILED
     assert "RuntimeError at " in capsys.readouterr().err
     only_one.release()
     assert not Doing.begun
