@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 COPIED = ("engine.py", "services", "utils", "tests", ".pytest.ini")
 # https://docs.pytest.org/en/stable/reference/exit-codes.html
 PASSED, FAILED = 0, 1
+# A program that is broken may wait for ever, or leave a thread that does.
+LONGEST_SECONDS = 300.0
 
 
 class Mutation(NamedTuple):
@@ -751,17 +753,24 @@ class Tree:
         content = place.path.read_text()
         break_in(mutation, self._directory)
         try:
-            return self.status_of([mutation.test])
+            return self.status_of([mutation.test], LONGEST_SECONDS)
         finally:
             place.path.write_text(content)
 
-    def status_of(self, tests: Sequence[str]) -> int:
-        """Returns pytest's exit status for tests."""
+    def status_of(self, tests: Sequence[str], longest_seconds: float | None = None) -> int:
+        """Returns pytest's exit status for tests; what has no end fails."""
         options = ["-q", "-x", "-p", "no:cacheprovider"]
         command = [sys.executable, "-B", "-m", "pytest", *options, *tests]
-        return subprocess.run(
-            command, cwd=self._directory, capture_output=True, check=False
-        ).returncode
+        try:
+            return subprocess.run(
+                command,
+                cwd=self._directory,
+                capture_output=True,
+                check=False,
+                timeout=longest_seconds,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return FAILED
 
 
 def table() -> str:
