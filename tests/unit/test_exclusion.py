@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.test_runs import BEGINNING
@@ -41,6 +41,9 @@ def looked_up(document: object, path: str) -> str | None:
     path=st.lists(NAMES, min_size=1, max_size=3).map(".".join),
     ascii_only=st.booleans(),
 )
+@example(document={"a": {"b": 'é "x"'}}, path="a.b", ascii_only=False)
+@example(document={"a": {"b": 'é "x"'}}, path="a.b", ascii_only=True)
+@example(document={"a": True}, path="a", ascii_only=True)
 def test_a_field_of_json_is_found_by_its_path(
     document: object, path: str, ascii_only: bool
 ) -> None:
