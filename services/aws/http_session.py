@@ -170,7 +170,7 @@ def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[Non
 
 
 class _Answer(AWSResponse):
-    """An answer with urllib3's own headers, whose names also ignore case."""
+    """An answer with the headers of `http_connection`, whose names also ignore case."""
 
     def __init__(self, url: str, raw: "BaseHTTPResponse") -> None:
         self.url, self.raw = url, raw

@@ -185,8 +185,8 @@ def _outcome(answer: AWSResponse, events: int, seen: RequestIds) -> RejectedInfo
 def _is_whole(headers: Mapping[str, str], content: bytes) -> bool:
     """Tells if nothing of the answer is missing.
 
-    An answer cut off within its headers looks like one without a body. A chunked body that ends
-    early has raised already.
+    A body that breaks off before its `Content-Length` just ends. A chunked one that ends early, and
+    a head that does, have raised already.
     """
     is_chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
     return is_chunked or headers.get("Content-Length", "") == str(len(content))

@@ -22,8 +22,8 @@ class CheckpointSaver:
     """Saves the checkpoint behind the pipeline, which stops only when it is too far ahead.
 
     It saves at least every 5 seconds or half of `settle_seconds`, so that a living daemon can be
-    told from a dead one, and every 10,000 lines. `save` writes a document, unless another process
-    wrote one since the last.
+    told from a dead one, every 10,000 lines and every 100 objects. `save` writes a document, unless
+    another process wrote one since the last.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class CheckpointSaver:
                     if self._is_closed:
                         return
                 self._save()
-        except BaseException as exc:  # noqa: BLE001 - it is raised in `has_room`
+        except BaseException as exc:  # noqa: BLE001 - `_check` raises it
             with self._changed:
                 self._error = exc
                 self._changed.notify_all()

@@ -1,1 +1,1 @@
-"""Work side by side: pools, read-ahead, a bounded stop."""
+"""Work side by side: workers, read-ahead, a bounded stop."""

@@ -180,7 +180,7 @@ def test_every_status_without_the_services_own_document_is_unknown() -> None:
 
 @pytest.mark.parametrize("cut_behind", [b"Content-", b"Content-Length: 2", b"x-amzn-RequestId: 1"])
 def test_an_answer_that_ends_within_its_headers_is_unknown(cut_behind: bytes) -> None:
-    """`http.client` takes the end for the end of the headers, and reads an empty body."""
+    """`http.client` would take the end for the end of the headers, and read an empty body."""
     with pytest.raises(UnknownOutcomeError):
         put_and_get(b"HTTP/1.1 200 OK\r\n" + cut_behind)
 

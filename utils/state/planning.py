@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from utils.model import LogObject
+from utils.model import FOREVER_MS, LogObject
 from utils.state.ledger import Ledger, Survey
 
 # A page of the listing.
 STRETCH_OBJECTS = 1_000
-# Before a plan is cut, it takes whatever is due.
-_EVER_MS = 1 << 62
 
 
 def oldest(due: Iterable[LogObject], most: int) -> list[LogObject]:
@@ -31,7 +29,7 @@ class Stretch(msgspec.Struct):
     last: str = ""
     objects: int = 0
     due: int = 0
-    oldest_ms: int = _EVER_MS
+    oldest_ms: int = FOREVER_MS
     newest_ms: int = 0
 
 
@@ -49,7 +47,8 @@ class Backlog:
 
     def __init__(self, prefix: str = "", now_ms: int = 0) -> None:
         self.survey = Survey(prefix, now_ms)
-        self.until_ms = _EVER_MS
+        # The first plan takes whatever is due.
+        self.until_ms = FOREVER_MS
         self._stretches: list[Stretch] = []
 
     def __bool__(self) -> bool:
