@@ -114,6 +114,7 @@ def _refusal(answer: AWSResponse) -> ClientError:
         named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
     except (HTTPClientError, IncompleteReadError, OSError):
         named = None
+    answer.raw.close()
     code = named[1].decode(errors="replace") if named else ""
     return ClientError(
         {

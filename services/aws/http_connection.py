@@ -8,7 +8,7 @@ from io import IOBase
 from sys import maxsize
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
@@ -21,7 +21,8 @@ Content = bytes | bytearray | str | IOBase
 
 _WITH_BODY = {"POST", "PUT"}
 _RECEIVE_BYTES = 64 * 1024
-_LONGEST_HEAD_BYTES = 256 * 1024
+# Of a head, or of what stands behind the last chunk.
+_MOST_BESIDES_BYTES = 256 * 1024
 # With one of these, a line of the head would end early.
 _LINE_END = re.compile(r"[\r\n\0]")
 
@@ -78,11 +79,9 @@ class Answer:
         self._pool: HTTPConnectionPool | None = None
         self._connection: HTTPConnection | None = None
         self.retries: Retry | None = None
-        received_bytes = 0
+        self._besides_bytes = 0
         while not self._has_head:
-            received_bytes += self._receive()
-            if received_bytes > _LONGEST_HEAD_BYTES:
-                raise BadStatusLine("its head does not end")
+            self._receive()
 
     # What the parser calls.
 
@@ -96,8 +95,9 @@ class Answer:
             raise ValueError("another answer follows")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a line of the head."""
-        self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        """Takes a line of the head; one behind the body is not of it."""
+        if not self._has_head:
+            self.headers.add(name.decode("latin-1"), value.decode("latin-1").rstrip())
 
     def on_headers_complete(self) -> None:
         """Takes the end of the head; an interim answer stands before the one that counts."""
@@ -110,9 +110,13 @@ class Answer:
         self._is_whole = self._is_bodiless
 
     def on_body(self, piece: bytes) -> None:
-        """Takes some of the body."""
-        if self._is_bodiless:
-            raise ValueError("the answer to HEAD has a body")
+        """Takes some of the body.
+
+        Raises:
+            ValueError: neither an interim answer nor the one to HEAD has a body.
+        """
+        if self._is_bodiless or not self._has_head:
+            raise ValueError("a body where there is none")
         self._body += piece
 
     def on_message_complete(self) -> None:
@@ -176,14 +180,14 @@ class Answer:
             self._may_stay_open = False
             self.release_conn()
 
-    def _receive(self) -> int:
-        """Receives some bytes, and returns how many."""
+    def _receive(self) -> None:
         received = self._socket.recv(_RECEIVE_BYTES)
         if not received:
             self._end_early()
+        body_bytes = len(self._body)
         try:
             self._parser.feed_data(received)
-        except HttpParserError as exc:
+        except (HttpParserError, HttpParserUpgrade) as exc:
             # What stands behind the end of an answer belongs to none.
             self._may_stay_open = False
             if not self._is_whole:
@@ -191,7 +195,12 @@ class Answer:
         if self._is_whole:
             # They hold each other.
             del self._parser
-        return len(received)
+        elif len(self._body) > body_bytes:
+            self._besides_bytes = 0
+        else:
+            self._besides_bytes += len(received)
+            if self._besides_bytes > _MOST_BESIDES_BYTES:
+                raise BadStatusLine("its head or its trailer does not end")
 
     def _end_early(self) -> None:
         """Takes the end of the connection, which is the body's end where nothing else says it."""

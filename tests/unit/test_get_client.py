@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import md5
 from itertools import chain, repeat
+from socket import socket
 from threading import Event
 
 import pytest
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from services.aws.clients import s3_client
-from services.aws.get_request import GetClient
+from services.aws.get_request import RECEIVED_BYTES, GetClient
 from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
@@ -163,6 +164,17 @@ def test_a_server_that_fails_for_good_is_named_with_its_code() -> None:
     ):
         read(server)
     assert len(asked) == 6
+
+
+def test_the_connection_of_a_refusal_that_is_not_read_to_its_end_is_closed(
+    opened: list[socket],
+) -> None:
+    refusal = s3_refusal("AccessDenied")
+    long = refusal._replace(body=refusal.body.ljust(4 * RECEIVED_BYTES))
+    with FakeServer(in_turn([long], [])) as server, pytest.raises(ClientError) as refused:
+        GetClient(access_to(server), "audit-logs").get(listed(), 0)
+    assert refused.value.response["Error"].get("Code") == "AccessDenied"
+    assert [one.fileno() for one in opened] == [-1]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,9 @@ def test_what_came_before_a_break_is_read() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nx: " + bytes([65]) * 300_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 12_000,
+        b"HTTP/1.1 110 OK\r\nContent-Length: 2\r\n\r\n[]" + SIZED,
+        b"HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + SIZED,
     ],
 )
 def test_what_is_no_answer(sent: bytes) -> None:
@@ -164,3 +167,22 @@ def test_end_of_a_line_in_a_header_is_refused(value: str | bytes) -> None:
     speak_on(pool)
     with pytest.raises(ValueError, match="end of a line"):
         pool.urlopen("GET", "/", headers={"name": value}, retries=False)  # type: ignore[dict-item] # or bytes
+
+
+def test_what_stands_behind_the_last_chunk_is_not_of_the_head() -> None:
+    sent = CHUNKED[:-2] + b"ETag: y\r\nTransfer-Encoding: gzip\r\n\r\n"
+    with answer_to(sent) as (answer, pool):
+        assert answer.read() == CONTENT
+        assert dict(answer.headers) == {"etag": "x", "transfer-encoding": "chunked"}
+        assert pool.is_open == [True]
+
+
+def test_what_stands_behind_the_last_chunk_has_an_end() -> None:
+    endless = pytest.raises(ProtocolError, match="does not end")
+    with answer_to(CHUNKED[:-2] + b"x: " + bytes([65]) * 400_000) as (answer, _), endless:
+        answer.read()
+
+
+def test_blanks_behind_a_value_are_not_of_it() -> None:
+    with answer_to(SIZED.replace(b"2\r", b" 2 \t\r")) as (answer, _):
+        assert answer.headers["Content-Length"] == "2"
