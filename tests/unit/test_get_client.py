@@ -217,6 +217,7 @@ WRONG = {
         206, LONG, {"Content-Range": f"bytes 0-{len(LONG) - 1}/{len(LONG) + 1}"}
     ),
     "a part of it": Reply(206, LONG[:9], {"Content-Range": f"bytes 0-8/{len(LONG)}"}),
+    "a part without an end": Reply(206, LONG, {"Content-Range": f"bytes 0-{'9' * 5000}/*"}),
     "too many requests": Reply(429),
     "a gateway's time-out": Reply(408, b"<html></html>"),
     "an idle connection's end": Reply(400, b"<Error><Code>RequestTimeout</Code></Error>"),
