@@ -37,7 +37,7 @@ class Workers:
         self._most = most
         self._begun: list[None] = []
         self._executor = ThreadPoolExecutor(most, initializer=self._begun.append, initargs=(None,))
-        self._has_thread = self._is_limited = False
+        self._has_thread = self._is_limited = self._is_closed = False
 
     @property
     def missing(self) -> int:
@@ -54,7 +54,7 @@ class Workers:
             noted: gets the result before anything can be done, whatever is raised then.
 
         Raises:
-            ForwarderError: no thread can be started for it; it is not done.
+            ForwarderError: there is no thread for it, and it is not done.
         """
         future: Future[Result] = Future()
         noted = [] if noted is None else noted
@@ -65,7 +65,7 @@ class Workers:
         except (RuntimeError, MemoryError) as exc:  # CPython's "can't start new thread"
             # It is in the queue all the same, and any thread that has started comes to it.
             self._is_limited = True
-            if not self._has_thread and future.cancel():
+            if (self._is_closed or not self._has_thread) and future.cancel():
                 noted.remove(future)
                 detail = f"{self._most} are needed"
                 raise ForwarderError("No thread can be started", detail, RAISE_THE_LIMIT) from exc
@@ -73,6 +73,8 @@ class Workers:
 
     def close(self) -> None:
         """Lets the threads end once they have done what was submitted."""
+        # Else what is submitted then, and refused by the executor, would pass for queued.
+        self._is_closed = True
         self._executor.shutdown(wait=False)
 
 

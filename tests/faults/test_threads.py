@@ -137,6 +137,16 @@ def test_without_any_thread_nothing_is_done_and_the_error_says_what_is_needed() 
     assert (done, len(noted)) == (["then"], 1)
 
 
+def test_workers_that_are_closed_take_nothing_that_would_never_be_done() -> None:
+    workers = Workers(1)
+    workers.submit(lambda: None).result(DEADLINE_SECONDS)
+    workers.close()
+    noted: list[Future[None]] = []
+    with pytest.raises(ForwarderError):
+        workers.submit(lambda: None, noted)
+    assert not noted
+
+
 def test_workers_go_on_with_fewer_threads() -> None:
     workers = Workers(3)
     gate = Event()
