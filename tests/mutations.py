@@ -89,6 +89,13 @@ MUTATIONS = (
         f"{HTTP}::test_what_follows_an_answer_is_of_no_other_request",
     ),
     Mutation(
+        "What came of a body before it broke is thrown away",
+        "Answer.read",
+        "if self._break and not (most_bytes and self._body):",
+        "if self._break:",
+        f"{HTTP}::test_what_came_before_a_break_is_read",
+    ),
+    Mutation(
         "A header may hold the end of a line",
         "_Plain.request",
         "any(map(_LINE_END.search, head))",
@@ -445,8 +452,8 @@ MUTATIONS = (
     Mutation(
         "What no thread will do is taken for done, and done by a later one",
         "Workers.submit",
-        "if not self._has_thread and future.cancel():",
-        "if not self._has_thread:",
+        "(self._is_closed or not self._has_thread) and future.cancel()",
+        "(self._is_closed or not self._has_thread)",
         "tests/faults/test_threads.py::"
         "test_without_any_thread_nothing_is_done_and_the_error_says_what_is_needed",
     ),
