@@ -21,6 +21,7 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PaginationError,
     ParamValidationError,
@@ -424,6 +425,8 @@ def failure(
         # What is asked for with what an answer holds, the next page, botocore itself refuses.
         case ResponseParserError() | PaginationError() | ParamValidationError():
             detail, fix, passes = f"no answer of {service.answers}", service.elsewhere, True
+        case IncompleteReadError():
+            detail, fix, passes = "the answer ends early", service.elsewhere, True
         case _:
             detail = type(error).__name__
             fix = "Check boto3's own variables, such as AWS_PROFILE, and its files"

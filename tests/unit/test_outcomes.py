@@ -3,11 +3,12 @@
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from services.aws.clients import logs_client
-from services.aws.errors import aws_errors
+from services.aws.clients import logs_client, s3_client
+from services.aws.errors import aws_errors, lyve_errors
 from services.aws.outcomes import THROTTLING_CODES, is_transient
+from services.output.objects import read_object
 from tests.standin.fake_server import FakeServer, Reply, always
-from utils.config.settings import AwsAccess
+from utils.config.settings import AwsAccess, LyveAccess
 from utils.errors import TransientError
 
 
@@ -55,3 +56,12 @@ def test_a_code_in_the_header_counts_for_boto3s_clients_too(
         refused = pytest.raises(TransientError, match=r"\(RequestThrottled\)")
         with refused, aws_errors("do", "logs:DescribeLogGroups", {}):
             client.describe_log_groups()
+
+
+def test_a_document_that_ends_early_names_what_is_in_between() -> None:
+    cut = Reply(200, b"{}", {"Content-Length": "9", "Connection": "close"})
+    with FakeServer(always(cut)) as server:
+        client = s3_client(LyveAccess("key", "secret", "us-east-1", server.url), attempts=1)
+        passes = pytest.raises(TransientError, match=r"\(the answer ends early\).*LYVE_ENDPOINT")
+        with passes, lyve_errors("do", {}):
+            read_object(client, "bucket", "key")
