@@ -63,8 +63,9 @@ class Iterations:
             self._at_work += len(sources)
         for source in sources:
             arguments = (self._iteration(source, self._shared), start)
-            self._opening[source.name] = Thread(target=self._open, args=arguments, daemon=True)
-            self._opening[source.name].start()
+            opening = Thread(target=self._open, args=arguments, daemon=True)
+            opening.start()
+            self._opening[source.name] = opening
 
     def await_open(self) -> None:
         """Waits until all sources are open and announced, except those that hang."""

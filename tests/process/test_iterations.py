@@ -112,6 +112,21 @@ def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
     return of_source()[-1]
 
 
+def test_an_opening_without_a_thread_keeps_no_iteration_from_running(
+    iterations: Iterations, begun: list[Doing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limit:
+        limit.setattr(Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            iterations.open(sources("one"), lambda: START)
+    hour(iterations, "one")
+    latest(begun, "one").end()
+    assert iterations.join()
+
+
 def test_the_next_hour_comes_for_all_but_the_source_that_is_under_way(
     iterations: Iterations, begun: list[Doing], capsys: pytest.CaptureFixture[str]
 ) -> None:
