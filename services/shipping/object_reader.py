@@ -340,8 +340,9 @@ class Reading:
             ServiceError: nothing can be read now.
         """
         for piece in self._as_they_come():
-            self._digest.update(piece)
-            self._read_bytes += len(piece)
+            if not self._is_proven:
+                self._digest.update(piece)
+                self._read_bytes += len(piece)
             yield piece
         if self._known.size_bytes > VERIFIED_BYTES and is_md5(self._known.etag):
             self._is_proven = self._reader.is_proven(self._known, self._digest.hexdigest())

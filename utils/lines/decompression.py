@@ -92,7 +92,7 @@ class _Gunzip:
                 yield from self._step(data)
                 rest = self._member.unconsumed_tail or self._member.unused_data
                 data = self._next_member(rest)
-        while any(kept_back := list(self._step(b""))):
+        while not self._member.eof and any(kept_back := list(self._step(b""))):
             yield from kept_back
         if not self._member.eof:
             raise DamagedError("its gzip data is truncated")
