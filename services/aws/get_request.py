@@ -22,7 +22,7 @@ _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 _RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)")
 _MOST_ERROR_BYTES = 64 * 1024
 # So much of a body is received with its head, whether it is read at once or not.
-RECEIVED_BYTES = 256 * 1024
+RECEIVED_BYTES = 64 * 1024
 
 
 class OtherContentError(WrongAnswerError):
