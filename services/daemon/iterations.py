@@ -1,7 +1,9 @@
 """Runs the iterations of all sources side by side, and of each source one at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Condition, Event, Thread
+from concurrent.futures import Future
+from functools import partial
+from threading import Condition, Event
 
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
@@ -11,8 +13,11 @@ from services.daemon.iteration_metrics import IterationMetrics, Running
 from services.daemon.start_line import tell_start
 from services.output.status import Clock, FailureLines, tell
 from services.shipping.shared import Shared
+from services.threads.executor import begin
 from utils.config.settings import Source
+from utils.errors import ForwarderError, unexpected
 from utils.model import Start
+from utils.report.failures import Failure
 
 # If one hangs, the others are open within this time.
 _LONGEST_OPEN_SECONDS = 5.0
@@ -39,8 +44,8 @@ class Iterations:
         self._iteration = iteration
         self._shared = Shared(clock, stop)
         self._changed = Condition()
-        self._opening: dict[str, Thread] = {}
-        self._looks: list[Thread] = []
+        self._opening: set[str] = set()
+        self._announcing: list[Future[None]] = []
         self._proven: set[str] = set()
         self._under_way: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
@@ -60,17 +65,18 @@ class Iterations:
     def open(self, sources: Sequence[Source], start: Starting) -> None:
         """Begins to mark where coverage begins; a source's first iteration waits for that."""
         with self._changed:
-            self._at_work += len(sources)
-        for source in sources:
-            arguments = (self._iteration(source, self._shared), start)
-            opening = Thread(target=self._open, args=arguments, daemon=True)
-            opening.start()
-            self._opening[source.name] = opening
+            for source in sources:
+                iteration = self._iteration(source, self._shared)
+                opening = self._begin(iteration, partial(self._open, iteration, start))
+                if opening:
+                    self._opening.add(source.name)
+                    self._announcing.append(opening)
+            self._tell_failures()
 
     def await_open(self) -> None:
         """Waits until all sources are open and announced, except those that hang."""
         give_up_at = self._clock.elapsed_seconds() + _LONGEST_OPEN_SECONDS
-        while any(one.is_alive() for one in [*self._opening.values(), *self._looks]):
+        while not all(one.done() for one in self._announcing):
             if self._stop.wait(_LOOK_SECONDS) or self._clock.elapsed_seconds() > give_up_at:
                 return
 
@@ -81,8 +87,11 @@ class Iterations:
             for source in sources:
                 if source.name in self._under_way:
                     self._tell_late(source)
-                else:
-                    self._begin(self._iteration(source, self._shared), start)
+                    continue
+                iteration = self._iteration(source, self._shared)
+                if self._begin(iteration, partial(self._run, iteration, start)):
+                    self._under_way[source.name] = iteration
+            self._tell_failures()
             gauges = {name: one.gauge for name, one in self._under_way.items()}
             begins_seconds = [one.began_seconds for one in self._under_way.values()]
             self._display = Display(gauges, min(begins_seconds, default=0.0), self._clock)
@@ -99,10 +108,8 @@ class Iterations:
 
     def join(self) -> bool:
         """Waits for all that is under way; returns if no source failed last or owes anything."""
-        for thread in list(self._opening.values()):
-            thread.join()
         with self._changed:
-            self._changed.wait_for(lambda: not self._under_way)
+            self._changed.wait_for(lambda: not self._opening and not self._under_way)
         self._metrics.wait()
         with self._changed:
             return not any(self._failures.values()) and not any(self._owed.values())
@@ -130,50 +137,61 @@ class Iterations:
         with self._changed:
             return self._failures.keys() - self._proven
 
-    def _begin(self, iteration: Running, start: Starting) -> None:
-        opening = self._opening.pop(iteration.source.name, None)
-        Thread(target=self._run, args=(iteration, start, opening), daemon=True).start()
-        self._under_way[iteration.source.name] = iteration
-        self._at_work += 1
-
-    def _run(self, iteration: Running, start: Starting, opening: Thread | None) -> None:
-        is_good = is_run = False
+    def _begin(self, iteration: Running, work: Callable[[], None]) -> Future[None] | None:
+        """Begins work on a source; one that has no thread has failed, and the others begin."""
         try:
-            if opening:
-                opening.join()
-            is_run = not self._stop.is_set()
-            is_good = not is_run or iteration.run(start())
-        finally:
-            if is_run:
-                self._metrics.put(iteration, is_good=is_good)
-            with self._changed:
-                name = iteration.source.name
-                del self._under_way[name]
-                self._count(name, is_good=is_good)
-                self._owed[name] = iteration.owed
-                self._changed.notify_all()
-                self._end(iteration)
+            future = begin(work)
+        except ForwarderError as exc:
+            self._count(iteration.source.name, is_good=False)
+            self._failure_lines.hold([self._failure(iteration, exc)])
+            return None
+        self._at_work += 1
+        return future
+
+    def _run(self, iteration: Running, start: Starting) -> None:
+        name = iteration.source.name
+        with self._changed:
+            self._changed.wait_for(lambda: name not in self._opening)
+        is_run = not self._stop.is_set()
+        is_good = not is_run or self._is_good(iteration, lambda: iteration.run(start()))
+        if is_run:
+            self._metrics.put(iteration, is_good=is_good)
+        with self._changed:
+            del self._under_way[name]
+            self._count(name, is_good=is_good)
+            self._owed[name] = iteration.owed
+            self._end(iteration)
 
     def _open(self, iteration: Running, start: Starting) -> None:
-        is_good = False
-        began = start()
-        try:
-            is_good = iteration.open(began)
-        finally:
-            with self._changed:
-                if not self._stop.is_set():
-                    self._count(iteration.source.name, is_good=is_good)
-                self._end(iteration)
+        name = iteration.source.name
+        is_good = self._is_good(iteration, lambda: iteration.open(start()))
+        with self._changed:
+            self._opening.remove(name)
+            if not self._stop.is_set():
+                self._count(name, is_good=is_good)
+            self._end(iteration)
         if is_good:
             # The first iteration does not wait for the announcement.
-            arguments = (iteration.source, began, self._clock, self._stop)
-            look = Thread(target=tell_start, args=arguments, daemon=True)
-            self._looks.append(look)
-            look.start()
+            tell_start(iteration.source, start(), self._clock, self._stop)
+
+    def _is_good(self, iteration: Running, work: Callable[[], bool]) -> bool:
+        try:
+            return work()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next iteration runs
+            iteration.failures.append(self._failure(iteration, unexpected(exc)))
+            return False
+
+    def _failure(self, iteration: Running, error: ForwarderError) -> Failure:
+        return Failure(iteration.source.name, error, self._clock.now())
 
     def _end(self, iteration: Running) -> None:
         self._at_work -= 1
         self._failure_lines.hold(iteration.failures)
+        self._tell_failures()
+        self._changed.notify_all()
+
+    def _tell_failures(self) -> None:
+        """Tells why sources failed, once no other can fail alike any more."""
         if not self._at_work or self._stop.is_set():
             self._failure_lines.tell()
 

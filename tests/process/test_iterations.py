@@ -1,9 +1,10 @@
 """Iterations side by side: each source has its own turn, and never two at a time."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -112,19 +113,49 @@ def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
     return of_source()[-1]
 
 
-def test_an_opening_without_a_thread_keeps_no_iteration_from_running(
-    iterations: Iterations, begun: list[Doing], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("begin", [Iterations.open, Iterations.run], ids=["open", "run"])
+def test_a_source_without_a_thread_has_failed_and_the_others_begin(
+    iterations: Iterations,
+    begun: list[Doing],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    begin: Callable[[Iterations, list[Source], Callable[[], Start]], None],
 ) -> None:
-    def refuse(_: Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    start = Thread.start
+    refused: list[Thread] = []
 
-    with monkeypatch.context() as limit:
-        limit.setattr(Thread, "start", refuse)
-        with pytest.raises(RuntimeError):
-            iterations.open(sources("one"), lambda: START)
-    hour(iterations, "one")
+    def refuse_two(thread: Thread) -> None:
+        if len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    iterations.expect(sources("one", "two", "three"))
+    monkeypatch.setattr(Thread, "start", refuse_two)
+    begin(iterations, sources("one", "two", "three"), lambda: START)
+    latest(begun, "three").end()
+    assert iterations.failures() == {"one": 1, "three": 0, "two": 1}
+    assert not iterations.join()
+    (told,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"ERROR No thread can be started .*--pids-limit.* source=.one, two.$", told)
+    hour(iterations, "one", "two")
     latest(begun, "one").end()
+    latest(begun, "two").end()
     assert iterations.join()
+
+
+def test_what_nobody_foresaw_is_told_in_a_line(
+    iterations: Iterations, begun: list[Doing], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def explode() -> Start:
+        raise KeyError("secret")
+
+    iterations.expect(sources("one"))
+    iterations.run(sources("one"), explode)
+    assert not iterations.join()
+    (told,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"ERROR An unexpected error stopped this \(KeyError at .* source=one$", told)
+    assert not begun
 
 
 def test_the_next_hour_comes_for_all_but_the_source_that_is_under_way(
@@ -209,23 +240,15 @@ def test_a_source_that_is_no_longer_configured_is_forgotten_when_it_has_ended(
     assert set(iterations.failures()) == {"stays"}
 
 
-def test_what_can_not_begin_is_an_error_and_the_next_hour_comes(
+def test_without_any_thread_the_error_is_told_and_the_exit_status_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """As where the system allows no more threads; a job that raised would be run without end."""
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
     engine = Engine(tmp_path / "config.json")
     monkeypatch.setattr(engine, "read_sources", lambda: sources("a"))
-    only_one = Lock()
-
-    class NoThread(Thread):
-        def start(self) -> None:
-            if not only_one.acquire(blocking=False):
-                raise RuntimeError("can't start new thread")
-            super().start()
-
-    only_one.acquire()
-    monkeypatch.setattr(iterations_service, "Thread", NoThread)
+    monkeypatch.setattr(Thread, "start", refuse)
     assert engine.run(read_options(["--once"], tmp_path)) == EXIT_FAILED
-    assert "RuntimeError at " in capsys.readouterr().err
-    only_one.release()
+    assert "ERROR No thread can be started " in capsys.readouterr().err
     assert not Doing.begun
