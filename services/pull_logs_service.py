@@ -132,7 +132,7 @@ class AuditBucket:
                     since_1970_ms(head["LastModified"]), key, etag, head["ContentLength"]
                 )
             if self._stop.wait(pause_seconds(number)):
-                raise StoppedError("Stopped while an object was read")
+                raise StoppedError
         raise ServiceError(
             f"Can't {doing}",
             "the answer to HEAD has no date",

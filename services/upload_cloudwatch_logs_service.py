@@ -167,7 +167,7 @@ class LogStream:
                 self._gauge.trouble = str(exc)
             if self._stop.wait(pause_seconds):
                 break
-        raise StoppedError("Stopped before a batch was sent")
+        raise StoppedError
 
     def _tried(self, work: Callable[[], Result]) -> Result:
         """Returns the result of a request; what passes by itself is tried again."""

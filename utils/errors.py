@@ -76,7 +76,10 @@ class OutputError(ForwarderError):
 
 
 class StoppedError(ForwarderError):
-    """The process was asked to stop before the iteration was complete."""
+    """The process was asked to stop before its work was through."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped before the end")
 
 
 def problems_of(error: Exception) -> Sequence[ForwarderError]:

@@ -133,7 +133,7 @@ class Repair:
         if any(one is None or one.running or one.repairing for one in known):
             # What a dead process has sent is readable then.
             if self._shared.stop.wait(self._source.settle_seconds):
-                raise StoppedError("Stopped before all was compared")
+                raise StoppedError
             if self._store.look() != document:
                 raise self._at_work(self._store.name)
             self._check_others()

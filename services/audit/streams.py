@@ -60,7 +60,7 @@ class Pace:
             StoppedError: the process is to end.
         """
         if self.stop.wait(seconds):
-            raise StoppedError("Stopped before all was compared")
+            raise StoppedError
 
 
 class LogStreams:

@@ -121,7 +121,7 @@ def _page(
         else:
             return page
         if number < _TRIES - 1 and stop.wait(pause_seconds(number)):
-            raise StoppedError("Stopped before a listing was whole")
+            raise StoppedError
     raise UnansweredError(reason=f"{_NOT_WHOLE}: {reason}, {_TRIES} times in a row")
 
 

@@ -97,7 +97,7 @@ def _in_time(row: Try, clock: Clock, stop: Event) -> Finding | None:
     ends_seconds = clock.elapsed_seconds() + MOST_SECONDS
     while clock.elapsed_seconds() < ends_seconds:
         if stop.is_set():
-            raise StoppedError("Stopped before every access was tried")
+            raise StoppedError
         if wait([finding], _LOOK_SECONDS).done:
             return finding.result()
     detail = f"{row.call}: no answer within {MOST_SECONDS:.0f} s"

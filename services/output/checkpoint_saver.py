@@ -74,12 +74,12 @@ class CheckpointSaver:
             return
         held_seconds = self._elapsed_seconds() - self._claimed_seconds
         if stop.wait(max(0.0, self._claim_seconds - held_seconds)):
-            raise StoppedError("Stopped before everything was shipped")
+            raise StoppedError
         # Each save looks first if the checkpoint is still the one that was written last.
         held_until_seconds = self._elapsed_seconds()
         while self._saved_from_seconds < held_until_seconds:
             if stop.is_set():
-                raise StoppedError("Stopped before everything was shipped")
+                raise StoppedError
             self.wait_for_save(_SAVE_EVERY_SECONDS)
             self._check()
         self._is_confirmed = True

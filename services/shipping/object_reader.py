@@ -285,7 +285,7 @@ class ObjectReader:
 
     def _pause(self, failures: int) -> None:
         if self._stop.wait(0.1 * 2**failures):
-            raise StoppedError("Stopped while an object was read")
+            raise StoppedError
 
     def _answer(self, log_object: LogObject, offset: int) -> ObjectBody:
         with lyve_errors(f"read {log_object.key} in the audit bucket", AUDIT_BUCKET_HINTS):

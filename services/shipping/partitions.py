@@ -63,7 +63,7 @@ class Partition(msgspec.Struct, frozen=True):
             StoppedError: the process is to end.
         """
         if stop.wait(self.source.settle_seconds):
-            raise StoppedError("Stopped before an unfinished iteration was recovered")
+            raise StoppedError
         again = self.store.load()
         if again is None or again.checksum != self.checkpoint.checksum:
             raise OwnerError(
@@ -272,7 +272,7 @@ class SharedSource:
                 return whole
             # Nothing is written beside what has held for so long.
             if self._stop.wait(claim_seconds(self._source.settle_seconds)):
-                raise StoppedError("Stopped before everything was shipped")
+                raise StoppedError
             whole = self._load()
             if whole.sharing and whole.sharing.replicas == self._replicas:
                 self._complete(whole)

@@ -131,7 +131,7 @@ class ReadBack:
                 raise
             if self._stop.wait(pause_seconds):
                 break
-        raise StoppedError("Stopped before a batch in doubt was looked up")
+        raise StoppedError
 
     def _answer(self, request: "GetLogEventsRequestTypeDef") -> Mapping[str, Any]:
         try:

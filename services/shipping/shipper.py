@@ -181,7 +181,7 @@ class InFlight:
         fruitless = 0
         while in_doubt := self._in_doubt():
             if self._context.shared.stop.wait(self._context.source.settle_seconds):
-                raise StoppedError("Stopped before a batch in doubt was looked up")
+                raise StoppedError
             uncertain = Uncertain()
             for event in in_doubt:
                 uncertain.expect(event)
@@ -302,7 +302,7 @@ class Shipper:
         objects_to_save = self._objects_to_save if run.events else 0
         while not self.saver.has_room(end, objects_to_save):
             if self._context.shared.stop.is_set():
-                raise StoppedError("Stopped before everything was shipped")
+                raise StoppedError
             if self._in_flight.pending:
                 self._finish_oldest()
             else:

@@ -111,7 +111,7 @@ def awaited(future: Future[Result], stop: Event) -> Result:
     while not future.done():
         wait([future], _LOOK_SECONDS)
         if stop.is_set() and not future.done():
-            raise StoppedError("Stopped before everything was shipped")
+            raise StoppedError
     return future.result()
 
 
@@ -134,7 +134,7 @@ def read_ahead(items: Iterator[Item], depth: int, stop: Event) -> Generator[Item
         try:
             while (item := awaited(ahead.popleft(), stop)) is not end:
                 if stop.is_set():
-                    raise StoppedError("Stopped before everything was shipped")
+                    raise StoppedError
                 ahead.append(worker.submit(step))
                 yield item
         finally:

@@ -22,7 +22,7 @@ from utils.config.document import ALLOWED, REQUIRED, value_faults
 from utils.config.environment import JSON, LOG_FORMAT, SECRETS, TEXT, VARIABLES
 from utils.config.settings import Source
 from utils.config.sources import parse_sources
-from utils.errors import ConfigurationError
+from utils.errors import ConfigurationError, StoppedError
 from utils.model import Counts
 from utils.report.latest import Outcome, decode_trail, encode_latest
 from utils.version import VERSION
@@ -90,7 +90,6 @@ MESSAGE_ARGUMENTS = {
     "ForwarderError": 0,
     "ServiceError": 0,
     "CheckpointError": 0,
-    "StoppedError": 0,
     "DamagedError": 0,
     "CorruptError": 0,
     "Fault": 0,
@@ -218,7 +217,7 @@ def said(tree: ast.Module) -> Iterator[Message]:
     for function in functions(tree):
         for name, index in MESSAGE_ARGUMENTS.items():
             for call in (call for call in calls(function, name) if len(call.args) > index):
-                level = "WARN" if name == "StoppedError" else ""
+                level = ""
                 if name in {"write", "tell"}:
                     (level,) = texts(call.args[index - 1], function) or [""]
                 for text in texts(call.args[index], function):
@@ -241,7 +240,8 @@ def own_doings(tree: ast.Module) -> list[str]:
 @cache
 def messages() -> frozenset[Message]:
     found = (m for tree in modules().values() for m in (*said(tree), *refused(tree)))
-    return frozenset(message for message in found if message.text.strip(f"{GAP}: "))
+    written = (message for message in found if message.text.strip(f"{GAP}: "))
+    return frozenset([Message("WARN", str(StoppedError())), *written])
 
 
 @cache

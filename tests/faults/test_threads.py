@@ -209,7 +209,7 @@ def test_a_stop_ends_the_reading_ahead() -> None:
     reading = read_ahead(iter("abc"), 2, stop)
     assert next(reading) == "a"
     stop.set()
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match=r"^Stopped before the end\.$"):
         next(reading)
 
 

@@ -348,7 +348,7 @@ def test_a_stop_ends_it_though_a_server_hangs(installation: Installation) -> Non
         released.set()
     assert outcome.exit_status == 1
     assert [line.level for line in outcome.lines] == ["INFO", "WARN"]
-    assert outcome.lines[1].text == "Stopped before every access was tried."
+    assert outcome.lines[1].text == "Stopped before the end."
 
 
 # Each thing broken.
