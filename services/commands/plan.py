@@ -11,7 +11,7 @@ from services.commands.terminal import show_table
 from services.output.status import Clock, tell
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
-from utils.errors import ForwarderError, UnreadableError, unexpected
+from utils.errors import ForwarderError, StoppedError, UnreadableError, unexpected
 from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
 from utils.model import LogObject, Position, Start
@@ -37,9 +37,14 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
     """
     failures: list[Failure] = []
     previews: list[Preview] = []
+    is_stopped = False
     for source in sources:
         try:
             found = preview(source, start, stop)
+        except StoppedError as exc:
+            is_stopped = True
+            tell(clock.now(), "WARN", str(exc), {"source": source.name})
+            break
         except Exception as exc:  # noqa: BLE001 - a person reads this, not a traceback
             error = exc if isinstance(exc, ForwarderError) else unexpected(exc)
             failures.append(Failure(source.name, error, clock.now()))
@@ -48,11 +53,11 @@ def print_plans(sources: Sequence[Source], start: Start, clock: Clock, stop: Eve
             show_table(source.name, rows([found]))
     for time, text, pairs in by_cause(failures):
         tell(time, "ERROR", text, pairs)
-    if len(sources) > 1:
+    if len(sources) > 1 and not is_stopped:
         lacking = f"{len(failures)}, of which nothing is known or counted here"
         table = [("failed", lacking)] if failures else []
         show_table(f"{len(sources)} sources", table + (rows(previews) if previews else []))
-    return not failures
+    return not failures and not is_stopped
 
 
 def preview(source: Source, start: Start, stop: Event) -> Preview:
@@ -65,6 +70,7 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
 
     Raises:
         ForwarderError: the buckets or the checkpoint can't be used.
+        StoppedError: the process is to end.
     """
     due = DueObjects(source, s3_client(source.lyve), stop)
     due.load(start)
@@ -79,6 +85,8 @@ def preview(source: Source, start: Start, stop: Event) -> Preview:
     largest: LogObject | None = None
     looked = 0
     for one in chain(due.owed(), due.listed(due.backlog())):
+        if stop.is_set():
+            raise StoppedError
         position = begun.get(one.key) or due.position(one)
         is_known = position.object == one and position.earlier_ms is None
         if position.lines and not is_known and looked < _MOST_LOOKS:

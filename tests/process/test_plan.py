@@ -4,15 +4,21 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from random import Random
+from threading import Event
 
 import pytest
 
+from services.commands.plan import print_plans
+from services.output.status import Clock
 from tests.servers.installation import BUCKET, Installation, eventually
 from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.world.audit_events import gzip_lines
+from tests.world.faults import Life, Line
+from tests.world.in_memory import World, source_of
+from tests.world.in_memory_s3 import MemoryS3
 from utils.lines.batching import EVENT_OVERHEAD_BYTES
-from utils.model import LogObject
+from utils.model import LogObject, Start
 from utils.report.preview import EVENTS_PER_SECOND, PRICE_PER_GB, Preview, Sample, rows
 
 DAY = timedelta(days=1)
@@ -187,6 +193,24 @@ def test_each_source_has_a_block_and_one_that_fails_does_not_stop_the_next(
     (error,) = outcome.errors
     assert error.pairs["source"] == "broken-S3"
     assert "NoSuchBucket" in error.text
+
+
+def test_a_stop_is_told_once_and_no_other_source_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, life, stop = World(), Life({}), Event()
+    world.put("May-2024/S3-a.gz", gzip_lines(numbered(5)), NOON_MS)
+    s3 = MemoryS3(world.buckets, world.time, Line(life, world.lock))
+    monkeypatch.setattr("services.commands.plan.s3_client", lambda *_: s3)
+    monkeypatch.setattr("services.pull_logs_service.GetClient", lambda *_: s3)
+    clock = Clock(world.time.machine_now, world.time.seconds)
+    sources = [source_of(), source_of(name="next")]
+    stop.set()
+    assert not print_plans(sources, Start("owner", NOON_MS, 0), clock, stop)
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.endswith(" WARN Stopped before the end. source=audit-logs-S3")
 
 
 def test_the_total_says_how_many_sources_it_lacks(installation: Installation) -> None:
