@@ -300,6 +300,12 @@ class Forwarder:
         if any(one.ledger.is_crowded for one in self._partitions):
             text = "So many objects are new that late ones are found for less than 24 hours."
             self._report.status.write("WARN", text, {})
+        unfit = sum(one.ledger.unfit for one in self._partitions)
+        if unfit:
+            text = f"The checkpoint has no room for {unfit:,} of the objects that are owed, so it \
+grows with all that is shipped meanwhile. Put them back whole, permit reading them, or move them \
+away."
+            self._report.status.write("WARN", text, {})
 
     def _ship_plan(
         self, planned: Mapping[str, Sequence[LogObject]], frontier_ms: int, *, is_last: bool

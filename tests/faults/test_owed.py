@@ -113,9 +113,16 @@ def test_what_does_not_fit_is_not_passed(monkeypatch: pytest.MonkeyPatch) -> Non
         world.time.now_ms += 2 * DAY_MS
         due += put(world, f"{GOOD}{number}", number)
         assert shipped(world, source_of()).owed == 1
+    assert number_told(world) == 3
     shut.is_shut = False
     shipped(world, source_of())
+    assert number_told(world) == 3
     assert_same(world.messages(), due)
+
+
+def number_told(world: World) -> int:
+    """Returns how many iterations said that what is owed does not fit."""
+    return sum("WARN The checkpoint has no room for 1 of the" in one for one in world.statuses())
 
 
 def test_wrong_bytes_of_a_large_object_lose_no_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: what of the bucket is shipped, and what is owed, in memory that does not grow."""
+"""The ledger: what of the bucket is shipped, and what is owed, small unless too much is owed."""
 
 import zlib
 from array import array
@@ -124,6 +124,11 @@ class Ledger:
     def owed(self) -> list[str]:
         """The keys of the objects that were tried and are not wholly shipped."""
         return [*self.coverage.owed, *sorted(self._unfit)]
+
+    @property
+    def unfit(self) -> int:
+        """How many owed objects the checkpoint has no room for: coverage ends before them."""
+        return len(self._unfit)
 
     def begin_at(self, since_ms: int) -> None:
         """Moves the beginning to an earlier time; a later one changes nothing."""
