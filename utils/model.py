@@ -232,6 +232,8 @@ class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 # A range of time in ms since 1970; its end is not included.
 Interval = tuple[int, int]
+# Times of events closer than this are read back in one go.
+READ_GAP_MS = 60 * 60 * 1000
 # Behind all times.
 FOREVER_MS = 2**62
 

@@ -178,7 +178,7 @@ class LogStreams:
             read_back = ReadBack(self._client, source, self._gauge, self.pace.stop)
             for from_ms, end_ms in spans:
                 self.pace.keep()
-                for page in read_back.pages(from_ms, end_ms - 1):
+                for page in read_back.pages(from_ms, end_ms):
                     self._gauge.trouble = ""
                     yield [
                         (one["timestamp"], one.get("ingestionTime", 0), one["message"].encode())

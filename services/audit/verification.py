@@ -23,14 +23,22 @@ from services.upload_cloudwatch_logs_service import retention_days
 from utils.audit.audit import Audit, Difference, encoded, key_of
 from utils.audit.findings import Comparison, Fate, Findings
 from utils.audit.lines import Line, due_lines
-from utils.audit.sums import GAP_MS, Group, Sums
+from utils.audit.sums import Group, Sums
 from utils.audit.tallies import Tallies, Tally
 from utils.audit.times import Bursts, Retention
 from utils.config.settings import Source
 from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
 from utils.lines.forms import form_of
-from utils.model import FOREVER_MS, Gauge, Interval, LogObject, OtherFormError, union
+from utils.model import (
+    FOREVER_MS,
+    READ_GAP_MS,
+    Gauge,
+    Interval,
+    LogObject,
+    OtherFormError,
+    union,
+)
 from utils.report.metrics import Verified
 from utils.report.status import span
 
@@ -361,7 +369,7 @@ class Verification:
         """
         end_ms = self._listed_ms + _DAY_MS
         cut = ((max(0, first_ms), min(until_ms, end_ms)) for first_ms, until_ms in spans)
-        for stored_ms, ingested_ms, message in self._streams.events(union(cut, GAP_MS)):
+        for stored_ms, ingested_ms, message in self._streams.events(union(cut, READ_GAP_MS)):
             self._progress.events += 1
             self._bursts.note(ingested_ms)
             digest = self._digest(message)

@@ -48,21 +48,21 @@ class ReadBack:
         """Returns the same for the log stream of another part of the source."""
         return ReadBack(self._client, source, self._gauge, self._stop)
 
-    def stored(self, from_ms: int, until_ms: int) -> Iterator[tuple[int, str]]:
+    def stored(self, from_ms: int, end_ms: int) -> Iterator[tuple[int, str]]:
         """Yields time and message of the events that the stream holds in a range of time.
 
         Args:
             from_ms: the first time, in ms since 1970.
-            until_ms: the last time, included.
+            end_ms: behind the last time.
 
         Raises:
             ServiceError: it can't be read back.
         """
-        for events in self.pages(from_ms, until_ms):
+        for events in self.pages(from_ms, end_ms):
             for event in events:
                 yield event["timestamp"], event["message"]
 
-    def pages(self, from_ms: int, until_ms: int) -> "Iterator[Sequence[OutputLogEventTypeDef]]":
+    def pages(self, from_ms: int, end_ms: int) -> "Iterator[Sequence[OutputLogEventTypeDef]]":
         """Yields the same events page by page, each page when it is asked for.
 
         A stream that is not there holds nothing.
@@ -71,7 +71,7 @@ class ReadBack:
 
         Args:
             from_ms: the first time, in ms since 1970.
-            until_ms: the last time, included.
+            end_ms: behind the last time.
 
         Raises:
             ServiceError: it can't be read back.
@@ -80,7 +80,7 @@ class ReadBack:
             "logGroupName": self._source.log_group,
             "logStreamName": self._source.log_stream,
             "startTime": max(0, from_ms),
-            "endTime": max(0, until_ms) + 1,
+            "endTime": max(1, end_ms),
             "startFromHead": True,
         }
         seen: set[str] = set()

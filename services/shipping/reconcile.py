@@ -65,8 +65,8 @@ class Reconciler:
         if self._origin and any(one.in_doubt for one in begins):
             streams.append(self._read_back.of(self._origin))
         try:
-            for stream, (from_ms, until_ms) in product(streams, uncertain.ranges()):
-                for timestamp_ms, message in stream.stored(from_ms, until_ms):
+            for stream, (from_ms, end_ms) in product(streams, uncertain.ranges()):
+                for timestamp_ms, message in stream.stored(from_ms, end_ms):
                     uncertain.observe(timestamp_ms, message)
         except ServiceError as exc:
             if exc.code not in _NO_READING_BACK:

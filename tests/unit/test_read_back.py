@@ -56,7 +56,7 @@ def read(client: Client) -> list[str]:
     """Returns the messages of the milliseconds 1 to 9."""
     known = cast("CloudWatchLogsClient", client)
     read_back = ReadBack(known, source_of(), Gauge(), NoWait(VirtualTime()))
-    return [message for _, message in read_back.stored(1, 9)]
+    return [message for _, message in read_back.stored(1, 10)]
 
 
 NO_PAGES = {

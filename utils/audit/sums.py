@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from utils.model import FOREVER_MS, Interval, union
+from utils.model import FOREVER_MS, READ_GAP_MS, Interval, union
 
 # The length of an interval; whenever there are too many, each takes in its neighbour.
 _STEP_MS = 60_000
@@ -15,8 +15,6 @@ _UNTIMED_MS = -(2**60)
 _UNTIMED_END_MS = _UNTIMED_MS + _UNTIMED_CELLS * _STEP_MS
 # So much is compared line by line at once.
 MOST_COMPARED = 100_000
-# Times closer than this are read in one go.
-GAP_MS = 60 * 60 * 1000
 
 
 class Cell(msgspec.Struct, gc=False):
@@ -146,14 +144,16 @@ class Sums:
         elsewhere = (
             (cell.from_ms, cell.until_ms + 1) for cell in map(self._cells.__getitem__, numbers)
         )
-        spans = union([*own_times, *elsewhere], GAP_MS)
+        spans = union([*own_times, *elsewhere], READ_GAP_MS)
         parts = -(-size // MOST_COMPARED)
         for part in range(parts):
             yield Group(frozenset(numbers), self._step_ms, own_times, spans, part, parts)
 
     def _own_times(self, numbers: Iterable[int]) -> list[Interval]:
         step_ms = self._step_ms
-        return union(((number * step_ms, (number + 1) * step_ms) for number in numbers), GAP_MS)
+        return union(
+            ((number * step_ms, (number + 1) * step_ms) for number in numbers), READ_GAP_MS
+        )
 
     def _widen(self) -> None:
         self._step_ms *= 2

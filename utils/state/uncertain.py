@@ -1,15 +1,12 @@
 """Events that a log stream may hold, compared with what it holds as multisets."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from utils.model import Interval, LogEvent, Position, union
-
-# Times closer than this are read back in one go.
-_GAP_MS = 60 * 60 * 1000
+from utils.model import READ_GAP_MS, Interval, LogEvent, Position, union
 
 Key = tuple[int, bytes]
 
@@ -43,10 +40,9 @@ class Uncertain:
             if self._objects.setdefault(key, event.object_key) != event.object_key:
                 self._of_many.add(key)
 
-    def ranges(self) -> Iterator[Interval]:
-        """Yields the ranges of time to read back, both ends included, in ms since 1970."""
-        times = union((time, time + _GAP_MS) for time, _ in self._expected)
-        return ((start, end - _GAP_MS) for start, end in times)
+    def ranges(self) -> list[Interval]:
+        """Returns the ranges of time to read back, in ms since 1970."""
+        return union(((time, time + 1) for time, _ in self._expected), READ_GAP_MS)
 
     def observe(self, timestamp_ms: int, message: str) -> None:
         """Takes an event into account that the stream holds."""
