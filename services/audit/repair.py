@@ -64,6 +64,7 @@ class Repair:
         self._client = s3_client(source.lyve)
         self._bucket = AuditBucket(self._client, source, shared.stop)
         self._store = self._store_of(source.state_name)
+        self._others: dict[str, bytes | None] = {}
         self._has_sent = False
 
     def run(self, start: Start) -> Verification:

@@ -41,6 +41,7 @@ from utils.model import (
 )
 from utils.report.metrics import Verified
 from utils.report.status import span
+from utils.state.checkpoint import claim_seconds
 
 _SECOND_MS = 1000
 _HOUR_MS = 60 * 60 * 1000
@@ -184,7 +185,7 @@ class Verification:
             return None
         # Nothing is sent within this time after the bucket was listed. A store may date its objects
         # by the second.
-        claim_ms = round(1000 * min(1.0, self._source.settle_seconds / 2))
+        claim_ms = round(1000 * claim_seconds(self._source.settle_seconds))
         return began_ms - claim_ms - _SECOND_MS
 
     # Both sides, reduced to sums.

@@ -110,7 +110,7 @@ class QuarantinedLines:
     def _read(self, name: str) -> None:
         with lyve_errors(f"read {name} in {self._bucket}", OUTPUT_BUCKET_HINTS):
             content = self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
-        for entry in _entries(content.splitlines() if name.endswith("l") else [content]):
+        for entry in _entries(content.splitlines() if name.endswith(".jsonl") else [content]):
             if entry.key == self._key:
                 self._known.setdefault(entry.line_number, set()).add(_digest(entry.content()))
 
