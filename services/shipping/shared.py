@@ -14,7 +14,9 @@ from utils.model import Counts, Gauge
 # at work a few of the default size.
 FULL_RUN_BYTES = 2 * MAX_BATCH_BYTES - 32 * 1024
 LEAST_RUN_BYTES = 80 * 1024
-MOST_IN_FLIGHT_BYTES = 4 * FULL_RUN_BYTES
+# Twice the requests in flight, at the size that a hundred events have: runs end in their order, so
+# the oldest one holds back those behind it.
+_IN_FLIGHT_BYTES_A_PUT = 256 * 1024
 # What keeps planning flat in memory; the rest is planned once these are shipped.
 MAX_PLAN_OBJECTS = 10_000
 # Half a page of the listing: for less, pages would be listed again and again.
@@ -43,12 +45,16 @@ class MemoryShare:
         """Returns at which size the runs of a source are full."""
         return max(LEAST_RUN_BYTES, FULL_RUN_BYTES // max(1, self._sources))
 
-    def in_flight_bytes(self) -> int:
+    def in_flight_bytes(self, concurrency: int) -> int:
         """Returns how much of a source may be under way before it waits for the oldest run.
 
         With many sources, each has about as much again read ahead.
+
+        Args:
+            concurrency: requests in flight of the source.
         """
-        return MOST_IN_FLIGHT_BYTES // max(1, 2 * self._sources - 1)
+        puts = max(32, concurrency)
+        return puts * _IN_FLIGHT_BYTES_A_PUT // max(1, 2 * self._sources - 1)
 
     def plan_objects(self) -> int:
         """Returns how many objects a source plans at once."""

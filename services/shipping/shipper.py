@@ -114,8 +114,9 @@ class InFlight:
         """Tells if enough is under way to keep all threads busy."""
         count = sum(len(pending.futures) for pending in self.pending)
         size_bytes = sum(pending.run.size_bytes for pending in self.pending)
-        most_bytes = self._context.shared.memory.in_flight_bytes()
-        return count > 2 * self._context.source.concurrency or size_bytes > most_bytes
+        concurrency = self._context.source.concurrency
+        most_bytes = self._context.shared.memory.in_flight_bytes(concurrency)
+        return count > 2 * concurrency or size_bytes > most_bytes
 
     def send(self, run: Run) -> None:
         """Sends the run's events in batches, except those that are known to be stored.
