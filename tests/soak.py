@@ -101,7 +101,11 @@ class Buckets:
             client.create_bucket(Bucket=name)
         directory = self._directory / bucket
         directory.mkdir()
-        return make(directory, self._lyve_cloud, bucket).run()
+        result = make(directory, self._lyve_cloud, bucket).run()
+        # An empty bucket keeps its volumes, of which the server has as many as its disk holds.
+        for name in (bucket, f"{bucket}-integration"):
+            client.delete_bucket(Bucket=name)
+        return result
 
 
 def kills(amounts: Amounts, directory: Path, lyve_cloud: SeaweedFS) -> Verdict:
