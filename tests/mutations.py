@@ -97,16 +97,16 @@ MUTATIONS = (
     ),
     Mutation(
         "A header may hold the end of a line",
-        "_Plain.request",
+        "Connections.send",
         "any(map(_LINE_END.search, head))",
         "False",
         f"{HTTP}::test_end_of_a_line_in_a_header_is_refused",
     ),
     Mutation(
-        "An object of a group is taken for another one",
-        "ObjectReader._ask",
-        "(future, place) for place, one",
-        "(future, 0) for place, one",
+        "An object that was asked for ahead is asked for again",
+        "ObjectReader._opened",
+        "self._asked.pop(known, None) or ",
+        "",
         f"{ACROSS}::test_many_small_objects_take_few_requests_and_no_thread_each",
     ),
     Mutation(
@@ -360,16 +360,16 @@ MUTATIONS = (
     ),
     Mutation(
         "The ETag is not compared",
-        "GetClient.get",
+        "GetClient.ask",
         '"If-Match": f\'"{log_object.etag}"\', ',
         "",
         "tests/unit/test_get_client.py::test_an_object_that_was_replaced_is_refused",
     ),
     Mutation(
         "A body that broke is read from its beginning",
-        "ObjectReader._answer",
-        "self._client.get(log_object, offset)",
-        "self._client.get(log_object, 0)",
+        "ObjectReader._opened",
+        "self._client.ask(asked, offset)",
+        "self._client.ask(asked, 0)",
         f"{STORAGE}::test_a_body_that_breaks_is_resumed",
     ),
     Mutation(

@@ -11,6 +11,7 @@ from botocore.utils import get_environ_proxies
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of Go, nginx and Apache, where TLS is spoken and was not.
 PLAIN_HTTP = re.compile(
     rb"HTTP( request)?( was sent)? to an? (HTTPS|SSL)|HTTP request .*HTTPS port"
@@ -43,6 +44,18 @@ def proxy_of(url: str) -> Proxy | None:
     variable = name if name in forms else (forms or [name.upper()])[-1]
     place = address.rpartition("@")[2].partition("://")
     return Proxy(variable, (place[2] or place[0]).strip("/"), _is_address(address))
+
+
+def host_of(url: str) -> str:
+    """Returns the host as it stands in requests: without a port that goes without saying."""
+    scheme, netloc = urlsplit(url)[:2]
+    return netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+
+
+def target_of(url: str) -> str:
+    """Returns what a request asks its host for: the path of the URL, with its query."""
+    _, _, behind = url.partition("://")
+    return behind[behind.find("/") :] if "/" in behind else "/"
 
 
 def _is_address(address: str) -> bool:

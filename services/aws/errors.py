@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from http.client import RemoteDisconnected
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -235,11 +234,6 @@ class _Failure:
         """Returns the first of its causes that is of a kind."""
         return next((one for one in self._causes if isinstance(one, kind)), None)
 
-    def is_at_the_proxy(self) -> bool:
-        """Tells if the proxy was not reached: a break behind it is reported alike."""
-        is_broken = self.of(RemoteDisconnected) or self.of(ConnectionResetError)
-        return isinstance(self.error, ProxyConnectionError) and not is_broken
-
     def has_certificate(self, codes: Set[int]) -> bool:
         """Tells if the certificate is refused for one of these reasons of OpenSSL."""
         return self.certificate is not None and self.certificate.verify_code in codes
@@ -268,13 +262,13 @@ CONNECTION = (
         "Have {host} let through, check the user in {proxy_variable}, or add {host} to NO_PROXY",
     ),
     _Row(
-        lambda found: found.is_at_the_proxy() and found.tls,
+        lambda found: found.of(ProxyConnectionError) and found.tls,
         "the proxy {proxy} does not speak TLS",
         "Write http:// in {proxy_variable}",
         passes=False,
     ),
     _Row(
-        _Failure.is_at_the_proxy,
+        lambda found: found.of(ProxyConnectionError),
         "the proxy {proxy} does not answer",
         "Check {proxy_variable}, or add {host} to NO_PROXY",
     ),
@@ -342,9 +336,7 @@ CONNECTION = (
         _CHECK + ": https or http, and that the service there is well",
     ),
     _Row(
-        lambda found: isinstance(
-            found.error, ConnectionClosedError | ProxyConnectionError | SSLError
-        ),
+        lambda found: isinstance(found.error, ConnectionClosedError | SSLError),
         "{place} closes the connection without an answer",
         _CHECK + ": https or http",
     ),

@@ -1,4 +1,4 @@
-"""Sends one signed GetObject request over a pooled connection and hands out the body."""
+"""Sends signed GetObject requests over pooled connections and hands out the bodies."""
 
 import re
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.response import StreamingBody
 
-from services.aws.http_session import http_session
+from services.aws.http_session import Sent, http_session
 from services.aws.integrity import bare_etag, differ
 from services.aws.outcomes import WrongAnswerError
 from services.aws.signature import Signer
@@ -21,8 +21,6 @@ _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 # More digits are of no object, and Python does not read thousands of them.
 _RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)")
 _MOST_ERROR_BYTES = 64 * 1024
-# So much of a body is received with its head, whether it is read at once or not.
-RECEIVED_BYTES = 64 * 1024
 
 
 class OtherContentError(WrongAnswerError):
@@ -51,34 +49,62 @@ class GetClient:
         self._http = http_session(access.endpoint_url)
         self._bucket_url = f"{access.endpoint_url}/{bucket}/"
         credentials = Credentials(access.access_key, access.secret_key)
-        self._signer = Signer(credentials, "s3", access.region)
+        self._signer = Signer(credentials, "s3", access.region, access.endpoint_url)
 
-    def get(self, log_object: LogObject, offset: int) -> ObjectBody:
-        """Returns the object's bytes from an offset on, if it is still as it was listed.
+    def ask(self, log_object: LogObject, offset: int) -> "Asked":
+        """Asks for the object's bytes from an offset on, if it is still as it was listed.
 
         Args:
             log_object: as it was listed; without an ETag, any content will do.
             offset: of the first byte.
 
         Raises:
-            BotoCoreError: the connection failed, or the answer is a redirect.
-            ClientError: the service refuses it.
-            WrongAnswerError: the answer is not the part that was asked for.
+            BotoCoreError: the connection failed.
         """
         url = self._bucket_url + quote(log_object.key, safe="/~")
         headers = {"If-Match": f'"{log_object.etag}"', "Range": f"bytes={offset}-"}
         if not log_object.etag:
             headers.pop("If-Match", None)
         request = self._signer.request("GET", url, headers)
-        answer = self._http.send(request, ahead_bytes=RECEIVED_BYTES)
+        sent = self._http.begin(request, self._http.connection())
+        return Asked(sent, log_object, offset)
+
+
+class Asked:
+    """An object that is asked for, and may have come.
+
+    Args:
+        sent: the request.
+        log_object: as it was listed.
+        offset: of the first byte that is asked for.
+    """
+
+    def __init__(self, sent: Sent, log_object: LogObject, offset: int) -> None:
+        self._sent = sent
+        self._log_object = log_object
+        self._offset = offset
+
+    def body(self) -> ObjectBody:
+        """Returns the bytes.
+
+        Raises:
+            BotoCoreError: the connection failed, or the answer is a redirect.
+            ClientError: the service refuses it.
+            WrongAnswerError: the answer is not the part that was asked for.
+        """
+        answer = self._sent.answer()
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise _refusal(answer)
         try:
-            _check_part(answer, log_object, offset)
+            _check_part(answer, self._log_object, self._offset)
         except WrongAnswerError:
             answer.raw.close()
             raise
         return ObjectBody(_body(answer), bare_etag(answer.headers.get("ETag")))
+
+    def close(self) -> None:
+        """Lets go of what is not read."""
+        self._sent.close()
 
 
 def _check_part(answer: AWSResponse, asked: LogObject, offset: int) -> None:

@@ -1,26 +1,30 @@
 """Speaks HTTP/1.1 on urllib3's connections: a request, and its answer as it comes."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from io import IOBase
+from ssl import SSLError as BrokenTlsError
 from sys import maxsize
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, ProtocolError, ProxyError, ReadTimeoutError, SSLError
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
-    from urllib3.util.retry import Retry
 
 # What botocore hands over as a body.
 Content = bytes | bytearray | str | IOBase
 
 _WITH_BODY = {"POST", "PUT"}
 _RECEIVE_BYTES = 64 * 1024
+# As many as puts may be under way.
+_MOST_FREE = 64
 # Of a head, or of what stands behind the last chunk.
 _MOST_BESIDES_BYTES = 256 * 1024
 # With one of these, a line of the head would end early.
@@ -50,38 +54,33 @@ class Headers(dict[str, str]):
 
 
 class Answer:
-    """An answer, whose body is received when it is asked for.
+    """An answer, whose head and body are received when they are asked for.
 
     A body that breaks off before its `Content-Length` just ends: whoever reads it compares them.
 
     Args:
         connection: on which the request was sent.
         method: of the request.
-
-    Raises:
-        OSError, HTTPException: no answer came, or what came is none.
+        give_back: takes the connection once it can be used again.
     """
 
-    # What urllib3's pool writes into its log.
-    version_string = "HTTP/1.1"
-    length_remaining = None
-
-    def __init__(self, connection: HTTPConnection, method: str) -> None:
+    def __init__(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        give_back: Callable[[HTTPConnection], object],
+    ) -> None:
+        self._connection: HTTPConnection | None = connection
         self._socket = connection.sock
+        self._give_back = give_back
         self._is_bodiless = method == "HEAD"
         self._parser = HttpResponseParser(self)
         self._body = bytearray()
         self._has_head = self._is_whole = self._may_stay_open = False
         self._break: HTTPError | None = None
+        self._besides_bytes = 0
         self.status = 0
         self.headers = Headers()
-        # The pool sets these, and has the connection back once the body is read.
-        self._pool: HTTPConnectionPool | None = None
-        self._connection: HTTPConnection | None = None
-        self.retries: Retry | None = None
-        self._besides_bytes = 0
-        while not self._has_head:
-            self._receive()
 
     # What the parser calls.
 
@@ -125,6 +124,16 @@ class Answer:
 
     # What botocore and we call.
 
+    def receive_head(self) -> None:
+        """Receives the head, and what of the body comes with it.
+
+        Raises:
+            HTTPError: urllib3's: no answer came, or what came is none.
+        """
+        self._receive_while(lambda: not self._has_head)
+        if self._break and not self._has_head:
+            raise self._break
+
     def read(self, most_bytes: int | None = None) -> bytes:
         """Returns the next bytes of the body, b"" at its end.
 
@@ -134,51 +143,51 @@ class Answer:
         Raises:
             HTTPError: urllib3's, of a connection that breaks.
         """
-        self.receive(1 if most_bytes else maxsize)
+        least_bytes = 1 if most_bytes else maxsize
+        self._receive_while(lambda: not self._is_whole and len(self._body) < least_bytes)
         if self._break and not (most_bytes and self._body):
             raise self._break
         taken = bytes(self._body[:most_bytes])
         del self._body[:most_bytes]
         return taken
 
-    def receive(self, least_bytes: int) -> None:
-        """Receives so much of the body, or all of it; what is not read is kept.
-
-        If the connection breaks, that is raised once what came before is read.
-
-        Args:
-            least_bytes: how many bytes are to be there to be read.
-        """
-        try:
-            while not (self._is_whole or self._break) and len(self._body) < least_bytes:
-                self._receive()
-        except TimeoutError:
-            self._break = ReadTimeoutError(self._pool, "", "Read timed out.")  # type: ignore[arg-type] # it is set
-        except (OSError, BadStatusLine, IncompleteRead) as exc:
-            self._break = ProtocolError(f"Connection broken: {exc!r}", exc)
-        if self._is_whole:
-            self.release_conn()
-        elif self._break:
-            self.close()
-
     def stream(self) -> Iterator[bytes]:
         """Yields the body as it comes."""
         while piece := self.read(_RECEIVE_BYTES):
             yield piece
 
-    def release_conn(self) -> None:
-        """Gives the connection back; one that can't be used again is closed first."""
-        connection, self._connection = self._connection, None
-        if connection and self._pool:
-            if not self._may_stay_open:
-                connection.close()
-            self._pool._put_conn(connection)  # noqa: SLF001 - as urllib3's own answers do
-
     def close(self) -> None:
         """Closes the connection, if the body is not read to its end."""
-        if self._connection:
-            self._may_stay_open = False
-            self.release_conn()
+        self._may_stay_open = False
+        self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection and self._may_stay_open:
+            self._give_back(connection)
+        elif connection:
+            connection.close()
+
+    def _receive_while(self, is_wanted: Callable[[], bool]) -> None:
+        """Receives what is wanted; a break is raised once what came before it is read."""
+        try:
+            while not self._break and is_wanted():
+                self._receive()
+        except (OSError, BadStatusLine, IncompleteRead) as exc:
+            self._break = self._break_of(exc)
+            self._break.__cause__ = exc
+        if self._is_whole:
+            self._let_go()
+        elif self._break:
+            self.close()
+
+    def _break_of(self, error: Exception) -> HTTPError:
+        if isinstance(error, TimeoutError):
+            return ReadTimeoutError(None, "", "Read timed out.")  # type: ignore[arg-type] # no pool
+        # With TLS 1.3 a server refuses the handshake where the answer is awaited.
+        if isinstance(error, BrokenTlsError) and not self._has_head:
+            return SSLError(error)
+        return ProtocolError(f"Connection broken: {error!r}", error)
 
     def _receive(self) -> None:
         received = self._socket.recv(_RECEIVE_BYTES)
@@ -212,66 +221,92 @@ class Answer:
         self._may_stay_open = False
 
 
-class _Plain(HTTPConnection):
-    """A connection whose socket urllib3 makes and keeps, and on which we speak."""
+class Connections:
+    """The connections to one service: urllib3 opens them, and here they are spoken on.
 
-    def request(  # type: ignore[override] # urllib3's has arguments that nothing here uses
-        self,
-        method: str,
-        url: str,
-        body: Content | None = None,
-        headers: Mapping[str, str | bytes] | None = None,
-        **_: object,
-    ) -> None:
-        """Sends a request.
+    `http.client`, with which urllib3 speaks, takes five times as long for a small answer, most of
+    it as if its head were that of an e-mail; and it takes a connection that ends within the head
+    for the head's end.
 
-        Args:
-            method: of HTTP.
-            url: as it stands in the first line.
-            body: all of it.
-            headers: all but `Content-Length`.
+    Args:
+        pool: knows the way to the service. What it keeps itself is not used.
+        timeout_seconds: how long to wait each time that something is sent or received.
+    """
+
+    def __init__(self, pool: "HTTPConnectionPool", timeout_seconds: float) -> None:
+        self._pool = pool
+        self._timeout_seconds = timeout_seconds
+        self._free: deque[HTTPConnection] = deque()
+
+    def take(self) -> HTTPConnection:
+        """Returns one that is open.
 
         Raises:
-            ValueError: one of these has the end of a line in it.
+            ProxyError: the proxy is not reached, or makes no tunnel.
+            Exception: what urllib3 raises otherwise.
+        """
+        with suppress(IndexError):  # no other is free
+            while True:
+                connection = self._free.pop()
+                if connection.is_connected:
+                    return connection
+                connection.close()
+        connection = cast("HTTPConnection", self._pool._new_conn())  # noqa: SLF001 - not its `urlopen`
+        try:
+            if self._pool.proxy:
+                self._pool._prepare_proxy(connection)  # noqa: SLF001 - as its `urlopen` does
+            if connection.is_closed:
+                connection.connect()
+            connection.sock.settimeout(self._timeout_seconds)
+        except Exception as exc:
+            is_reached = connection.has_connected_to_proxy or not connection.proxy
+            connection.close()
+            if is_reached:
+                raise
+            raise ProxyError("the proxy is not reached", exc) from exc
+        return connection
+
+    def send(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        target: str,
+        headers: Mapping[str, str | bytes],
+        body: Content | None,
+    ) -> Answer:
+        """Sends a request, and returns the answer, of which nothing is received.
+
+        Args:
+            connection: that was taken.
+            method: of HTTP.
+            target: as it stands in the first line.
+            headers: all but `Content-Length`.
+            body: all of it.
+
+        Raises:
+            OSError: it breaks.
+            ValueError: a line of the head has the end of a line in it.
         """
         content = _bytes_of(body)
-        head = [f"{method} {url} HTTP/1.1", f"Content-Length: {len(content)}"]
+        head = [f"{method} {target} HTTP/1.1", f"Content-Length: {len(content)}"]
         if not content and method not in _WITH_BODY:
             head.pop()
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             if name != "Content-Length":
                 text = value if isinstance(value, str) else value.decode("latin-1")
                 head.append(f"{name}: {text}")
         if any(map(_LINE_END.search, head)):
             raise ValueError("a line of the request's head has the end of a line in it")
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(self.timeout)
-        self._method = method
-        self.sock.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + content)
+        # The server may have answered before, and say that it reads no further.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sock.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + content)
+        return Answer(connection, method, self._give_back)
 
-    def getresponse(self) -> Answer:  # type: ignore[override] # not urllib3's own
-        """Returns the answer to the request that was sent last, once its head is there."""
-        self.sock.settimeout(self.timeout)
-        return Answer(self, self._method)
-
-
-class _Secure(_Plain, HTTPSConnection):
-    """The same with TLS."""
-
-
-def speak_on(pool: "HTTPConnectionPool") -> None:
-    """Lets a pool's connections speak as here.
-
-    `http.client`, on which urllib3's are built, takes five times as long for a small answer, most
-    of it as if its head were that of an e-mail; and it takes a connection that ends within the head
-    for the head's end.
-
-    Args:
-        pool: of one service.
-    """
-    is_secure = issubclass(pool.ConnectionCls, HTTPSConnection)
-    pool.ConnectionCls = _Secure if is_secure else _Plain  # type: ignore[assignment] # as good
+    def _give_back(self, connection: HTTPConnection) -> None:
+        if len(self._free) < _MOST_FREE:
+            self._free.append(connection)
+        else:
+            connection.close()
 
 
 def _bytes_of(body: Content | None) -> bytes:

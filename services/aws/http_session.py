@@ -1,17 +1,17 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import ssl
 from functools import partial
 from http import HTTPStatus
+from http.client import HTTPException
 from socket import IPPROTO_TCP, TCP_NODELAY, gaierror
 from threading import Lock
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
+    BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -27,8 +27,8 @@ from botocore.httpsession import (
     mask_proxy_url,
 )
 from botocore.utils import get_environ_proxies
-from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
-from urllib3.util.retry import Retry
+from urllib3 import PoolManager, ProxyManager, exceptions
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from services.aws.connection import (
     CONNECT_TIMEOUT_SECONDS,
@@ -36,23 +36,32 @@ from services.aws.connection import (
     READ_TIMEOUT_SECONDS,
     PlainHttpError,
     authorities,
+    host_of,
     proxy_of,
+    target_of,
 )
-from services.aws.http_connection import speak_on
+from services.aws.http_connection import Answer, Connections
 from services.aws.outcomes import RedirectError, redirect_target
-from services.aws.signature import host_of
 from services.threads.singleflight import Singleflight
 from utils.version import VERSION
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSPreparedRequest
-    from urllib3 import BaseHTTPResponse
+    from collections.abc import Callable
 
-# As many puts as may be under way.
-_MOST_KEPT_OPEN = 64
+    from botocore.awsrequest import AWSPreparedRequest
+    from urllib3.connection import HTTPConnection
+
 _counting = Lock()
-_NO_RETRIES = Retry(False)
 _REDIRECTS = {300, 301, 302, 303, 307, 308}
+# The first that fits counts.
+_OF_BOTOCORE: tuple[tuple[tuple[type[Exception], ...], type[BotoCoreError]], ...] = (
+    ((exceptions.SSLError, ssl.SSLError, CertificateError), SSLError),
+    ((exceptions.NewConnectionError, gaierror), EndpointConnectionError),
+    ((exceptions.ProxyError,), ProxyConnectionError),
+    ((exceptions.ConnectTimeoutError,), ConnectTimeoutError),
+    ((exceptions.ReadTimeoutError, TimeoutError), ReadTimeoutError),
+    ((exceptions.ProtocolError, HTTPException, OSError), ConnectionClosedError),
+)
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
@@ -68,19 +77,18 @@ class HttpSession:
     """
 
     def __init__(self, endpoint_url: str, authorities: str | bool) -> None:
+        self._endpoint_url = endpoint_url
         proxies = ProxyConfiguration(proxies=get_environ_proxies(endpoint_url))
         proxy_url: str | None = proxies.proxy_url_for(endpoint_url)
         self._proxy = mask_proxy_url(proxy_url) if proxy_url else ""
         # Through a tunnel a request looks as it does without a proxy.
         self._names_host = proxy_url is not None and endpoint_url.lower().startswith("http:")
-        timeout = Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS)
+        proxy_headers = proxies.proxy_headers_for(proxy_url) if proxy_url else {}
         manager: Callable[..., PoolManager] = PoolManager
         if proxy_url is not None:
-            headers = proxies.proxy_headers_for(proxy_url)
-            manager = partial(ProxyManager, proxy_url, proxy_headers=headers)
+            manager = partial(ProxyManager, proxy_url, proxy_headers=proxy_headers)
         pools = manager(
-            timeout=timeout,
-            maxsize=_MOST_KEPT_OPEN,
+            timeout=CONNECT_TIMEOUT_SECONDS,
             ssl_context=create_urllib3_context(),
             cert_reqs="CERT_REQUIRED",
             ca_certs=get_cert_path(authorities),  # type: ignore[arg-type] # or a path
@@ -88,91 +96,114 @@ class HttpSession:
             # may put off for 40 ms.
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
         )
-        self._pool = pools.connection_from_url(endpoint_url)
-        speak_on(self._pool)
+        pool = pools.connection_from_url(endpoint_url)
+        self._connections = Connections(pool, READ_TIMEOUT_SECONDS)
         self._headers = {
-            "Host": host_of(*urlsplit(endpoint_url)[:2]),
+            "Host": host_of(endpoint_url),
             "User-Agent": f"logscollector/{VERSION}",
             "Accept-Encoding": "identity",
+            **(proxy_headers if self._names_host else {}),
         }
         self.sent = 0
 
-    def send(self, request: "AWSPreparedRequest", ahead_bytes: int = 1) -> AWSResponse:
-        """Sends a request; the answer to one that is not streamed is read to its end.
+    def send(self, request: "AWSPreparedRequest") -> AWSResponse:
+        """Sends a request, and returns the answer as `Sent.answer` does."""
+        return self.begin(request, self.connection()).answer()
 
-        No redirect is followed: boto3's S3 client asks again for each, up to 161 times.
+    def connection(self) -> "HTTPConnection":
+        """Returns an open connection, on which one request can be sent.
+
+        Raises:
+            BotoCoreError: there is none.
+        """
+        try:
+            return self._connections.take()
+        except Exception as exc:
+            raise _of_botocore(exc, self._endpoint_url, self._proxy) from exc
+
+    def begin(self, request: "AWSPreparedRequest", connection: "HTTPConnection") -> "Sent":
+        """Sends a request; its answer is received later.
 
         Args:
             request: signed.
-            ahead_bytes: so much of an answer that is streamed is received here.
+            connection: on which it is sent.
 
         Raises:
-            BotoCoreError: what botocore's own session raises, or the answer is a redirect.
+            BotoCoreError: the connection breaks.
         """
         with _counting:
             self.sent += 1
         url = str(request.url)
-        with _errors(url, self._proxy, request):
-            answer = _Answer(
-                url,
-                self._pool.urlopen(
-                    method=str(request.method),
-                    url=url if self._names_host else _target(url),
-                    body=request.body,  # type: ignore[arg-type] # bytes, text or nothing
-                    headers={**self._headers, **request.headers},
-                    retries=_NO_RETRIES,
-                    redirect=False,
-                    assert_same_host=False,
-                    preload_content=False,
-                    decode_content=False,
-                    enforce_content_length=False,
-                ),
+        target = url if self._names_host else target_of(url)
+        headers = {**self._headers, **request.headers}
+        try:
+            answer = self._connections.send(
+                connection,
+                str(request.method),
+                target,
+                headers,
+                request.body,  # type: ignore[arg-type] # bytes, text or nothing
             )
+        except Exception as exc:
+            connection.close()
+            raise _of_botocore(exc, url) from exc
+        return Sent(url, is_streamed=request.stream_output, raw=answer)
+
+
+class Sent:
+    """A request that is under way.
+
+    Args:
+        url: that is asked for.
+        is_streamed: whether the answer's body is left to be read.
+        raw: the answer, of which nothing is received yet.
+    """
+
+    def __init__(self, url: str, *, is_streamed: bool, raw: Answer) -> None:
+        self._url = url
+        self._is_streamed = is_streamed
+        self._raw = raw
+
+    def answer(self) -> AWSResponse:
+        """Returns the answer; one that is not streamed is read to its end.
+
+        No redirect is followed: boto3's S3 client asks again for each, up to 161 times.
+
+        Raises:
+            BotoCoreError: what botocore's own session raises, or the answer is a redirect.
+        """
+        try:
+            self._raw.receive_head()
+            answer = _Answer(self._url, self._raw)
             is_redirect = answer.status_code in _REDIRECTS
-            is_streamed = request.stream_output and not is_redirect
-            if is_streamed:
-                answer.raw.receive(ahead_bytes)
+            is_streamed = self._is_streamed and not is_redirect
             content = b"" if is_streamed else answer.content
+        except Exception as exc:
+            raise _of_botocore(exc, self._url) from exc
         if is_redirect:
             found = _CODE.search(content)
             code = found[1].decode() if found else ""
-            raise RedirectError(answer.status_code, redirect_target(answer.headers), code, url)
+            target = redirect_target(answer.headers)
+            raise RedirectError(answer.status_code, target, code, self._url)
         if answer.status_code == HTTPStatus.BAD_REQUEST and PLAIN_HTTP.search(content):
-            raise PlainHttpError(error="TLS is spoken there", endpoint_url=url)
+            raise PlainHttpError(error="TLS is spoken there", endpoint_url=self._url)
         return answer
 
-
-def _target(url: str) -> str:
-    """Returns the path of an address, with its query."""
-    _, _, behind = url.partition("://")
-    return behind[behind.find("/") :] if "/" in behind else "/"
+    def close(self) -> None:
+        """Lets go of the answer, unless it is read to its end."""
+        self._raw.close()
 
 
-@contextmanager
-def _errors(url: str, proxy: str, request: "AWSPreparedRequest") -> Iterator[None]:
-    """Turns urllib3's errors into those of botocore's own session."""
-    try:
-        yield
-    except exceptions.SSLError as exc:
-        raise SSLError(endpoint_url=url, error=exc) from exc
-    except (exceptions.NewConnectionError, gaierror) as exc:
-        raise EndpointConnectionError(endpoint_url=url, error=exc) from exc
-    except exceptions.ProxyError as exc:
-        raise ProxyConnectionError(proxy_url=proxy, error=exc, endpoint_url=url) from exc
-    except exceptions.ConnectTimeoutError as exc:
-        raise ConnectTimeoutError(endpoint_url=url, error=exc) from exc
-    except exceptions.ReadTimeoutError as exc:
-        raise ReadTimeoutError(endpoint_url=url, error=exc) from exc
-    except exceptions.ProtocolError as exc:
-        raise ConnectionClosedError(error=exc, request=request, endpoint_url=url) from exc
-    except Exception as exc:
-        raise HTTPClientError(error=exc, endpoint_url=url) from exc
+def _of_botocore(error: Exception, url: str, proxy: str = "") -> BotoCoreError:
+    """Returns what botocore's own session raises in place of an error of urllib3's."""
+    kinds = (own for theirs, own in _OF_BOTOCORE if isinstance(error, theirs))
+    return next(kinds, HTTPClientError)(error=error, endpoint_url=url, proxy_url=proxy)
 
 
 class _Answer(AWSResponse):
     """An answer with the headers of `http_connection`, whose names also ignore case."""
 
-    def __init__(self, url: str, raw: "BaseHTTPResponse") -> None:
+    def __init__(self, url: str, raw: Answer) -> None:
         self.url, self.raw = url, raw
         self.status_code = raw.status
         self.headers = raw.headers  # type: ignore[assignment] # as good

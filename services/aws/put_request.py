@@ -6,7 +6,6 @@ this request. What proves neither is unknown, and the caller reads back what is 
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from socket import gaierror
 from typing import NoReturn
 
 import msgspec
@@ -14,13 +13,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
     NoCredentialsError,
-    ProxyConnectionError,
 )
-from urllib3.exceptions import ConnectTimeoutError as NoConnectionInTimeError
-from urllib3.exceptions import NewConnectionError
 
 from services.aws.clients import aws_credentials
 from services.aws.errors import AWS, failure
@@ -113,7 +107,9 @@ class PutClient:
         self._http = http_session(endpoint_url)
         self._request_ids = request_ids(endpoint_url)
         credentials = aws_credentials(source.aws)
-        self._signer = Signer(credentials, "logs", source.aws.region) if credentials else None
+        self._signer = (
+            Signer(credentials, "logs", source.aws.region, endpoint_url) if credentials else None
+        )
 
     def put(self, batch: Batch, may_send: Callable[[], bool]) -> RejectedInfo:
         """Sends a valid batch once.
@@ -132,12 +128,13 @@ class PutClient:
         if not may_send():
             raise NotStoredError("the checkpoint is not saved")
         try:
-            answer = self._http.send(request)
+            connection = self._http.connection()
         except BotoCoreError as exc:
-            cause = failure(exc, "put events", AWS, "", {}).detail
-            if _is_unconnected(exc):
-                raise NotStoredError(cause) from exc
-            raise UnknownOutcomeError(cause) from exc
+            raise NotStoredError(_cause(exc)) from exc
+        try:
+            answer = self._http.begin(request, connection).answer()
+        except BotoCoreError as exc:
+            raise UnknownOutcomeError(_cause(exc)) from exc
         return _outcome(answer, len(batch), self._request_ids)
 
     def _body(self, batch: Batch) -> bytes:
@@ -145,20 +142,8 @@ class PutClient:
         return msgspec.json.encode(_Request(self._log_group, self._log_stream, events))
 
 
-def _is_unconnected(error: BotoCoreError) -> bool:
-    """Tells if the error's origin is that no connection, or no tunnel through a proxy, came about.
-
-    Behind a proxy urllib3 reports a break *after* sending, too, as if the proxy had not been
-    reached: its `close()` resets what it knows of the connection. So the origin counts.
-    """
-    if not isinstance(error, ProxyConnectionError):
-        return isinstance(error, EndpointConnectionError | ConnectTimeoutError)
-    reported = error.kwargs.get("error")
-    origin = getattr(reported, "original_error", None)
-    if isinstance(origin, NewConnectionError | NoConnectionInTimeError | gaierror):
-        return True
-    # `http.client` says so, and has no type for it.
-    return type(origin) is OSError and str(origin).startswith("Tunnel connection failed")
+def _cause(error: BotoCoreError) -> str:
+    return failure(error, "put events", AWS, "", {}).detail
 
 
 # Made once, before any thread: msgspec can crash where several are the first to use a type.

@@ -8,7 +8,8 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import get_current_datetime
 from botocore.credentials import Credentials
 
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+from services.aws.connection import host_of, target_of
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
@@ -21,10 +22,14 @@ class Signer:
         credentials: asked for their keys at each request: those of a role change.
         service: as it is called in signatures, such as `logs`.
         region: of the service.
+        endpoint_url: of the service.
     """
 
-    def __init__(self, credentials: Credentials, service: str, region: str) -> None:
+    def __init__(
+        self, credentials: Credentials, service: str, region: str, endpoint_url: str
+    ) -> None:
         self._credentials = credentials
+        self._host = host_of(endpoint_url)
         self._scope = f"{region}/{service}/aws4_request"
         self._derived: tuple[str, str, bytes] = "", "", b""
         # Only S3 wants the digest of the body in a header.
@@ -37,19 +42,17 @@ class Signer:
 
         Args:
             method: of HTTP.
-            url: with a path that is encoded, and without a query.
+            url: of the endpoint, with a path that is encoded, and without a query.
             headers: to be sent and signed, beside those of the signature.
             body: all of it.
         """
-        scheme, _, rest = url.partition("://")
-        netloc, _, path = rest.partition("/")
         keys = self._credentials.get_frozen_credentials()
         moment = get_current_datetime().isoformat(timespec="seconds")
         stamp = moment.replace("-", "").replace(":", "") + "Z"
         digest = sha256(body).hexdigest()
         signed = {
             **headers,
-            "Host": host_of(scheme, netloc),
+            "Host": self._host,
             "X-Amz-Date": stamp,
             **({"X-Amz-Content-SHA256": digest} if self._tells_digest else {}),
             **({"X-Amz-Security-Token": keys.token} if keys.token else {}),
@@ -57,7 +60,7 @@ class Signer:
         lower = sorted((name.lower(), " ".join(value.split())) for name, value in signed.items())
         names = ";".join(name for name, _ in lower)
         lines = "".join(f"{name}:{value}\n" for name, value in lower)
-        asked = f"{method}\n/{path}\n\n{lines}\n{names}\n{digest}"
+        asked = f"{method}\n{target_of(url)}\n\n{lines}\n{names}\n{digest}"
         scope = f"{stamp[:8]}/{self._scope}"
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{sha256(asked.encode()).hexdigest()}"
         signature = hmac.digest(
@@ -84,13 +87,3 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._derived = secret, scope, key
         return key
-
-
-def host_of(scheme: str, netloc: str) -> str:
-    """Returns the host as it stands in requests: without a port that goes without saying.
-
-    Args:
-        scheme: `http` or `https`.
-        netloc: the host and, where it is given, the port.
-    """
-    return netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))

@@ -169,7 +169,9 @@ class LyveCheck:
             return warning(f"{found.key} ends early: {exc}", "Put the object back whole")
         try:
             with lyve_errors(f"read {found.key} in the audit bucket", AUDIT_BUCKET_HINTS):
-                GetClient(self._source.lyve, self._source.bucket_name).get(found, 1).body.close()
+                GetClient(self._source.lyve, self._source.bucket_name).ask(
+                    found, 1
+                ).body().body.close()
         except (ServiceError, WrongAnswerError) as exc:
             reason = exc.detail if isinstance(exc, ServiceError) else exc
             detail = f"a part of {found.key} can't be read by Range: {reason}"

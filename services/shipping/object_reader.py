@@ -3,18 +3,17 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import md5
-from itertools import islice
 from threading import Event
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from msgspec.structs import replace
 
 from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
-from services.aws.get_request import RECEIVED_BYTES, GetClient, ObjectBody, OtherContentError
+from services.aws.get_request import Asked, GetClient, ObjectBody, OtherContentError
 from services.aws.integrity import differ, is_md5
 from services.aws.outcomes import MISSING_OBJECT, WrongAnswerError
-from services.threads.executor import Workers
+from services.threads.backoff import pause_seconds
 from utils.errors import (
     ServiceError,
     StoppedError,
@@ -25,16 +24,12 @@ from utils.errors import (
 from utils.lines.decompression import DeletedError, ReplacedError
 from utils.model import LogObject
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
 Item = TypeVar("Item")
 
-# Objects are asked for in groups, so that a thread is woken once for many small ones. A group ends
-# with so many objects, or bytes that are received before any is read.
-_GROUPS_AHEAD = 4
-_GROUP_OBJECTS = 8
-_GROUP_BYTES = RECEIVED_BYTES
+# So many objects are asked for before the first of them is read, if they are small: what comes
+# waits in the system's buffers.
+_OBJECTS_AHEAD = 8
+_BYTES_AHEAD = 1024 * 1024
 # An object of up to so many bytes has to prove whole before anything of it is handed out.
 VERIFIED_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
@@ -88,8 +83,7 @@ class ObjectReader:
         self._client = client
         self._stop = stop
         self._looks = looks
-        self._opening: dict[LogObject, tuple[Future[list[ObjectBody | Exception]], int]] = {}
-        self._openers = Workers(_GROUPS_AHEAD)
+        self._asked: dict[LogObject, Asked] = {}
         self._troubled_in_a_row = 0
         self._has_md5s = False
         self.bytes_read = 0
@@ -97,27 +91,31 @@ class ObjectReader:
     def ahead(
         self, items: Iterable[Item], object_of: Callable[[Item], LogObject]
     ) -> Iterator[Item]:
-        """Yields the items, and asks meanwhile for the bodies of the objects to be read next.
+        """Yields the items, and asks before for the bodies of the objects to be read next.
 
         Args:
             items: in the order in which their objects are read.
             object_of: returns the object of an item.
         """
-        groups = _grouped(items, object_of)
-        asked: deque[list[Item]] = deque()
-        while True:
-            for group in islice(groups, _GROUPS_AHEAD - len(asked)):
-                self._ask([object_of(item) for item in group])
-                asked.append(group)
-            if not asked:
-                return
-            yield from asked.popleft()
+        coming = iter(items)
+        ahead: deque[Item] = deque()
+        ahead_bytes = 0
+        for item in coming:
+            ahead.append(item)
+            ahead_bytes += object_of(item).size_bytes
+            is_asked = self._ask(object_of(item))
+            while ahead and (
+                not is_asked or len(ahead) >= _OBJECTS_AHEAD or ahead_bytes >= _BYTES_AHEAD
+            ):
+                ahead_bytes -= object_of(ahead[0]).size_bytes
+                yield ahead.popleft()
+        yield from ahead
 
     def close(self) -> None:
-        """Lets go of what was opened ahead, and of the threads; what is read next begins anew."""
-        self._openers.close()
-        self._openers = Workers(_GROUPS_AHEAD)
-        self._opening.clear()
+        """Lets go of what was asked for ahead; what is read next begins anew."""
+        for asked in list(self._asked.values()):
+            asked.close()
+        self._asked.clear()
 
     def pieces(self, log_object: LogObject) -> Iterator[bytes]:
         """Yields the object's bytes in order, as `Reading.pieces` does."""
@@ -284,33 +282,26 @@ class ObjectReader:
         raise error if is_own else ServiceError(error.message, error.detail, error.hint) from exc
 
     def _pause(self, failures: int) -> None:
-        if self._stop.wait(0.1 * 2**failures):
+        if self._stop.wait(pause_seconds(failures - 1)):
             raise StoppedError
 
-    def _answer(self, log_object: LogObject, offset: int) -> ObjectBody:
-        with lyve_errors(f"read {log_object.key} in the audit bucket", AUDIT_BUCKET_HINTS):
-            return self._client.get(log_object, offset)
-
     def _opened(self, known: LogObject, asked: LogObject, offset: int, etag: str) -> ObjectBody:
-        opening, place = self._opening.pop(known, (None, 0))
-        answer = opening.result()[place] if opening else self._answer(asked, offset)
-        if isinstance(answer, Exception):
-            raise answer
+        with lyve_errors(f"read {known.key} in the audit bucket", AUDIT_BUCKET_HINTS):
+            asking = self._asked.pop(known, None) or self._client.ask(asked, offset)
+            answer = asking.body()
         if differ(answer.etag, etag):
             answer.body.close()
             raise OtherContentError("its ETag is another one than before")
         return answer
 
-    def _ask(self, objects: list[LogObject]) -> None:
-        wanted = [one for one in objects if one.size_bytes]
-        future = self._openers.submit(lambda: [*map(self._open, wanted)])
-        self._opening |= {one: (future, place) for place, one in enumerate(wanted)}
-
-    def _open(self, log_object: LogObject) -> "ObjectBody | Exception":
-        try:
-            return self._answer(log_object, 0)
-        except Exception as exc:  # noqa: BLE001 - raised when the object is read
-            return exc
+    def _ask(self, log_object: LogObject) -> bool:
+        """Asks for an object ahead; one that can't be asked for is asked for when it is read."""
+        if log_object.size_bytes:
+            try:
+                self._asked[log_object] = self._client.ask(log_object, 0)
+            except BotoCoreError:
+                return False
+        return True
 
 
 class Reading:
@@ -393,20 +384,6 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
         reason: what is wrong.
     """
     return UnreadableError(f"Can't read {known.key} in the audit bucket", reason, S3_ELSEWHERE)
-
-
-def _grouped(items: Iterable[Item], object_of: Callable[[Item], LogObject]) -> Iterator[list[Item]]:
-    """Yields the items in groups, each of few objects and bytes."""
-    group: list[Item] = []
-    left_bytes = _GROUP_BYTES
-    for item in items:
-        group.append(item)
-        left_bytes -= object_of(item).size_bytes
-        if left_bytes <= 0 or len(group) == _GROUP_OBJECTS:
-            yield group
-            group, left_bytes = [], _GROUP_BYTES
-    if group:
-        yield group
 
 
 def _bytes_of(answer: ObjectBody, size_bytes: int) -> Iterator[bytes]:

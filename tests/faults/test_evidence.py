@@ -12,10 +12,11 @@ from tests.unit.test_get_client import access_to
 from tests.world.audit_objects import AuditObject, event, packed
 from tests.world.faults import client_error, each
 from tests.world.in_memory import STATE_KEY, World, source_of
-from tests.world.in_memory_s3 import OUTPUT_BUCKET, MemoryBody, MemoryS3
+from tests.world.in_memory_s3 import OUTPUT_BUCKET, MemoryAsked, MemoryBody, MemoryS3
 from tests.world.in_memory_time import HOUR_MS, NOON_MS
 from tests.world.in_memory_trial import assert_same, shipped, take_small_steps, world_of
 from utils.errors import OwnerError
+from utils.model import LogObject
 
 KEY = "February-2024/S3-a.gz"
 OTHER_KEY = "February-2024/S3-b.gz"
@@ -179,18 +180,18 @@ def test_an_object_that_is_not_found_once_is_shipped() -> None:
 
 def turning(monkeypatch: pytest.MonkeyPatch, times: int, change: Callable[[bytes], bytes]) -> None:
     """Changes the bytes of an object on their way, the first times that it is read."""
-    get, left = MemoryS3.get, iter(range(times))
+    ask, left = MemoryS3.ask, iter(range(times))
 
-    def turned(self: MemoryS3, log_object: object, offset: int) -> object:
-        part = get(self, log_object, offset)  # type: ignore[arg-type]
-        if getattr(log_object, "key", "") != KEY or next(left, None) is None:
-            return part
-        body = part.body  # type: ignore[attr-defined]
-        assert isinstance(body, MemoryBody)
-        content = change(body.read())
-        return part._replace(body=MemoryBody(content, self._line.life))  # type: ignore[attr-defined]
+    def turned(self: MemoryS3, log_object: LogObject, offset: int) -> MemoryAsked:
+        asked = ask(self, log_object, offset)
+        if log_object.key != KEY or next(left, None) is None:
+            return asked
+        part = asked.body()
+        assert isinstance(part.body, MemoryBody)
+        content = change(part.body.read())
+        return MemoryAsked(part._replace(body=MemoryBody(content, self._line.life)))
 
-    monkeypatch.setattr(MemoryS3, "get", turned)
+    monkeypatch.setattr(MemoryS3, "ask", turned)
 
 
 def turned_byte(content: bytes) -> bytes:

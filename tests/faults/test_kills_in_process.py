@@ -44,7 +44,7 @@ def test_killed_at_each_call_in_turn(mode: str, pause_ms: int) -> None:
         struck[point.partition(" ")[0]] += trial.kill_at(point)
         trial.world.time.now_ms += pause_ms
         trial.finish()
-    kinds = {"list", "get", "read", "head", "load", "look", "save", "put", "recall"}
+    kinds = {"list", "get", "read", "connect", "head", "load", "look", "save", "put", "recall"}
     kinds |= {"integration-logs", "integration-quarantine", "stream", "describe"}
     assert kinds == set(+struck)
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from services.aws import http_session
 from services.aws.errors import place_of
-from services.aws.get_request import GetClient, ObjectBody
+from services.aws.get_request import Asked, GetClient
 from services.aws.list_request import Listing, Page, listed_pages
 from services.aws.outcomes import WrongAnswerError
 from services.aws.put_request import PutClient, StreamMissingError
@@ -697,14 +697,14 @@ def test_a_store_that_gives_no_part_of_an_object_is_a_warning(
     error: Exception, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon ships all the same, but an object that breaks off is read anew."""
-    get = GetClient.get
+    ask = GetClient.ask
 
-    def refuse(client: GetClient, wanted: LogObject, offset: int) -> ObjectBody:
+    def refuse(client: GetClient, wanted: LogObject, offset: int) -> Asked:
         if offset:
             raise error
-        return get(client, wanted, offset)
+        return ask(client, wanted, offset)
 
-    monkeypatch.setattr(GetClient, "get", refuse)
+    monkeypatch.setattr(GetClient, "ask", refuse)
     found = here.table()["read an audit object"]
     assert (found.outcome, here.is_good) == ("warning", True)
     assert re.search("can't be read by Range: (NotImplemented|it begins with)", found.detail)

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import md5
 from itertools import chain, repeat
 from socket import socket
-from threading import Event
+from threading import Barrier, Event
+from unittest.mock import DEFAULT, Mock, patch
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from msgspec.structs import replace
 
 from services.aws.clients import s3_client
-from services.aws.get_request import RECEIVED_BYTES, GetClient
+from services.aws.get_request import GetClient
 from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
@@ -88,7 +89,7 @@ def test_any_key_is_asked_for_as_boto3_does(key: str, path: str) -> None:
     with FakeServer(in_turn([FOUND], asked)) as server:
         access = access_to(server, path)
         s3_client(access).get_object(Bucket="audit-logs", Key=key)["Body"].read()
-        assert GetClient(access, "audit-logs").get(listed(key), 0).body.read() == BODY
+        assert GetClient(access, "audit-logs").ask(listed(key), 0).body().body.read() == BODY
     assert asked[1] == asked[0]
 
 
@@ -104,14 +105,14 @@ def stored(installation: Installation) -> tuple[GetClient, LogObject]:
 @pytest.mark.parametrize("offset", [0, 5, len(BODY) - 1])
 def test_the_bytes_from_an_offset_on_are_read(installation: Installation, offset: int) -> None:
     client, log_object = stored(installation)
-    assert client.get(log_object, offset).body.read() == BODY[offset:]
+    assert client.ask(log_object, offset).body().body.read() == BODY[offset:]
 
 
 def test_an_object_that_was_replaced_is_refused(installation: Installation) -> None:
     client, log_object = stored(installation)
     installation.put(KEYS[1], BODY.replace(b"1", b"2"))
     with pytest.raises(ClientError, match="PreconditionFailed"):
-        client.get(log_object, 0)
+        client.ask(log_object, 0).body()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_an_object_that_was_replaced_is_refused(installation: Installation) -> N
 def test_a_refusal_has_the_code_that_boto3_names(reply: Reply, code: str) -> None:
     with FakeServer(in_turn([reply], [])) as server:
         with pytest.raises(ClientError) as ours:
-            GetClient(access_to(server), "audit-logs").get(listed(), 0)
+            GetClient(access_to(server), "audit-logs").ask(listed(), 0).body()
         with pytest.raises(ClientError) as theirs:
             s3_client(access_to(server), attempts=1).get_object(Bucket="audit-logs", Key="key")
     assert ours.value.response["Error"].get("Code") == code
@@ -170,9 +171,9 @@ def test_the_connection_of_a_refusal_that_is_not_read_to_its_end_is_closed(
     opened: list[socket],
 ) -> None:
     refusal = s3_refusal("AccessDenied")
-    long = refusal._replace(body=refusal.body.ljust(4 * RECEIVED_BYTES))
+    long = refusal._replace(body=refusal.body.ljust(1024 * 1024))
     with FakeServer(in_turn([long], [])) as server, pytest.raises(ClientError) as refused:
-        GetClient(access_to(server), "audit-logs").get(listed(), 0)
+        GetClient(access_to(server), "audit-logs").ask(listed(), 0).body()
     assert refused.value.response["Error"].get("Code") == "AccessDenied"
     assert [one.fileno() for one in opened] == [-1]
 
@@ -393,3 +394,55 @@ def test_a_body_that_breaks_again_and_again_is_resumed_where_it_broke() -> None:
         replies.append(reply._replace(status=206, headers={**reply.headers, **place}))
     with FakeServer(in_turn(replies, [])) as server:
         assert read(server) == BODY
+
+
+def small(count: int) -> list[LogObject]:
+    return [listed(f"May-2024/S3-{number}.gz") for number in range(count)]
+
+
+def read_all(reader: ObjectReader, objects: list[LogObject]) -> list[bytes]:
+    return [b"".join(reader.pieces(one)) for one in reader.ahead(objects, lambda one: one)]
+
+
+def test_small_objects_are_asked_for_before_the_first_of_them_is_read() -> None:
+    """Each answer waits until all are asked for."""
+    together = Barrier(8)
+
+    def answer(*_: str) -> Reply:
+        together.wait(10)
+        return FOUND
+
+    with FakeServer(answer) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        assert read_all(reader, small(8)) == [BODY] * 8
+
+
+def test_nothing_is_asked_for_behind_a_large_object() -> None:
+    """Its bytes may take minutes, and a server does not keep an answer that long."""
+    client = Mock()
+    first, *objects = small(3)
+    large = replace(first, size_bytes=10**7)
+    ahead = ObjectReader(client, Event(), Shown()).ahead([large, *objects], lambda one: one)
+    assert next(ahead) is large
+    client.ask.assert_called_once_with(large, 0)
+
+
+def test_what_was_asked_for_and_is_not_read_is_let_go(opened: list[socket]) -> None:
+    with FakeServer(in_turn([FOUND], [])) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        next(reader.ahead(small(20), lambda one: one))
+        assert len(opened) == 8
+        reader.close()
+        assert {one.fileno() for one in opened} == {-1}
+
+
+def test_what_can_not_be_asked_for_ahead_is_asked_for_when_it_is_read() -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([FOUND], asked)) as server:
+        client = GetClient(access_to(server), "audit-logs")
+        reader = ObjectReader(client, NoPause(), Shown())
+        unreachable = EndpointConnectionError(endpoint_url=server.url)
+        ask = Mock(side_effect=[unreachable, unreachable, *repeat(DEFAULT, 20)], wraps=client.ask)
+        with patch.object(client, "ask", ask):
+            assert read_all(reader, small(4)) == [BODY] * 4
+    assert len(asked) == 4

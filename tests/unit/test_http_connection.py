@@ -1,13 +1,12 @@
 """What is taken for an answer, however it comes in, and what is not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import BadStatusLine, RemoteDisconnected
+from contextlib import contextmanager, suppress
+from http.client import RemoteDisconnected
 from itertools import pairwise
 from socket import socketpair
 from threading import Thread
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -15,10 +14,7 @@ from hypothesis import strategies as st
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from services.aws.http_connection import Answer, speak_on
-
-if TYPE_CHECKING:
-    from urllib3.connection import HTTPConnection
+from services.aws.http_connection import Answer, Connections
 
 CONTENT = b"{}"
 SIZED = b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 2\r\n\r\n" + CONTENT
@@ -30,66 +26,62 @@ INTERIM = b"HTTP/1.1 100 Continue\r\nETag: y\r\n\r\n" + SIZED
 TIMEOUT_SECONDS = 0.01
 
 
-class Pool:
-    """Notes what a connection is when it is given back."""
-
-    def __init__(self) -> None:
-        self.is_open: list[bool] = []
-
-    def _put_conn(self, connection: SimpleNamespace) -> None:
-        self.is_open.append(connection.is_open)
-
-
 @contextmanager
 def answer_to(
     *pieces: bytes, method: str = "GET", is_cut: bool = True
-) -> Iterator[tuple[Answer, Pool]]:
-    """Yields the answer that comes in pieces, and the pool of its connection."""
+) -> Iterator[tuple[Answer, Mock]]:
+    """Yields the answer that comes in pieces, and what its connection is given back to."""
     near, far = socketpair()
     near.settimeout(TIMEOUT_SECONDS if not is_cut else None)
 
     def send() -> None:
-        for piece in pieces:
-            far.sendall(piece)
+        with suppress(OSError):  # what is no answer is not read to its end
+            for piece in pieces:
+                far.sendall(piece)
         if is_cut:
             far.close()
 
-    connection = SimpleNamespace(sock=near, is_open=True)
-    connection.close = lambda: setattr(connection, "is_open", False)
+    connection = Mock(sock=near)
     sender = Thread(target=send)
     sender.start()
     try:
-        answer, pool = Answer(cast("HTTPConnection", connection), method), Pool()
-        answer._pool = cast("HTTPConnectionPool", pool)  # noqa: SLF001 - as the pool does
-        answer._connection = cast("HTTPConnection", connection)  # noqa: SLF001 - as the pool does
-        yield answer, pool
+        answer = Answer(connection, method, connection.give_back)
+        answer.receive_head()
+        yield answer, connection
     finally:
         near.close()
         sender.join()
         far.close()
 
 
+def is_kept(connection: Mock) -> bool:
+    """Tells what became of a connection: it is either given back or closed, once."""
+    assert connection.give_back.call_count + connection.close.call_count == 1
+    return bool(connection.give_back.called)
+
+
 @given(st.sampled_from([SIZED, CHUNKED, ENDED, INTERIM]), st.lists(st.integers(1, 90)))
 def test_answer_is_the_same_however_it_is_cut(sent: bytes, cuts: list[int]) -> None:
     ends = [0, *sorted({cut for cut in cuts if cut < len(sent)}), len(sent)]
     pieces = [sent[start:end] for start, end in pairwise(ends)]
-    with answer_to(*pieces) as (answer, pool):
+    with answer_to(*pieces) as (answer, connection):
         assert (answer.status, answer.headers["etag"]) == (200, "x")
         assert b"".join(answer.stream()) == CONTENT
-        assert pool.is_open == [sent is not ENDED]
+        assert is_kept(connection) is (sent is not ENDED)
 
 
 @given(st.integers(0, SIZED.index(CONTENT) - 1))
 def test_head_that_breaks_off_is_no_answer(end: int) -> None:
     """As if it were whole, an answer without its length would pass for one without a body."""
-    with pytest.raises(RemoteDisconnected), answer_to(SIZED[:end]):
+    with pytest.raises(ProtocolError) as error, answer_to(SIZED[:end]):
         pass
+    assert isinstance(error.value.__cause__, RemoteDisconnected)
 
 
 def test_body_that_breaks_off_is_short() -> None:
-    with answer_to(SIZED[:-1]) as (answer, pool):
+    with answer_to(SIZED[:-1]) as (answer, connection):
         assert answer.read() == CONTENT[:-1]
-        assert pool.is_open == [False]
+        assert not is_kept(connection)
 
 
 @pytest.mark.parametrize("end", range(CHUNKED.index(b"1\r\n{"), len(CHUNKED)))
@@ -99,12 +91,11 @@ def test_chunked_body_that_breaks_off_is_none(end: int) -> None:
 
 
 def test_what_came_before_a_break_is_read() -> None:
-    with answer_to(CHUNKED[: -len(b"0\r\n\r\n")]) as (answer, pool):
-        answer.receive(len(CONTENT) + 1)
-        assert pool.is_open == [False]
+    with answer_to(CHUNKED[: -len(b"0\r\n\r\n")]) as (answer, connection):
         assert answer.read(1) + answer.read(2) == CONTENT
         with pytest.raises(ProtocolError):
             answer.read(1)
+        assert not is_kept(connection)
 
 
 @pytest.mark.parametrize(
@@ -122,26 +113,26 @@ def test_what_came_before_a_break_is_read() -> None:
     ],
 )
 def test_what_is_no_answer(sent: bytes) -> None:
-    with pytest.raises((BadStatusLine, RemoteDisconnected)), answer_to(sent):
+    with pytest.raises(ProtocolError), answer_to(sent):
         pass
 
 
 @pytest.mark.parametrize("surplus", [SIZED, b"\r\nx", b"more"])
 def test_what_follows_an_answer_is_of_no_other_request(surplus: bytes) -> None:
-    with answer_to(SIZED + surplus) as (answer, pool):
+    with answer_to(SIZED + surplus) as (answer, connection):
         assert (answer.read(), dict(answer.headers)) == (
             CONTENT,
             {"etag": "x", "content-length": "2"},
         )
-        assert pool.is_open == [False]
+        assert not is_kept(connection)
 
 
 @pytest.mark.parametrize(("sent", "is_open"), [(SIZED[:-2], True), (SIZED, False)])
 def test_answer_to_head_has_no_body(sent: bytes, *, is_open: bool) -> None:
-    with answer_to(sent, method="HEAD", is_cut=False) as (answer, pool):
+    with answer_to(sent, method="HEAD", is_cut=False) as (answer, connection):
         assert answer.read() == b""
         assert answer.headers["Content-Length"] == "2"
-        assert pool.is_open == [is_open]
+        assert is_kept(connection) is is_open
 
 
 def test_body_that_does_not_come_is_waited_for_no_longer_than_the_timeout() -> None:
@@ -150,9 +141,9 @@ def test_body_that_does_not_come_is_waited_for_no_longer_than_the_timeout() -> N
 
 
 def test_answer_that_is_not_read_is_closed() -> None:
-    with answer_to(SIZED[:-1], is_cut=False) as (answer, pool):
+    with answer_to(SIZED[:-1], is_cut=False) as (answer, connection):
         answer.close()
-        assert pool.is_open == [False]
+        assert not is_kept(connection)
 
 
 def test_lines_of_one_name_are_a_list() -> None:
@@ -163,18 +154,18 @@ def test_lines_of_one_name_are_a_list() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", b"a\rb", "a\0"])
 def test_end_of_a_line_in_a_header_is_refused(value: str | bytes) -> None:
-    pool = HTTPConnectionPool("127.0.0.1", 9)
-    speak_on(pool)
+    connections, connection = Connections(HTTPConnectionPool("127.0.0.1", 9), 1.0), Mock()
     with pytest.raises(ValueError, match="end of a line"):
-        pool.urlopen("GET", "/", headers={"name": value}, retries=False)  # type: ignore[dict-item] # or bytes
+        connections.send(connection, "GET", "/", {"name": value}, None)
+    assert not connection.sock.sendall.called
 
 
 def test_what_stands_behind_the_last_chunk_is_not_of_the_head() -> None:
     sent = CHUNKED[:-2] + b"ETag: y\r\nTransfer-Encoding: gzip\r\n\r\n"
-    with answer_to(sent) as (answer, pool):
+    with answer_to(sent) as (answer, connection):
         assert answer.read() == CONTENT
         assert dict(answer.headers) == {"etag": "x", "transfer-encoding": "chunked"}
-        assert pool.is_open == [True]
+        assert is_kept(connection)
 
 
 def test_what_stands_behind_the_last_chunk_has_an_end() -> None:

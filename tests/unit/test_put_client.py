@@ -66,7 +66,7 @@ def put_and_get(answer: bytes) -> RejectedInfo:
 def test_a_companys_own_authority_is_trusted_where_boto3_trusts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else everything works but the puts, and each of them passes for an unknown outcome."""
+    """Else everything works but the puts, and each of them is tried again and again."""
     authority = Authority(tmp_path)
     with FakeServer(stored, authority.context()) as server:
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.path))
@@ -76,7 +76,7 @@ def test_a_companys_own_authority_is_trusted_where_boto3_trusts_it(
         monkeypatch.delenv("AWS_CA_BUNDLE")
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
         forget_clients()
-        with pytest.raises(UnknownOutcomeError):
+        with pytest.raises(NotStoredError):
             PutClient(server.url, source_of()).put(BATCH, lambda: True)
 
 

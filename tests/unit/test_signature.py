@@ -56,7 +56,7 @@ def test_the_signature_is_botocores(
     keys = Credentials(*asked.keys)
     botocores = AWSRequest("POST", url, asked.headers, asked.body)
     (S3SigV4Auth if service == "s3" else SigV4Auth)(keys, service, "us-east-1").add_auth(botocores)
-    own = Signer(keys, service, "us-east-1").request("POST", url, asked.headers, asked.body)
+    own = Signer(keys, service, "us-east-1", url).request("POST", url, asked.headers, asked.body)
     assert own.headers["Authorization"] == botocores.headers["Authorization"]
     sent = {name.lower() for name, _ in own.headers.items()}
     assert sent == {name.lower() for name, _ in botocores.headers.items()} | {"host"}
@@ -65,7 +65,7 @@ def test_the_signature_is_botocores(
 def test_keys_that_change_are_asked_for_at_each_request() -> None:
     """Those of a role change within hours."""
     credentials = Credentials("first", "secret")
-    signer = Signer(credentials, "logs", "us-east-1")
+    signer = Signer(credentials, "logs", "us-east-1", "http://host")
     assert "first" in signer.request("POST", "http://host", {}, b"{}").headers["Authorization"]
     credentials.access_key = "second"
     assert "second" in signer.request("POST", "http://host", {}, b"{}").headers["Authorization"]

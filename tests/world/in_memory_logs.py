@@ -1,6 +1,7 @@
 """CloudWatch's side in memory: the stand-in's account, and the two clients of a process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -54,6 +55,12 @@ class HttpResult(NamedTuple):
     headers: Mapping[str, str]
 
 
+class MemorySent(NamedTuple):
+    """A request, which is carried out when its answer is taken."""
+
+    answer: Callable[[], HttpResult]
+
+
 class MemoryHttp:
     """The HTTP session that one process puts events through.
 
@@ -66,9 +73,15 @@ class MemoryHttp:
         self._account = account
         self._line = line
 
-    def send(self, request: AWSPreparedRequest) -> HttpResult:
+    def connection(self) -> int:
+        return self._line.life.reach("connect")
+
+    def begin(self, request: AWSPreparedRequest, _: int) -> "MemorySent":
         body = request.body
         assert isinstance(body, bytes)
+        return MemorySent(partial(self._answer, body))
+
+    def _answer(self, body: bytes) -> HttpResult:
         try:
             result = self._line.call("put", lambda: self._account.applied("PutLogEvents", body))
         except Answered as answered:

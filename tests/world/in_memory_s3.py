@@ -85,6 +85,25 @@ class MemoryPart(NamedTuple):
     etag: str
 
 
+class MemoryAsked:
+    """An object that is asked for.
+
+    Args:
+        answer: or what is raised in its place.
+    """
+
+    def __init__(self, answer: MemoryPart | Exception) -> None:
+        self._answer = answer
+
+    def body(self) -> MemoryPart:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    def close(self) -> None:
+        """Needs nothing."""
+
+
 class MemoryS3:
     """The S3 client of one process.
 
@@ -139,13 +158,16 @@ class MemoryS3:
         kinds = {"integration-state": "load", "integration-logs": "recall"}
         return self._line.call(kinds.get(asked["Key"].partition("/")[0], "get"), work)
 
-    def get(self, log_object: LogObject, offset: int) -> object:
+    def ask(self, log_object: LogObject, offset: int) -> "MemoryAsked":
         """Answers as the program's own client does, not boto3's."""
         asked = Asked(Bucket=BUCKET, Key=log_object.key, Range=f"bytes={offset}-")
         if log_object.etag:
             asked["IfMatch"] = f'"{log_object.etag}"'
-        answer = self.get_object(**asked)
-        return MemoryPart(answer["Body"], str(answer["ETag"]).strip('"'))
+        try:
+            answer = self.get_object(**asked)
+        except Exception as exc:  # noqa: BLE001 - raised when the answer is read
+            return MemoryAsked(exc)
+        return MemoryAsked(MemoryPart(answer["Body"], str(answer["ETag"]).strip('"')))
 
     def head_object(self, **asked: Unpack[Asked]) -> dict[str, object]:
         def work() -> dict[str, object]:

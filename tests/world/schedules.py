@@ -44,6 +44,8 @@ def fault_of_put(random: Random) -> tuple[str, Fault]:
     not_stored: list[Fault] = [THROTTLED, EXPIRED, UNREACHABLE]
     unknown: list[Fault] = [FAILED, UNAVAILABLE, DROPPED, TIMED_OUT]
     fault = random.choice(not_stored + unknown)
+    if fault is UNREACHABLE:
+        return f"connect {random.randint(1, CALLS['put'])}", fault
     return point_of(random, "put", fault in unknown), fault
 
 
