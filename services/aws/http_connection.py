@@ -231,11 +231,15 @@ class Connections:
     Args:
         pool: knows the way to the service. What it keeps itself is not used.
         timeout_seconds: how long to wait each time that something is sent or received.
+        has_tunnel: whether a proxy is asked for a tunnel to the service.
     """
 
-    def __init__(self, pool: "HTTPConnectionPool", timeout_seconds: float) -> None:
+    def __init__(
+        self, pool: "HTTPConnectionPool", timeout_seconds: float, *, has_tunnel: bool = False
+    ) -> None:
         self._pool = pool
         self._timeout_seconds = timeout_seconds
+        self._has_tunnel = has_tunnel
         self._free: deque[HTTPConnection] = deque()
 
     def take(self) -> HTTPConnection:
@@ -253,9 +257,9 @@ class Connections:
                 connection.close()
         connection = cast("HTTPConnection", self._pool._new_conn())  # noqa: SLF001 - not its `urlopen`
         try:
-            if self._pool.proxy:
+            if self._has_tunnel:
                 self._pool._prepare_proxy(connection)  # noqa: SLF001 - as its `urlopen` does
-            if connection.is_closed:
+            else:
                 connection.connect()
             connection.sock.settimeout(self._timeout_seconds)
         except Exception as exc:

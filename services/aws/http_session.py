@@ -97,7 +97,8 @@ class HttpSession:
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
         )
         pool = pools.connection_from_url(endpoint_url)
-        self._connections = Connections(pool, READ_TIMEOUT_SECONDS)
+        has_tunnel = proxy_url is not None and not self._names_host
+        self._connections = Connections(pool, READ_TIMEOUT_SECONDS, has_tunnel=has_tunnel)
         self._headers = {
             "Host": host_of(endpoint_url),
             "User-Agent": f"logscollector/{VERSION}",

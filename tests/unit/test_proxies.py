@@ -23,13 +23,17 @@ class Proxy:
 
     Args:
         refuses: whether it makes no tunnel.
+        tls: for one that is spoken to with TLS.
     """
 
-    def __init__(self, refuses: bool = False) -> None:
+    def __init__(self, refuses: bool = False, tls: SSLContext | None = None) -> None:
         self._refuses = refuses
+        self._tls = tls
         self._listener = create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        place = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http{'s' if tls else ''}://{place}"
         self.requests: list[str] = []
+        self.heads: list[bytes] = []
 
     def __enter__(self) -> Self:
         Thread(target=self._serve, daemon=True).start()
@@ -51,11 +55,14 @@ class Proxy:
                 Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket) -> None:
+        if self._tls:
+            client = self._tls.wrap_socket(client, server_side=True)
         head = b""
         while b"\r\n\r\n" not in head:
             head += client.recv(65536)
         method, target, _ = head.split(b" ", 2)
         self.requests.append(method.decode())
+        self.heads.append(head)
         is_tunnel = method == b"CONNECT"
         with client:
             if is_tunnel and self._refuses:
@@ -135,6 +142,23 @@ def test_a_break_after_storing_is_unknown(
             client.put(BATCH, lambda: True)
     assert service.puts == answers + 1
     assert proxy.requests[0] == ("CONNECT" if tls else "POST")
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["an http proxy", "an https proxy"])
+def test_a_proxy_is_asked_for_a_tunnel_to_https_alone_and_told_who_asks(
+    is_secure: bool, tls: SSLContext | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.path))
+    own = authority.context() if is_secure else None
+    # The service's certificate is of the same authority.
+    tls = authority.context() if tls else None
+    with FakeServer(Service(2).answer, tls) as server, Proxy(tls=own) as proxy:
+        use(proxy.url.replace("://", "://user:word@"), monkeypatch)
+        client = PutClient(server.url, source_of())
+        assert [client.put(BATCH, lambda: True) for _ in range(2)] == [RejectedInfo()] * 2
+    assert proxy.requests == ["CONNECT" if tls else "POST"]
+    assert b"\r\nProxy-Authorization: Basic dXNlcjp3b3Jk\r\n" in proxy.heads[0]
 
 
 def test_no_proxy_that_answers_is_not_stored(
