@@ -105,7 +105,7 @@ MUTATIONS = (
     Mutation(
         "An object that was asked for ahead is asked for again",
         "ObjectReader._opened",
-        "self._asked.pop(known, None) or ",
+        "self._asked.pop((asked, offset), None) or ",
         "",
         f"{ACROSS}::test_many_small_objects_take_few_requests_and_no_thread_each",
     ),

@@ -337,5 +337,3 @@ away."
         progress.close_plan(frontier_ms)
         if is_last:
             claim.stack.close()
-        else:
-            self._due.bucket.reader.close()

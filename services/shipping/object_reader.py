@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from hashlib import md5
 from threading import Event
 from typing import Protocol, TypeVar
@@ -83,7 +84,8 @@ class ObjectReader:
         self._client = client
         self._stop = stop
         self._looks = looks
-        self._asked: dict[LogObject, Asked] = {}
+        # By what was asked for: the object, and the offset of the first byte.
+        self._asked: dict[tuple[LogObject, int], Asked] = {}
         self._troubled_in_a_row = 0
         self._has_md5s = False
         self.bytes_read = 0
@@ -97,25 +99,28 @@ class ObjectReader:
             items: in the order in which their objects are read.
             object_of: returns the object of an item.
         """
-        coming = iter(items)
         ahead: deque[Item] = deque()
         ahead_bytes = 0
-        for item in coming:
-            ahead.append(item)
-            ahead_bytes += object_of(item).size_bytes
-            is_asked = self._ask(object_of(item))
-            while ahead and (
-                not is_asked or len(ahead) >= _OBJECTS_AHEAD or ahead_bytes >= _BYTES_AHEAD
-            ):
-                ahead_bytes -= object_of(ahead[0]).size_bytes
-                yield ahead.popleft()
-        yield from ahead
+        try:
+            for item in items:
+                ahead.append(item)
+                ahead_bytes += object_of(item).size_bytes
+                is_asked = self._ask(object_of(item))
+                while ahead and (
+                    not is_asked or len(ahead) >= _OBJECTS_AHEAD or ahead_bytes >= _BYTES_AHEAD
+                ):
+                    ahead_bytes -= object_of(ahead[0]).size_bytes
+                    yield ahead.popleft()
+            yield from ahead
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Lets go of what was asked for ahead; what is read next begins anew."""
-        for asked in list(self._asked.values()):
-            asked.close()
-        self._asked.clear()
+        """Lets go of what was asked for ahead and is not being read; it is asked for anew."""
+        with suppress(KeyError):  # all are closed
+            while True:
+                # Another thread may be reading: each is taken once, by it or here.
+                self._asked.popitem()[1].close()
 
     def pieces(self, log_object: LogObject) -> Iterator[bytes]:
         """Yields the object's bytes in order, as `Reading.pieces` does."""
@@ -287,7 +292,7 @@ class ObjectReader:
 
     def _opened(self, known: LogObject, asked: LogObject, offset: int, etag: str) -> ObjectBody:
         with lyve_errors(f"read {known.key} in the audit bucket", AUDIT_BUCKET_HINTS):
-            asking = self._asked.pop(known, None) or self._client.ask(asked, offset)
+            asking = self._asked.pop((asked, offset), None) or self._client.ask(asked, offset)
             answer = asking.body()
         if differ(answer.etag, etag):
             answer.body.close()
@@ -296,9 +301,9 @@ class ObjectReader:
 
     def _ask(self, log_object: LogObject) -> bool:
         """Asks for an object ahead; one that can't be asked for is asked for when it is read."""
-        if log_object.size_bytes:
+        if log_object.size_bytes and (log_object, 0) not in self._asked:
             try:
-                self._asked[log_object] = self._client.ask(log_object, 0)
+                self._asked[log_object, 0] = self._client.ask(log_object, 0)
             except BotoCoreError:
                 return False
         return True
@@ -389,12 +394,12 @@ def unreadable(known: LogObject, reason: str) -> UnreadableError:
 def _bytes_of(answer: ObjectBody, size_bytes: int) -> Iterator[bytes]:
     """Yields the bytes of an answer, if there are as many as were asked for."""
     left = size_bytes
-    for piece in answer.body.iter_chunks(_PIECE_BYTES):
-        left -= len(piece)
-        if left < 0:
-            answer.body.close()
-            raise _TooLongError
-        yield piece
+    with closing(answer.body) as body:
+        for piece in body.iter_chunks(_PIECE_BYTES):
+            left -= len(piece)
+            if left < 0:
+                raise _TooLongError
+            yield piece
     if left:
         raise WrongAnswerError("it ends before its end")
 

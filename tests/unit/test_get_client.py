@@ -1,6 +1,8 @@
 """The get client asks as boto3's own client does, and what passes is tried again."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from hashlib import md5
 from itertools import chain, repeat
 from socket import socket
@@ -17,7 +19,7 @@ from services.shipping.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
 from utils.config.settings import LyveAccess
-from utils.errors import ServiceError, TransientError, UnreadableError
+from utils.errors import ServiceError, StoppedError, TransientError, UnreadableError
 from utils.lines.decompression import DamagedError, DeletedError, ReplacedError
 from utils.model import LogObject
 
@@ -427,13 +429,97 @@ def test_nothing_is_asked_for_behind_a_large_object() -> None:
     client.ask.assert_called_once_with(large, 0)
 
 
+CLOSED = FOUND._replace(headers={**FOUND.headers, "Connection": "close"})
+
+
+def are_closed(sockets: list[socket], count: int) -> bool:
+    """Tells if there are so many connections, and each is closed."""
+    return [one.fileno() for one in sockets] == [-1] * count
+
+
 def test_what_was_asked_for_and_is_not_read_is_let_go(opened: list[socket]) -> None:
     with FakeServer(in_turn([FOUND], [])) as server:
         reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
-        next(reader.ahead(small(20), lambda one: one))
-        assert len(opened) == 8
+        ahead = reader.ahead(small(20), lambda one: one)
+        next(ahead)
         reader.close()
-        assert {one.fileno() for one in opened} == {-1}
+        assert are_closed(opened, 8)
+        del ahead
+
+
+def test_what_was_asked_for_is_let_go_with_the_loop_that_would_read_it(
+    opened: list[socket],
+) -> None:
+    with FakeServer(in_turn([FOUND], [])) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        for _ in reader.ahead(small(20), lambda one: one):
+            break
+        assert are_closed(opened, 8)
+
+
+def test_an_object_that_comes_twice_is_read_twice_and_asked_for_no_more(
+    opened: list[socket],
+) -> None:
+    asked: list[str] = []
+    with FakeServer(in_turn([CLOSED], asked)) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        assert read_all(reader, small(3) * 2) == [BODY] * 6
+        assert are_closed(opened, 6)
+    assert len(asked) == 6
+
+
+def test_what_is_being_read_is_not_closed_by_who_lets_go_of_the_rest() -> None:
+    """That may be another thread, and the number of a closed socket is given to the next one."""
+    closed: list[LogObject] = []
+    taken: list[LogObject] = []
+
+    def take(log_object: LogObject) -> None:
+        taken.append(log_object)
+        raise StoppedError
+
+    def close(log_object: LogObject) -> None:
+        closed.append(log_object)
+        for other in {*objects} - {*closed, *taken}:
+            with suppress(StoppedError):
+                next(reader.pieces(other))
+
+    def ask(log_object: LogObject, _: int) -> Mock:
+        return Mock(body=partial(take, log_object), close=partial(close, log_object))
+
+    objects = small(8)
+    reader = ObjectReader(Mock(ask=ask), Event(), Shown())
+    ahead = reader.ahead(objects, lambda one: one)
+    next(ahead)
+    reader.close()
+    assert (len(closed), len(taken)) == (1, 7)
+    del ahead
+
+
+@pytest.mark.usefixtures("_streamed")
+def test_a_body_that_breaks_is_resumed_though_the_object_is_asked_for_anew() -> None:
+    half = len(LONG) // 2
+    rest = answered(LONG[half:])._replace(
+        headers={"Content-Range": f"bytes {half}-{len(LONG) - 1}/{len(LONG)}"}
+    )
+    broken = chunked(LONG[:half], is_whole=False)
+    with FakeServer(in_turn([broken, RIGHT, rest], [])) as server:
+        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), NoPause(), Shown())
+        pieces = reader.pieces(LISTED)
+        first = next(pieces)
+        ahead = reader.ahead([LISTED], lambda one: one)
+        assert next(ahead) is LISTED
+        assert first + b"".join(pieces) == LONG
+
+
+@pytest.mark.usefixtures("_streamed")
+def test_a_body_that_is_read_no_further_is_let_go(opened: list[socket]) -> None:
+    with FakeServer(in_turn([RIGHT], [])) as server:
+        pieces = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), NoPause(), Shown()
+        ).pieces(LISTED)
+        next(pieces)
+        del pieces
+        assert are_closed(opened, 1)
 
 
 def test_what_can_not_be_asked_for_ahead_is_asked_for_when_it_is_read() -> None:
