@@ -262,6 +262,13 @@ CONNECTION = (
         "Have {host} let through, check the user in {proxy_variable}, or add {host} to NO_PROXY",
     ),
     _Row(
+        lambda found: found.of(ProxyConnectionError) and found.certificate,
+        "TLS with the proxy {proxy}: {certificate}",
+        "Check {proxy_variable}. If the proxy has an authority of its own, set AWS_CA_BUNDLE to "
+        "the path of its certificate",
+        passes=False,
+    ),
+    _Row(
         lambda found: found.of(ProxyConnectionError) and found.tls,
         "the proxy {proxy} does not speak TLS",
         "Write http:// in {proxy_variable}",

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from services.aws.put_request import NotStoredError, PutClient, RejectedInfo, UnknownOutcomeError
-from tests.standin.fake_server import Authority, FakeServer, Reply
+from tests.standin.fake_server import Authority, FakeServer, Reply, always
 from tests.world.in_memory import source_of
 from utils.model import LogEvent
 
@@ -56,7 +56,10 @@ class Proxy:
 
     def _forward(self, client: socket) -> None:
         if self._tls:
-            client = self._tls.wrap_socket(client, server_side=True)
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:  # its certificate is refused
+                return
         head = b""
         while b"\r\n\r\n" not in head:
             head += client.recv(65536)
@@ -169,6 +172,21 @@ def test_no_proxy_that_answers_is_not_stored(
     url = f"http{'s' if tls else ''}://127.0.0.1:9"
     with pytest.raises(NotStoredError, match=r"the proxy .* does not answer"):
         PutClient(url, source_of()).put(BATCH, lambda: True)
+
+
+def test_a_proxy_that_is_not_trusted_is_told_from_one_without_tls(
+    tls: SSLContext | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = "https" if tls else "http"
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with Proxy(tls=Authority(tmp_path).context()) as proxy:
+        use(proxy.url, monkeypatch)
+        with pytest.raises(NotStoredError, match=r"TLS with the proxy .*: unable to get local"):
+            PutClient(f"{scheme}://127.0.0.1:9", source_of()).put(BATCH, lambda: True)
+    with FakeServer(always(Reply(400))) as plain:
+        use(plain.url.replace("http:", "https:"), monkeypatch)
+        with pytest.raises(NotStoredError, match=r"the proxy .* does not speak TLS"):
+            PutClient(f"{scheme}://127.0.0.1:10", source_of()).put(BATCH, lambda: True)
 
 
 def test_no_tunnel_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
