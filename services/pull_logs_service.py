@@ -59,7 +59,7 @@ class AuditBucket:
         self.name = source.bucket_name
         self.form = form_of(source.log_type, source.exclude)
         get_client = GetClient(source.lyve, self.name)
-        self.reader = ObjectReader(get_client, stop, self)
+        self.reader = ObjectReader(get_client, stop, self, source.concurrency)
 
     def top_level(self) -> TopLevel:
         """Lists the folders below the source's prefix, and the objects beside them."""

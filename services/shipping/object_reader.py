@@ -1,9 +1,9 @@
 """Streams the bytes of objects, several opened ahead, resuming a body that breaks."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from hashlib import md5
+from itertools import islice
 from threading import Event
 from typing import Protocol, TypeVar
 
@@ -27,10 +27,9 @@ from utils.model import LogObject
 
 Item = TypeVar("Item")
 
-# So many objects are asked for before the first of them is read, if they are small: what comes
-# waits in the system's buffers.
-_OBJECTS_AHEAD = 8
-_BYTES_AHEAD = 1024 * 1024
+# A larger object is asked for when it is read: its answer would wait in the system's buffers, and a
+# server does not wait for long until it can send the rest.
+_ASKED_AHEAD_BYTES = 256 * 1024
 # An object of up to so many bytes has to prove whole before anything of it is handed out.
 VERIFIED_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
@@ -78,12 +77,15 @@ class ObjectReader:
         client: of the bucket.
         stop: set when the process is to end.
         looks: shows an object in other ways: no single answer proves it deleted or replaced.
+        concurrency: so many small objects are under way. They are asked for by halves, so that
+            the server is woken once for many.
     """
 
-    def __init__(self, client: GetClient, stop: Event, looks: Looks) -> None:
+    def __init__(self, client: GetClient, stop: Event, looks: Looks, concurrency: int) -> None:
         self._client = client
         self._stop = stop
         self._looks = looks
+        self._group_objects = max(1, concurrency // 2)
         # By what was asked for: the object, and the offset of the first byte.
         self._asked: dict[tuple[LogObject, int], Asked] = {}
         self._troubled_in_a_row = 0
@@ -99,19 +101,14 @@ class ObjectReader:
             items: in the order in which their objects are read.
             object_of: returns the object of an item.
         """
-        ahead: deque[Item] = deque()
-        ahead_bytes = 0
+        coming = iter(items)
+        asked: list[Item] = []
         try:
-            for item in items:
-                ahead.append(item)
-                ahead_bytes += object_of(item).size_bytes
-                is_asked = self._ask(object_of(item))
-                while ahead and (
-                    not is_asked or len(ahead) >= _OBJECTS_AHEAD or ahead_bytes >= _BYTES_AHEAD
-                ):
-                    ahead_bytes -= object_of(ahead[0]).size_bytes
-                    yield ahead.popleft()
-            yield from ahead
+            while group := list(islice(coming, self._group_objects)):
+                self._ask([object_of(item) for item in group])
+                yield from asked
+                asked = group
+            yield from asked
         finally:
             self.close()
 
@@ -299,14 +296,12 @@ class ObjectReader:
             raise OtherContentError("its ETag is another one than before")
         return answer
 
-    def _ask(self, log_object: LogObject) -> bool:
-        """Asks for an object ahead; one that can't be asked for is asked for when it is read."""
-        if log_object.size_bytes and (log_object, 0) not in self._asked:
-            try:
-                self._asked[log_object, 0] = self._client.ask(log_object, 0)
-            except BotoCoreError:
-                return False
-        return True
+    def _ask(self, objects: list[LogObject]) -> None:
+        """Asks for objects ahead; one that can't be asked for is asked for when it is read."""
+        with suppress(BotoCoreError):
+            for one in objects:
+                if 0 < one.size_bytes <= _ASKED_AHEAD_BYTES and (one, 0) not in self._asked:
+                    self._asked[one, 0] = self._client.ask(one, 0)
 
 
 class Reading:

@@ -7,7 +7,7 @@ from hashlib import md5
 from itertools import chain, repeat
 from socket import socket
 from threading import Barrier, Event
-from unittest.mock import DEFAULT, Mock, patch
+from unittest.mock import DEFAULT, Mock, call, patch
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -25,6 +25,7 @@ from utils.model import LogObject
 
 BODY = b'{"number": 1}\n'
 FOUND = Reply(206, BODY, {"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"})
+CONCURRENCY = 16
 NAMES = ("ACCESS", "SECRET", "REGION", "ENDPOINT")
 KEYS = [
     "May-2024/S3-ordinary-2024-05-01-10-00-00.gz",
@@ -140,7 +141,7 @@ def read(
 ) -> bytes:
     """Returns an object's bytes, read with as many tries as it takes."""
     client = GetClient(access_to(server), "audit-logs")
-    reader = ObjectReader(client, NoPause(), shown or Shown())
+    reader = ObjectReader(client, NoPause(), shown or Shown(), CONCURRENCY)
     return b"".join(reader.pieces(log_object or listed()))
 
 
@@ -379,7 +380,9 @@ def test_a_redirect_is_named_and_not_followed() -> None:
 
 def test_a_store_that_is_down_is_not_told_of_each_object() -> None:
     with FakeServer(in_turn([Reply(503)], [])) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), NoPause(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), NoPause(), Shown(), CONCURRENCY
+        )
         for _ in range(2):
             with pytest.raises(UnreadableError):
                 [*reader.pieces(LISTED)]
@@ -415,18 +418,20 @@ def test_small_objects_are_asked_for_before_the_first_of_them_is_read() -> None:
         return FOUND
 
     with FakeServer(answer) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), Event(), Shown(), CONCURRENCY
+        )
         assert read_all(reader, small(8)) == [BODY] * 8
 
 
-def test_nothing_is_asked_for_behind_a_large_object() -> None:
-    """Its bytes may take minutes, and a server does not keep an answer that long."""
+def test_a_large_object_is_asked_for_when_it_is_read() -> None:
+    """What is read before may take minutes, and a server does not keep an answer that long."""
     client = Mock()
     first, *objects = small(3)
     large = replace(first, size_bytes=10**7)
-    ahead = ObjectReader(client, Event(), Shown()).ahead([large, *objects], lambda one: one)
-    assert next(ahead) is large
-    client.ask.assert_called_once_with(large, 0)
+    reader = ObjectReader(client, Event(), Shown(), CONCURRENCY)
+    for _ in reader.ahead([objects[0], large, objects[1]], lambda one: one):
+        assert client.ask.call_args_list == [call(one, 0) for one in objects]
 
 
 CLOSED = FOUND._replace(headers={**FOUND.headers, "Connection": "close"})
@@ -439,11 +444,13 @@ def are_closed(sockets: list[socket], count: int) -> bool:
 
 def test_what_was_asked_for_and_is_not_read_is_let_go(opened: list[socket]) -> None:
     with FakeServer(in_turn([FOUND], [])) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), Event(), Shown(), CONCURRENCY
+        )
         ahead = reader.ahead(small(20), lambda one: one)
         next(ahead)
         reader.close()
-        assert are_closed(opened, 8)
+        assert are_closed(opened, CONCURRENCY)
         del ahead
 
 
@@ -451,10 +458,12 @@ def test_what_was_asked_for_is_let_go_with_the_loop_that_would_read_it(
     opened: list[socket],
 ) -> None:
     with FakeServer(in_turn([FOUND], [])) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), Event(), Shown(), CONCURRENCY
+        )
         for _ in reader.ahead(small(20), lambda one: one):
             break
-        assert are_closed(opened, 8)
+        assert are_closed(opened, CONCURRENCY)
 
 
 def test_an_object_that_comes_twice_is_read_twice_and_asked_for_no_more(
@@ -462,7 +471,9 @@ def test_an_object_that_comes_twice_is_read_twice_and_asked_for_no_more(
 ) -> None:
     asked: list[str] = []
     with FakeServer(in_turn([CLOSED], asked)) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), Event(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), Event(), Shown(), CONCURRENCY
+        )
         assert read_all(reader, small(3) * 2) == [BODY] * 6
         assert are_closed(opened, 6)
     assert len(asked) == 6
@@ -487,7 +498,7 @@ def test_what_is_being_read_is_not_closed_by_who_lets_go_of_the_rest() -> None:
         return Mock(body=partial(take, log_object), close=partial(close, log_object))
 
     objects = small(8)
-    reader = ObjectReader(Mock(ask=ask), Event(), Shown())
+    reader = ObjectReader(Mock(ask=ask), Event(), Shown(), CONCURRENCY)
     ahead = reader.ahead(objects, lambda one: one)
     next(ahead)
     reader.close()
@@ -503,7 +514,9 @@ def test_a_body_that_breaks_is_resumed_though_the_object_is_asked_for_anew() -> 
     )
     broken = chunked(LONG[:half], is_whole=False)
     with FakeServer(in_turn([broken, RIGHT, rest], [])) as server:
-        reader = ObjectReader(GetClient(access_to(server), "audit-logs"), NoPause(), Shown())
+        reader = ObjectReader(
+            GetClient(access_to(server), "audit-logs"), NoPause(), Shown(), CONCURRENCY
+        )
         pieces = reader.pieces(LISTED)
         first = next(pieces)
         ahead = reader.ahead([LISTED], lambda one: one)
@@ -515,7 +528,7 @@ def test_a_body_that_breaks_is_resumed_though_the_object_is_asked_for_anew() -> 
 def test_a_body_that_is_read_no_further_is_let_go(opened: list[socket]) -> None:
     with FakeServer(in_turn([RIGHT], [])) as server:
         pieces = ObjectReader(
-            GetClient(access_to(server), "audit-logs"), NoPause(), Shown()
+            GetClient(access_to(server), "audit-logs"), NoPause(), Shown(), CONCURRENCY
         ).pieces(LISTED)
         next(pieces)
         del pieces
@@ -526,7 +539,7 @@ def test_what_can_not_be_asked_for_ahead_is_asked_for_when_it_is_read() -> None:
     asked: list[str] = []
     with FakeServer(in_turn([FOUND], asked)) as server:
         client = GetClient(access_to(server), "audit-logs")
-        reader = ObjectReader(client, NoPause(), Shown())
+        reader = ObjectReader(client, NoPause(), Shown(), CONCURRENCY)
         unreachable = EndpointConnectionError(endpoint_url=server.url)
         ask = Mock(side_effect=[unreachable, unreachable, *repeat(DEFAULT, 20)], wraps=client.ask)
         with patch.object(client, "ask", ask):
