@@ -125,12 +125,14 @@ class PutClient:
         if self._signer is None:
             raise NoCredentialsError
         request = self._signer.request("POST", self._endpoint_url, _HEADERS, self._body(batch))
-        if not may_send():
-            raise NotStoredError("the checkpoint is not saved")
         try:
             connection = self._http.connection()
         except BotoCoreError as exc:
             raise NotStoredError(_cause(exc)) from exc
+        # Asked behind the connection: a name server or a proxy may take long.
+        if not may_send():
+            connection.close()
+            raise NotStoredError("the checkpoint is not saved")
         try:
             answer = self._http.begin(request, connection).answer()
         except BotoCoreError as exc:

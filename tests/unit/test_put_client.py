@@ -104,6 +104,22 @@ def test_nothing_is_sent_while_it_may_not() -> None:
     assert asked == ["POST /"]
 
 
+def test_what_may_not_be_sent_any_more_when_there_is_a_connection_is_not_sent(
+    opened: list[socket],
+) -> None:
+    """Another daemon may have taken over meanwhile, and sends it too."""
+    asked: list[str] = []
+
+    def answer(*request: str) -> Reply:
+        asked.append(" ".join(request))
+        return stored()
+
+    with FakeServer(answer) as server, pytest.raises(NotStoredError):
+        PutClient(server.url, source_of()).put(BATCH, lambda: not opened)
+    assert [one.fileno() for one in opened] == [-1]
+    assert asked == []
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -73,10 +74,11 @@ class MemoryHttp:
         self._account = account
         self._line = line
 
-    def connection(self) -> int:
-        return self._line.life.reach("connect")
+    def connection(self) -> SimpleNamespace:
+        self._line.life.reach("connect")
+        return SimpleNamespace(close=lambda: None)
 
-    def begin(self, request: AWSPreparedRequest, _: int) -> "MemorySent":
+    def begin(self, request: AWSPreparedRequest, _: SimpleNamespace) -> "MemorySent":
         body = request.body
         assert isinstance(body, bytes)
         return MemorySent(partial(self._answer, body))
