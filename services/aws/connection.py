@@ -24,6 +24,12 @@ class PlainHttpError(HTTPClientError):
     fmt = "{error}"
 
 
+class NoAuthoritiesError(HTTPClientError):
+    """The bundle of certificate authorities can't be read."""
+
+    fmt = "{error}"
+
+
 class Proxy(msgspec.Struct, frozen=True):
     """A proxy on the way to a service: who names it, where it is, and if it can be one at all."""
 

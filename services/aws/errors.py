@@ -33,10 +33,12 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from services.aws.connection import (
     CONNECT_TIMEOUT_SECONDS,
     READ_TIMEOUT_SECONDS,
+    NoAuthoritiesError,
     PlainHttpError,
     Proxy,
     proxy_of,
@@ -218,7 +220,10 @@ class _Failure:
             (one for one in self._causes if getattr(one, "errno", None) in _UNREACHABLE), None
         )
         self.words = {
-            "certificate": self.certificate.verify_message if self.certificate else "",
+            # urllib3 compares the names itself, and raises no error of `ssl`.
+            "certificate": getattr(
+                self.certificate, "verify_message", "its certificate is of another host"
+            ),
             "host": urlsplit(url).hostname or "",
             "kind": type(error).__name__,
             "place": place_of(url),
@@ -257,12 +262,21 @@ CONNECTION = (
         passes=False,
     ),
     _Row(
+        lambda found: found.of(NoAuthoritiesError),
+        "the bundle of certificate authorities can't be read",
+        "Set AWS_CA_BUNDLE to the path of a file with certificates. REQUESTS_CA_BUNDLE and "
+        "ca_bundle in boto3's own file name it, too",
+        passes=False,
+    ),
+    _Row(
         lambda found: found.tunnel,
         "the proxy {proxy} makes no tunnel to {host}: {tunnel}",
         "Have {host} let through, check the user in {proxy_variable}, or add {host} to NO_PROXY",
     ),
     _Row(
-        lambda found: found.of(ProxyConnectionError) and found.certificate,
+        lambda found: (
+            found.of(ProxyConnectionError) and (found.certificate or found.of(CertificateError))
+        ),
         "TLS with the proxy {proxy}: {certificate}",
         "Check {proxy_variable}. If the proxy has an authority of its own, set AWS_CA_BUNDLE to "
         "the path of its certificate",
@@ -304,7 +318,6 @@ CONNECTION = (
         _CHECK + ": its server has to speak TLS 1.2 or newer",
         passes=False,
     ),
-    # urllib3 compares the names itself, and raises no error of `ssl`.
     _Row(
         lambda found: found.of(SSLError) and not (found.tls and not found.certificate),
         "TLS: the certificate is not for {host}",

@@ -34,6 +34,7 @@ from services.aws.connection import (
     CONNECT_TIMEOUT_SECONDS,
     PLAIN_HTTP,
     READ_TIMEOUT_SECONDS,
+    NoAuthoritiesError,
     PlainHttpError,
     authorities,
     host_of,
@@ -74,6 +75,9 @@ class HttpSession:
     Args:
         endpoint_url: of the service.
         authorities: the bundle of certificate authorities, True for botocore's own.
+
+    Raises:
+        NoAuthoritiesError: the bundle can't be read.
     """
 
     def __init__(self, endpoint_url: str, authorities: str | bool) -> None:
@@ -84,14 +88,16 @@ class HttpSession:
         # Through a tunnel a request looks as it does without a proxy.
         self._names_host = proxy_url is not None and endpoint_url.lower().startswith("http:")
         proxy_headers = proxies.proxy_headers_for(proxy_url) if proxy_url else {}
+        context = _context(authorities, endpoint_url, proxy_url or "")
         manager: Callable[..., PoolManager] = PoolManager
         if proxy_url is not None:
-            manager = partial(ProxyManager, proxy_url, proxy_headers=proxy_headers)
+            manager = partial(
+                ProxyManager, proxy_url, proxy_headers=proxy_headers, proxy_ssl_context=context
+            )
         pools = manager(
             timeout=CONNECT_TIMEOUT_SECONDS,
-            ssl_context=create_urllib3_context(),
+            ssl_context=context,
             cert_reqs="CERT_REQUIRED",
-            ca_certs=get_cert_path(authorities),  # type: ignore[arg-type] # or a path
             # Else the end of a request waits until its beginning is acknowledged, which a server
             # may put off for 40 ms.
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],
@@ -195,6 +201,17 @@ class Sent:
         self._raw.close()
 
 
+def _context(authorities: str | bool, endpoint_url: str, proxy_url: str) -> ssl.SSLContext:
+    """Returns what all connections are secured with: urllib3 would read the bundle for each."""
+    context: ssl.SSLContext = create_urllib3_context()
+    if "https:" in {endpoint_url[:6].lower(), proxy_url[:6].lower()}:
+        try:
+            context.load_verify_locations(get_cert_path(authorities))  # type: ignore[arg-type] # or a path
+        except OSError as exc:
+            raise NoAuthoritiesError(error=exc, endpoint_url=endpoint_url) from exc
+    return context
+
+
 def _of_botocore(error: Exception, url: str, proxy: str = "") -> BotoCoreError:
     """Returns what botocore's own session raises in place of an error of urllib3's."""
     kinds = (own for theirs, own in _OF_BOTOCORE if isinstance(error, theirs))
@@ -219,7 +236,8 @@ def http_session(endpoint_url: str) -> HttpSession:
         endpoint_url: of the service.
 
     Raises:
-        HTTPClientError: what the environment names as the proxy can't be one.
+        HTTPClientError: what the environment names as the proxy can't be one, or as the bundle of
+            certificate authorities.
     """
     proxy = proxy_of(endpoint_url)
     if proxy and not proxy.is_well_formed:

@@ -1,6 +1,6 @@
 """Behind a forward proxy a put counts as not stored only if no connection, no tunnel came about."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import SHUT_RDWR, create_connection, create_server, socket
 from ssl import SSLContext
@@ -175,18 +175,31 @@ def test_no_proxy_that_answers_is_not_stored(
 
 
 def test_a_proxy_that_is_not_trusted_is_told_from_one_without_tls(
-    tls: SSLContext | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls: SSLContext | None,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scheme = "https" if tls else "http"
-    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
-    with Proxy(tls=Authority(tmp_path).context()) as proxy:
-        use(proxy.url, monkeypatch)
-        with pytest.raises(NotStoredError, match=r"TLS with the proxy .*: unable to get local"):
-            PutClient(f"{scheme}://127.0.0.1:9", source_of()).put(BATCH, lambda: True)
-    with FakeServer(always(Reply(400))) as plain:
-        use(plain.url.replace("http:", "https:"), monkeypatch)
-        with pytest.raises(NotStoredError, match=r"the proxy .* does not speak TLS"):
-            PutClient(f"{scheme}://127.0.0.1:10", source_of()).put(BATCH, lambda: True)
+    authority = Authority(tmp_path)
+    unknown = Authority(tmp_path_factory.mktemp("unknown")).context()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.path))
+    with ExitStack() as stack:
+        untrusted = stack.enter_context(Proxy(tls=unknown))
+        other = stack.enter_context(Proxy(tls=authority.context("localhost")))
+        plain = stack.enter_context(FakeServer(always(Reply(400))))
+        for port, (url, words) in enumerate(
+            (
+                (untrusted.url, r"TLS with the proxy .*: certificate signature failure"),
+                (other.url, r"TLS with the proxy .*: its certificate is of another"),
+                (plain.url.replace("http:", "https:"), r"the proxy .* does not speak TLS"),
+            ),
+            9,
+        ):
+            use(url, monkeypatch)
+            with pytest.raises(NotStoredError, match=words):
+                PutClient(f"http{'s' if tls else ''}://127.0.0.1:{port}", source_of()).put(
+                    BATCH, lambda: True
+                )
 
 
 def test_no_tunnel_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
