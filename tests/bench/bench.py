@@ -22,6 +22,7 @@ from tests.bench.bench_runs import (
     Bench,
     audit_events,
     crowded_month,
+    lean_events,
     many_folders,
 )
 from tests.bench.bench_table import (
@@ -105,13 +106,27 @@ def notes(options: argparse.Namespace) -> str:
     return "\n".join([*text, ""])
 
 
+def beside_peers(bench: Bench, runs: int) -> Row:
+    """Measures events of the size that other programs had, and shows both."""
+    lines = lean_events(EVENTS)
+    case = Case("daemon", 100, LATENCY_MS, bench.dataset("bench-lean", lines, 1), runs)
+    (row,) = measured_rows(bench, [case])
+    figures = {
+        "wall": row.median(lambda usage: usage.wall_seconds),
+        "cpu": row.median(lambda usage: usage.cpu_seconds),
+        "mb": row.median(lambda usage: usage.peak_bytes) / MB,
+    }
+    show(PEERS.format(bytes=sum(map(len, lines)) // len(lines), **figures))
+    return row
+
+
 def report(bench: Bench, options: argparse.Namespace) -> bool:
     """Measures and prints everything; returns if every event arrived once."""
     rows = measured_rows(bench, list(cases(bench, options)))
     table = [cells(row, rows[0]) for row in rows]
     show(markdown_table(table) if options.markdown else plain_table(table))
     show(notes(options))
-    show(PEERS)
+    rows.append(beside_peers(bench, options.runs))
     some = bench.dataset("bench-start", audit_events(QUICK_EVENTS), 1)
     starts = [bench.first_put(some) for _ in range(options.runs)]
     wall_seconds = median(start.wall_seconds for start in starts)

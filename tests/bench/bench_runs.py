@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
+import msgspec
+
 from tests.bench.bench_table import Case, Dataset, Quiet, Run
 from tests.bench.measured_process import (
     REPOSITORY,
@@ -225,6 +227,16 @@ def audit_events(events: int, log_type: str = "S3") -> list[bytes]:
     """Returns events of a type in the last hours, always the same but for their times."""
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 2 * HOUR
     return list(audit_lines(log_type, events, Period(start, HOUR), SEED))
+
+
+def lean_events(events: int) -> list[bytes]:
+    """Returns events of S3 of some 1,020 bytes, as they are without the answer's headers."""
+    found: list[bytes] = []
+    for line in audit_events(events):
+        document = msgspec.json.decode(line)
+        del document["auditEntry"]["responseHeader"]
+        found.append(msgspec.json.encode(document))
+    return found
 
 
 def crowded_month(objects: int) -> list[OldObjects]:
