@@ -12,12 +12,11 @@ from botocore.response import StreamingBody
 
 from services.aws.http_session import Sent, http_session
 from services.aws.integrity import bare_etag, differ
-from services.aws.outcomes import WrongAnswerError
+from services.aws.outcomes import WrongAnswerError, named_code
 from services.aws.signature import Signer
 from utils.config.settings import LyveAccess
 from utils.model import LogObject
 
-_CODE = re.compile(rb"<Code>([^<]+)</Code>")
 # More digits are of no object, and Python does not read thousands of them.
 _RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)")
 _MOST_ERROR_BYTES = 64 * 1024
@@ -138,11 +137,10 @@ def _body(answer: AWSResponse) -> StreamingBody:
 def _refusal(answer: AWSResponse) -> ClientError:
     """Returns what botocore's client raises: with the status as the code where none is named."""
     try:
-        named = _CODE.search(_body(answer).read(_MOST_ERROR_BYTES))
+        code = named_code(_body(answer).read(_MOST_ERROR_BYTES))
     except (HTTPClientError, IncompleteReadError, OSError):
-        named = None
+        code = ""
     answer.raw.close()
-    code = named[1].decode(errors="replace") if named else ""
     return ClientError(
         {
             "Error": {"Code": code or str(answer.status_code), "Message": ""},

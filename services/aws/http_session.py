@@ -1,6 +1,5 @@
 """Opens HTTP sessions that trust, connect and wait as botocore's own clients do."""
 
-import re
 import ssl
 from functools import partial
 from http import HTTPStatus
@@ -42,7 +41,7 @@ from services.aws.connection import (
     target_of,
 )
 from services.aws.http_connection import Answer, Connections
-from services.aws.outcomes import RedirectError, redirect_target
+from services.aws.outcomes import RedirectError, named_code, redirect_target
 from services.threads.singleflight import Singleflight
 from utils.version import VERSION
 
@@ -63,7 +62,6 @@ _OF_BOTOCORE: tuple[tuple[tuple[type[Exception], ...], type[BotoCoreError]], ...
     ((exceptions.ReadTimeoutError, TimeoutError), ReadTimeoutError),
     ((exceptions.ProtocolError, HTTPException, OSError), ConnectionClosedError),
 )
-_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
 class HttpSession:
@@ -188,10 +186,8 @@ class Sent:
         except Exception as exc:
             raise _of_botocore(exc, self._url) from exc
         if is_redirect:
-            found = _CODE.search(content)
-            code = found[1].decode() if found else ""
             target = redirect_target(answer.headers)
-            raise RedirectError(answer.status_code, target, code, self._url)
+            raise RedirectError(answer.status_code, target, named_code(content), self._url)
         if answer.status_code == HTTPStatus.BAD_REQUEST and PLAIN_HTTP.search(content):
             raise PlainHttpError(error="TLS is spoken there", endpoint_url=self._url)
         return answer

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html
 """
 
+import re
 from collections.abc import Mapping
 from threading import Lock
 from urllib.parse import urlsplit
@@ -60,6 +61,7 @@ _TRANSIENT_CODES = (
     | {str(status) for status in _TRANSIENT_STATUSES}
 )
 
+_NAMED_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 MISSING_OBJECT = {"404", "NoSuchKey", "NotFound"}
 _IDS_KEPT = 4_096
 _MOST_TARGET_LETTERS = 200
@@ -153,6 +155,12 @@ def is_missing(error: ClientError) -> bool:
 def bare_code(code: str) -> str:
     """Returns an error's bare code: services also write `Code:http://...` and `namespace#Code`."""
     return code.partition(":")[0].rpartition("#")[2].strip()
+
+
+def named_code(document: bytes) -> str:
+    """Returns the code in S3's document of an error, "" if it names none."""
+    found = _NAMED_CODE.search(document)
+    return found[1].decode() if found else ""
 
 
 def redirect_target(headers: Mapping[str, str]) -> str:

@@ -9,18 +9,16 @@ from services.audit.repair import Repair
 from services.audit.verification import Auditor, Days, Verification, keep
 from services.aws.clients import s3_client
 from services.commands.terminal import show_table
-from services.output.status import Clock, FailureLines, LatestStatus, StatusLog, has_bar, say, tell
+from services.output.display import Display
+from services.output.status import Clock, FailureLines, LatestStatus, StatusLog, tell
 from services.shipping.shared import Report, Shared
 from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
 from utils.model import Counts, Gauge, Start
 from utils.report.failures import Failure
-from utils.report.status import Pairs, Seconds, progress_bar, progress_text
+from utils.report.status import Pairs, Seconds
 from utils.version import VERSION
-
-_LINE_EVERY_SECONDS = 30.0
-_BAR_EVERY_SECONDS = 0.5
 
 
 class Auditing:
@@ -37,10 +35,8 @@ class Auditing:
         self._auditor = Auditor(days, options.rate, clock, stop)
         self._clock = clock
         self._stop = stop
-        self._source = ""
         self._failures = FailureLines(clock)
-        self._began = clock.now()
-        self._began_seconds = self._shown_seconds = clock.elapsed_seconds()
+        self._begin("")
 
     def verify(self, sources: Sequence[Source]) -> bool:
         """Compares the sources; returns whether nothing is missing or doubled."""
@@ -59,17 +55,17 @@ class Auditing:
     def refresh(self) -> None:
         """Shows a person how far it is, if it is time to, and what has failed."""
         self._failures.tell_if_late()
-        now_seconds = self._clock.elapsed_seconds()
-        every_seconds = _BAR_EVERY_SECONDS if has_bar() else _LINE_EVERY_SECONDS
-        if now_seconds - self._shown_seconds < every_seconds:
-            return
-        self._shown_seconds = now_seconds
-        elapsed_seconds = now_seconds - self._began_seconds
-        if has_bar():
-            say(f"{progress_bar(self._auditor.progress, elapsed_seconds)}\r")
-        else:
-            text = f"Comparing: {progress_text(self._auditor.progress, elapsed_seconds)}."
-            tell(self._clock.now(), "INFO", text, {"source": self._source})
+        self._display.refresh()
+
+    def _begin(self, source: str) -> None:
+        self._began, self._began_seconds = self._clock.now(), self._clock.elapsed_seconds()
+        self._display = Display(
+            "Comparing",
+            lambda: self._auditor.progress,
+            {"source": source},
+            self._began_seconds,
+            self._clock,
+        )
 
     def _each(self, sources: Sequence[Source], work: Callable[[Source], bool]) -> bool:
         # However many replicas share a source, it is one.
@@ -79,8 +75,7 @@ class Auditing:
         return all(is_whole) and not self._stop.is_set()
 
     def _worked(self, source: Source, work: Callable[[Source], bool]) -> bool:
-        self._source, self._began = source.name, self._clock.now()
-        self._began_seconds = self._shown_seconds = self._clock.elapsed_seconds()
+        self._begin(source.name)
         try:
             return work(source)
         except StoppedError as exc:

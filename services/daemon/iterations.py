@@ -1,6 +1,6 @@
 """Runs the iterations of all sources side by side, and of each source one at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Condition, Event
@@ -8,15 +8,15 @@ from threading import Condition, Event
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
-from services.daemon.display import Display
 from services.daemon.iteration_metrics import IterationMetrics, Running
 from services.daemon.start_line import tell_start
+from services.output.display import Display
 from services.output.status import Clock, FailureLines, tell
 from services.shipping.shared import Shared
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import ForwarderError, unexpected
-from utils.model import Start
+from utils.model import Start, total
 from utils.report.failures import Failure
 
 # If one hangs, the others are open within this time.
@@ -50,7 +50,7 @@ class Iterations:
         self._under_way: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
         self._owed: dict[str, int] = {}
-        self._display = Display({}, 0.0, clock)
+        self._display = self._shown({})
         self._metrics = IterationMetrics(clock)
         # How many threads are at work on sources, and may yet fail as others did.
         self._at_work = 0
@@ -92,9 +92,13 @@ class Iterations:
                 if self._begin(iteration, partial(self._run, iteration, start)):
                     self._under_way[source.name] = iteration
             self._tell_failures()
-            gauges = {name: one.gauge for name, one in self._under_way.items()}
-            begins_seconds = [one.began_seconds for one in self._under_way.values()]
-            self._display = Display(gauges, min(begins_seconds, default=0.0), self._clock)
+            self._display = self._shown(self._under_way)
+
+    def _shown(self, under_way: Mapping[str, Running]) -> Display:
+        gauges = [one.gauge for one in under_way.values()]
+        began_seconds = min((one.began_seconds for one in under_way.values()), default=0.0)
+        pairs = {"source": min(under_way)} if len(gauges) == 1 else {"sources": len(gauges)}
+        return Display("Shipping", lambda: total(gauges), pairs, began_seconds, self._clock)
 
     def skip(self, names: Iterable[str]) -> None:
         """Notes that no iteration could begin: it counts as failed for each source that was due.

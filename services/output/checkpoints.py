@@ -101,6 +101,7 @@ class CheckpointStore:
                 return document
             if self._key not in _listed(self._client, self._bucket, self._key):
                 return None
+            # Not for the stop: the last save is made when it is set.
             Event().wait(pause_seconds(number))
         raise ServiceError(
             f"Can't {doing} the checkpoint {self.name}",

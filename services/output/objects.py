@@ -37,6 +37,7 @@ def put_object(
     digest = md5(content, usedforsecurity=False)
     for number in range(_TRIES):
         if number:
+            # Not for the stop: what is stored last is stored when it is set.
             Event().wait(pause_seconds(number))
         try:
             etag = client.put_object(
