@@ -96,6 +96,28 @@ MUTATIONS = (
         f"{HTTP}::test_what_came_before_a_break_is_read",
     ),
     Mutation(
+        "A put waits for its connection after it was asked if it may be sent",
+        "PutClient.put",
+        """        try:
+            connection = self._http.connection()
+        except BotoCoreError as exc:
+            raise NotStoredError(_cause(exc)) from exc
+        # Asked behind the connection: a name server or a proxy may take long.
+        if not may_send():
+            connection.close()
+            raise NotStoredError("the checkpoint is not saved")
+""",
+        """        if not may_send():
+            raise NotStoredError("the checkpoint is not saved")
+        try:
+            connection = self._http.connection()
+        except BotoCoreError as exc:
+            raise NotStoredError(_cause(exc)) from exc
+""",
+        "tests/unit/test_put_client.py"
+        "::test_what_may_not_be_sent_any_more_when_there_is_a_connection_is_not_sent",
+    ),
+    Mutation(
         "A header may hold the end of a line",
         "Connections.send",
         "any(map(_LINE_END.search, head))",
@@ -364,6 +386,14 @@ MUTATIONS = (
         '"If-Match": f\'"{log_object.etag}"\', ',
         "",
         "tests/unit/test_get_client.py::test_an_object_that_was_replaced_is_refused",
+    ),
+    Mutation(
+        "What was asked for ahead is taken for the rest of a body that broke",
+        "ObjectReader._opened",
+        "self._asked.pop((asked, offset), None)",
+        "self._asked.pop((asked, 0), None)",
+        "tests/unit/test_get_client.py"
+        "::test_a_body_that_breaks_is_resumed_though_the_object_is_asked_for_anew",
     ),
     Mutation(
         "A body that broke is read from its beginning",

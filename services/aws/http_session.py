@@ -112,7 +112,14 @@ class HttpSession:
         self.sent = 0
 
     def send(self, request: "AWSPreparedRequest") -> AWSResponse:
-        """Sends a request, and returns the answer as `Sent.answer` does."""
+        """Sends a request on any connection, and returns the answer as `Sent.answer` does.
+
+        Args:
+            request: signed.
+
+        Raises:
+            BotoCoreError: there is no connection, it breaks, or the answer is a redirect.
+        """
         return self.begin(request, self.connection()).answer()
 
     def connection(self) -> "HTTPConnection":
