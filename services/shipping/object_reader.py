@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from hashlib import md5
-from itertools import islice
+from itertools import chain, islice, repeat
 from threading import Event
 from typing import Protocol, TypeVar
 
@@ -77,15 +77,16 @@ class ObjectReader:
         client: of the bucket.
         stop: set when the process is to end.
         looks: shows an object in other ways: no single answer proves it deleted or replaced.
-        concurrency: so many small objects are under way. They are asked for by halves, so that
-            the server is woken once for many.
+        concurrency: so many small objects are under way, at most. They are asked for by halves,
+            so that the server is woken once for many.
     """
 
     def __init__(self, client: GetClient, stop: Event, looks: Looks, concurrency: int) -> None:
         self._client = client
         self._stop = stop
         self._looks = looks
-        self._group_objects = max(1, concurrency // 2)
+        # One by one, as their connections are opened: else the first object would wait for all.
+        self._group_sizes = chain(range(1, concurrency // 2), repeat(max(1, concurrency // 2)))
         # By what was asked for: the object, and the offset of the first byte.
         self._asked: dict[tuple[LogObject, int], Asked] = {}
         self._troubled_in_a_row = 0
@@ -104,7 +105,7 @@ class ObjectReader:
         coming = iter(items)
         asked: list[Item] = []
         try:
-            while group := list(islice(coming, self._group_objects)):
+            while group := list(islice(coming, next(self._group_sizes))):
                 self._ask([object_of(item) for item in group])
                 yield from asked
                 asked = group

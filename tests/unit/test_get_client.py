@@ -409,9 +409,9 @@ def read_all(reader: ObjectReader, objects: list[LogObject]) -> list[bytes]:
     return [b"".join(reader.pieces(one)) for one in reader.ahead(objects, lambda one: one)]
 
 
-def test_small_objects_are_asked_for_before_the_first_of_them_is_read() -> None:
-    """Each answer waits until all are asked for."""
-    together = Barrier(8)
+def test_small_objects_are_asked_for_before_those_ahead_of_them_are_read() -> None:
+    """Each answer waits until a group of them is asked for."""
+    together = Barrier(3)
 
     def answer(*_: str) -> Reply:
         together.wait(10)
@@ -421,7 +421,18 @@ def test_small_objects_are_asked_for_before_the_first_of_them_is_read() -> None:
         reader = ObjectReader(
             GetClient(access_to(server), "audit-logs"), Event(), Shown(), CONCURRENCY
         )
-        assert read_all(reader, small(8)) == [BODY] * 8
+        assert read_all(reader, small(3)) == [BODY] * 3
+
+
+@pytest.mark.parametrize("concurrency", range(1, 10))
+def test_what_is_under_way_grows_to_what_may_be(concurrency: int) -> None:
+    """Each opens a connection at first, and the first object to be read waits for few of them."""
+    client = Mock()
+    reader = ObjectReader(client, Event(), Shown(), concurrency)
+    ahead = reader.ahead(small(100), lambda one: one)
+    under_way = [client.ask.call_count - read for read, _ in enumerate(ahead)]
+    assert under_way[0] == min(3, 2 * max(1, concurrency // 2))
+    assert max(under_way) == max(2, concurrency - concurrency % 2)
 
 
 def test_a_large_object_is_asked_for_when_it_is_read() -> None:
@@ -450,7 +461,7 @@ def test_what_was_asked_for_and_is_not_read_is_let_go(opened: list[socket]) -> N
         ahead = reader.ahead(small(20), lambda one: one)
         next(ahead)
         reader.close()
-        assert are_closed(opened, CONCURRENCY)
+        assert are_closed(opened, 3)
         del ahead
 
 
@@ -463,7 +474,7 @@ def test_what_was_asked_for_is_let_go_with_the_loop_that_would_read_it(
         )
         for _ in reader.ahead(small(20), lambda one: one):
             break
-        assert are_closed(opened, CONCURRENCY)
+        assert are_closed(opened, 3)
 
 
 def test_an_object_that_comes_twice_is_read_twice_and_asked_for_no_more(
