@@ -15,7 +15,7 @@ from services.output.checkpoints import CheckpointStore
 from services.output.quarantine import Quarantine
 from services.pull_logs_service import AuditBucket
 from services.shipping.shared import Report, Shared
-from services.threads.executor import RAISE_THE_LIMIT, Workers, awaited, read_ahead
+from services.threads.executor import RAISE_THE_LIMIT, Workers, await_all, read_ahead
 from services.upload_cloudwatch_logs_service import LogStream
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError
@@ -169,8 +169,9 @@ class InFlight:
         self._context.puts.submit(deliver, pending.futures)
 
     def _collect(self, pending: Pending) -> None:
+        await_all(pending.futures, self._context.shared.stop)
         while pending.futures:
-            pending.delivery.add(awaited(pending.futures[0], self._context.shared.stop))
+            pending.delivery.add(pending.futures[0].result())
             pending.futures.pop(0)
         if pending.delivery.error:
             raise pending.delivery.error

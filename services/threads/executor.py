@@ -1,7 +1,7 @@
 """Work side by side, on the executor of the standard library."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
@@ -97,21 +97,24 @@ def begin(work: Callable[[], Result]) -> Future[Result]:
         return worker.submit(work)
 
 
-def awaited(future: Future[Result], stop: Event) -> Result:
-    """Returns the result of work once it is there.
+def await_all(futures: Collection[Future[Result]], stop: Event) -> None:
+    """Waits until all work is done; the thread is woken once for it.
 
     Args:
-        future: of the work.
+        futures: of the work.
         stop: set when the process is to end.
 
     Raises:
         StoppedError: the process is to end.
-        Exception: what the work raises.
     """
-    while not future.done():
-        wait([future], _LOOK_SECONDS)
-        if stop.is_set() and not future.done():
+    while wait(futures, _LOOK_SECONDS).not_done:
+        if stop.is_set():
             raise StoppedError
+
+
+def awaited(future: Future[Result], stop: Event) -> Result:
+    """Returns the result of work once it is there; it raises as `await_all` and the work do."""
+    await_all([future], stop)
     return future.result()
 
 
