@@ -14,7 +14,7 @@ from services.aws.get_request import GetClient
 from services.aws.integrity import bare_etag
 from services.aws.list_request import Listing, Page, listed_pages, since_1970_ms
 from services.aws.outcomes import MISSING_OBJECT
-from services.shipping.object_reader import ObjectReader, Reading, are_alike
+from services.reading.object_reader import ObjectReader, Reading, are_alike
 from services.threads.backoff import pause_seconds
 from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError

@@ -19,7 +19,7 @@ from services.aws.put_request import (
     StreamMissingError,
     UnknownOutcomeError,
 )
-from services.shipping.read_back import ReadBack
+from services.reading.read_back import ReadBack
 from services.threads.backoff import pauses
 from utils.config.settings import Source
 from utils.errors import ForwarderError, ServiceError, StoppedError, TransientError

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 import pytest
 
-from services.shipping.object_reader import ObjectReader
+from services.reading.object_reader import ObjectReader
 from tests.servers.installation import (
     BUCKET,
     LOG_GROUP,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from services.aws.errors import CLOUDWATCH_ELSEWHERE, aws_errors, group_hints
 from services.aws.outcomes import THROTTLING_CODES, request_ids
-from services.shipping.read_back import ReadBack
+from services.reading.read_back import ReadBack
 from services.threads.backoff import pauses
 from services.threads.executor import read_ahead
 from utils.config.partitions import is_stream_of

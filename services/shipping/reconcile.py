@@ -6,7 +6,7 @@ from itertools import chain, islice, product
 from msgspec.structs import replace
 
 from services.pull_logs_service import AuditBucket
-from services.shipping.read_back import ReadBack
+from services.reading.read_back import ReadBack
 from services.shipping.shared import Report
 from utils.config.settings import Source
 from utils.errors import ServiceError, UnreadableError

@@ -209,7 +209,7 @@ def test_what_was_wrong_on_its_way_is_not_booked_as_damaged(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes], verified_bytes: int
 ) -> None:
     """The other object is shipped, and this one is whole in the next iteration."""
-    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", verified_bytes)
+    monkeypatch.setattr("services.reading.object_reader.VERIFIED_BYTES", verified_bytes)
     turning(monkeypatch, 1, change)
     world = two_objects()
     world.run(source_of())

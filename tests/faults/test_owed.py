@@ -7,7 +7,7 @@ from gzip import compress
 import pytest
 from msgspec.json import decode
 
-from services.shipping.object_reader import ObjectReader
+from services.reading.object_reader import ObjectReader
 from tests.world.audit_objects import DAY_MS, event, quarantined, text_of
 from tests.world.faults import Killed
 from tests.world.in_memory import STATE_KEY, World, source_of
@@ -45,7 +45,7 @@ class Shut:
                 yield piece
 
         patch.setattr(ObjectReader, "stream", shut)
-        patch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
+        patch.setattr("services.reading.object_reader.VERIFIED_BYTES", 100)
 
 
 @pytest.mark.parametrize("pieces", [0, 1])
@@ -127,7 +127,7 @@ def number_told(world: World) -> int:
 
 def test_wrong_bytes_of_a_large_object_lose_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """That they were wrong shows at the end: by then lines of them are sent."""
-    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
+    monkeypatch.setattr("services.reading.object_reader.VERIFIED_BYTES", 100)
     monkeypatch.setattr("utils.lines.runs.MAX_RUN_LINES", 4)
     world = world_of([])
     lines = [event(number, NOON_MS - HOUR_MS) for number in range(30)]

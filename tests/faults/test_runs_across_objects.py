@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.shipping.object_reader import ObjectReader
+from services.reading.object_reader import ObjectReader
 from tests.world.audit_objects import (
     DAY_MS,
     REFUSED,
@@ -147,7 +147,7 @@ def test_a_cut_off_object_in_doubt(behind: str) -> None:
 def test_an_object_that_fails_in_mid_reading_is_owed_alone(
     pieces: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 100)
+    monkeypatch.setattr("services.reading.object_reader.VERIFIED_BYTES", 100)
     objects = small_objects(9, 3)
     bad = AuditObject(
         "S3-0004-bad.log",
@@ -155,7 +155,7 @@ def test_an_object_that_fails_in_mid_reading_is_owed_alone(
         NOON_MS - HOUR_MS + 4,
         lines,
     )
-    monkeypatch.setattr("services.shipping.object_reader._PIECE_BYTES", 1000)
+    monkeypatch.setattr("services.reading.object_reader._PIECE_BYTES", 1000)
     world = world_of([*objects, bad])
     stream, is_shut = ObjectReader.stream, True
 

@@ -58,7 +58,7 @@ def trial(running: Trial) -> Iterator[Trial]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up soon, where an answer is wrong for long."""
-    monkeypatch.setattr("services.shipping.object_reader._RESUMES", 2)
+    monkeypatch.setattr("services.reading.object_reader._RESUMES", 2)
 
 
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from services.aws.clients import s3_client
 from services.aws.get_request import GetClient
-from services.shipping.object_reader import ObjectReader
+from services.reading.object_reader import ObjectReader
 from tests.servers.installation import BUCKET, Installation
 from tests.standin.fake_server import FakeServer, Reply, s3_refusal
 from utils.config.settings import LyveAccess
@@ -320,7 +320,7 @@ def test_an_etag_that_only_looks_like_an_md5_does_not_keep_an_object_from_being_
 
 @pytest.fixture
 def _streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", 0)
+    monkeypatch.setattr("services.reading.object_reader.VERIFIED_BYTES", 0)
 
 
 @pytest.mark.usefixtures("_streamed")
@@ -351,7 +351,7 @@ def chunked(body: bytes, *, is_whole: bool = True) -> Reply:
 def test_more_bytes_than_are_listed_are_no_object(
     monkeypatch: pytest.MonkeyPatch, verified_bytes: int, *, is_whole: bool
 ) -> None:
-    monkeypatch.setattr("services.shipping.object_reader.VERIFIED_BYTES", verified_bytes)
+    monkeypatch.setattr("services.reading.object_reader.VERIFIED_BYTES", verified_bytes)
     with (
         FakeServer(in_turn([chunked(LONG * 2, is_whole=is_whole)], [])) as server,
         pytest.raises(UnreadableError, match="more bytes came than are listed"),

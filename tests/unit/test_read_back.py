@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.parsers import ResponseParserError
 
-from services.shipping.read_back import ReadBack
+from services.reading.read_back import ReadBack
 from tests.world.in_memory import source_of
 from tests.world.in_memory_time import NoWait, VirtualTime
 from utils.errors import ServiceError

@@ -80,7 +80,7 @@ def take_small_steps(patch: pytest.MonkeyPatch) -> None:
         "services.output.checkpoint_saver._SAVE_EVERY_LINES": 10,
         "services.output.checkpoint_saver.WINDOW_LINES": 28,
         "services.output.checkpoint_saver.WINDOW_OBJECTS": 6,
-        "services.shipping.object_reader.VERIFIED_BYTES": 600,
+        "services.reading.object_reader.VERIFIED_BYTES": 600,
         "services.shipping.reconcile.WINDOW_LINES": 28,
         "utils.state.progress.WINDOW_OBJECTS": 6,
     }.items():
