@@ -1,1 +1,1 @@
-"""The daemon over its hours: iterations of all sources, the display, its health."""
+"""The daemon over its hours: iterations of all sources, and its health."""

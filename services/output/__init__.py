@@ -1,1 +1,1 @@
-"""What is kept in the output bucket: checkpoints, status lines, quarantine; and the metrics."""
+"""What is kept in the output bucket, told and shown: checkpoints, status lines, metrics."""
