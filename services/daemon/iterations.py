@@ -59,7 +59,8 @@ class Iterations:
     def expect(self, sources: Sequence[Source]) -> None:
         """Takes all sources that are configured, whether an iteration of them begins or not."""
         with self._changed:
-            names = {*(source.name for source in sources), *self._under_way}
+            configured = {source.name for source in sources}
+            names = configured | self._opening | self._under_way.keys()
             self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
 
     def open(self, sources: Sequence[Source], start: Starting) -> None:

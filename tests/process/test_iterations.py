@@ -240,6 +240,21 @@ def test_a_source_that_is_no_longer_configured_is_forgotten_when_it_has_ended(
     assert set(iterations.failures()) == {"stays"}
 
 
+def test_a_source_that_is_no_longer_configured_while_it_opens_is_forgotten_when_it_has_failed(
+    iterations: Iterations, begun: list[Doing]
+) -> None:
+    iterations.expect(sources("gone"))
+    iterations.open(sources("gone"), lambda: START)
+    opening = latest(begun, "gone")
+    hour(iterations, "stays")
+    opening.end(is_good=False)
+    until(lambda: iterations.failures().get("gone") == 1)
+    latest(begun, "stays").end()
+    assert not iterations.join()
+    iterations.expect(sources("stays"))
+    assert set(iterations.failures()) == {"stays"}
+
+
 def test_without_any_thread_the_error_is_told_and_the_exit_status_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
