@@ -283,7 +283,8 @@ class Shipper:
             is_clean = self._in_flight.is_clean()
         except ForwarderError:
             is_clean = False
-        self.saver.close()
+        finally:  # whatever it is: a saver at work would show a living daemon
+            self.saver.close()
         if is_clean:
             self._context.progress.end()
         self.saver.save_last()

@@ -13,6 +13,8 @@ from threading import Event, Semaphore, Thread
 
 import pytest
 
+from services.output.checkpoint_saver import CheckpointSaver
+from services.shipping.shipper import InFlight, Shipper
 from services.threads.executor import Workers, attend, begin, read_ahead
 from tests.world.audit_objects import event, whole
 from tests.world.faults import UNAVAILABLE, each
@@ -106,6 +108,36 @@ def test_an_error_at_each_submit_of_what_was_in_doubt(behind: bool) -> None:
             world.run(source_of(), faults)
         assert world.run(source_of()).is_good, world.statuses()
         assert_same(world.messages(), Counter(lines))
+
+
+@pytest.mark.parametrize(("place", "name"), [(InFlight, "is_clean"), (Shipper, "_tell")])
+def test_a_bug_leaves_no_thread_that_saves(
+    place: type, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep a dead iteration's checkpoint alive, and stop the next one."""
+    begun: list[CheckpointSaver] = []
+    at_work: list[CheckpointSaver] = []
+    start, close = CheckpointSaver.start, CheckpointSaver.close
+
+    def started(saver: CheckpointSaver) -> None:
+        begun.append(saver)
+        at_work.append(saver)
+        start(saver)
+
+    def closed(saver: CheckpointSaver) -> None:
+        close(saver)
+        at_work.remove(saver)
+
+    def fail(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(CheckpointSaver, "start", started)
+    monkeypatch.setattr(CheckpointSaver, "close", closed)
+    monkeypatch.setattr(place, name, fail)
+    trial = Trial("all")
+    assert not trial.world.run(trial.source).is_good
+    assert begun
+    assert not at_work
 
 
 def test_fewer_threads_do_the_work_and_the_limit_is_named() -> None:
