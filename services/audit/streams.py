@@ -1,6 +1,6 @@
 """Reads the log streams of a source, and leaves a part of the account's quota to others."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
@@ -102,18 +102,22 @@ class LogStreams:
             "logStreamNamePrefix": own,
         }
         made_ms: list[int] = []
+        followed: set[str] = set()
         while True:
-            answer = self._listing(request)
+            answer = self._listing(request, followed)
             found = [one for one in answer["logStreams"] if is_stream_of(own, one["logStreamName"])]
             self.names = [*dict.fromkeys([*self.names, *(one["logStreamName"] for one in found)])]
             made_ms += (one["creationTime"] for one in found if "creationTime" in one)
-            if not answer.get("nextToken"):
+            token = answer.get("nextToken")
+            if not token:
                 return min(made_ms, default=None)
-            request["nextToken"] = answer["nextToken"]
+            followed.add(token)
+            request["nextToken"] = token
 
     def _listing(
-        self, request: "DescribeLogStreamsRequestTypeDef"
+        self, request: "DescribeLogStreamsRequestTypeDef", followed: Collection[str]
     ) -> "DescribeLogStreamsResponseTypeDef":
+        """Returns the next page, which leads to none of those before it."""
         doing = f"list the log streams of the log group {self._source.log_group}"
 
         def ask() -> "DescribeLogStreamsResponseTypeDef":
@@ -124,7 +128,8 @@ class LogStreams:
             answer = self._in_time(ask)
             request_id = answer.get("ResponseMetadata", {}).get("RequestId", "")
             is_whole = isinstance(answer.get("logStreams"), list)
-            if self._request_ids.is_new(request_id) and is_whole:
+            leads_on = answer.get("nextToken") not in followed
+            if self._request_ids.is_new(request_id) and is_whole and leads_on:
                 return answer
         raise ServiceError(
             f"Can't {doing}",

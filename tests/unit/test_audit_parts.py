@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,7 @@ from utils.audit.findings import Findings
 from utils.audit.sums import Sums
 from utils.audit.tallies import Tallies, Tally
 from utils.audit.times import Bursts, Retention
+from utils.errors import ServiceError
 from utils.model import Gauge, LogObject
 
 if TYPE_CHECKING:
@@ -115,6 +117,22 @@ def test_what_came_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> No
     streams = LogStreams(client, source_of(), pace, gauge, lambda: None)
     assert list(streams.events([(0, 1)])) == []
     assert gauge.trouble == ""
+
+
+def test_a_list_of_log_streams_that_leads_back_is_not_followed_for_ever() -> None:
+    numbers = count()
+
+    def describe_log_streams(**_: object) -> dict[str, object]:
+        about = {"RequestId": f"streams-{next(numbers)}"}
+        return {"logStreams": [], "nextToken": "again", "ResponseMetadata": about}
+
+    meta = SimpleNamespace(endpoint_url="http://leads-back.invalid")
+    client = SimpleNamespace(meta=meta, describe_log_streams=describe_log_streams)
+    known = cast("CloudWatchLogsClient", client)
+    pace = Pace(1e6, lambda: 0.0, threading.Event())
+    with pytest.raises(ServiceError, match="not an answer of CloudWatch to this request"):
+        LogStreams(known, source_of(), pace, Gauge(), lambda: None).find()
+    assert next(numbers) < 10
 
 
 @pytest.mark.parametrize(
