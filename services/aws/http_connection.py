@@ -27,6 +27,9 @@ _RECEIVE_BYTES = 64 * 1024
 _MOST_FREE = 64
 # Of a head, or of what stands behind the last chunk.
 _MOST_BESIDES_BYTES = 256 * 1024
+# A page of a listing or of a log stream has a few MB, and so has a checkpoint; an object is read as
+# it comes.
+_MOST_UNREAD_BYTES = 32 * 1024 * 1024
 # With one of these, a line of the head would end early.
 _LINE_END = re.compile(r"[\r\n\0]")
 
@@ -112,10 +115,12 @@ class Answer:
         """Takes some of the body.
 
         Raises:
-            ValueError: neither an interim answer nor the one to HEAD has a body.
+            ValueError: an interim answer has a body, or one to HEAD, or it has no end.
         """
         if self._is_bodiless or not self._has_head:
             raise ValueError("a body where there is none")
+        if len(self._body) > _MOST_UNREAD_BYTES:
+            raise ValueError("more than any answer has that is read as a whole")
         self._body += piece
 
     def on_message_complete(self) -> None:

@@ -9,7 +9,7 @@ from hashlib import md5
 from threading import Event
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
 from services.aws.integrity import bare_etag
 from services.aws.list_request import Listing, listed_pages
@@ -61,16 +61,27 @@ def put_object(
 def read_object(client: "S3Client", bucket: str, key: str) -> bytes | None:
     """Returns an object's content, None if there is no object.
 
+    botocore's client asks again for what passes until the content comes; if that breaks, this does.
+
     Raises:
-        BotoCoreError: the connection failed.
+        BotoCoreError: the connection failed, or the content breaks off each time.
         ClientError: the service refuses it.
     """
-    try:
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as exc:
-        if is_missing(exc):
-            return None
-        raise
+    failures = 0
+    while True:
+        try:
+            body = client.get_object(Bucket=bucket, Key=key)["Body"]
+        except ClientError as exc:
+            if is_missing(exc):
+                return None
+            raise
+        try:
+            return body.read()
+        except (HTTPClientError, IncompleteReadError):
+            failures += 1
+            if failures == _TRIES:
+                raise
+        Event().wait(pause_seconds(failures - 1))
 
 
 def listed_keys(client: "S3Client", bucket: str, prefix: str) -> Iterator[str]:

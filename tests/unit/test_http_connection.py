@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from services.aws import http_connection
 from services.aws.http_connection import Answer, Connections
 
 CONTENT = b"{}"
@@ -177,3 +178,14 @@ def test_what_stands_behind_the_last_chunk_has_an_end() -> None:
 def test_blanks_behind_a_value_are_not_of_it() -> None:
     with answer_to(SIZED.replace(b"2\r", b" 2 \t\r")) as (answer, _):
         assert answer.headers["Content-Length"] == "2"
+
+
+def test_answer_without_end_takes_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "_MOST_UNREAD_BYTES", 100_000)
+    long = ENDED + bytes(400_000)
+    endless = pytest.raises(ProtocolError)
+    with answer_to(long) as (answer, connection), endless:
+        answer.read()
+    assert not is_kept(connection)
+    with answer_to(long) as (answer, _):
+        assert sum(map(len, answer.stream())) == len(CONTENT) + 400_000

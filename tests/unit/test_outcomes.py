@@ -7,6 +7,7 @@ from services.aws.clients import logs_client, s3_client
 from services.aws.errors import aws_errors, lyve_errors
 from services.aws.outcomes import THROTTLING_CODES, is_transient
 from services.output.objects import read_object
+from tests.servers.installation import try_again_soon
 from tests.standin.fake_server import FakeServer, Reply, always
 from utils.config.settings import AwsAccess, LyveAccess
 from utils.errors import TransientError
@@ -58,9 +59,23 @@ def test_a_code_in_the_header_counts_for_boto3s_clients_too(
             client.describe_log_groups()
 
 
-def test_a_document_that_ends_early_names_what_is_in_between() -> None:
-    cut = Reply(200, b"{}", {"Content-Length": "9", "Connection": "close"})
-    with FakeServer(always(cut)) as server:
+CUT = Reply(200, b"{}", {"Content-Length": "9", "Connection": "close"})
+
+
+def test_a_document_that_ends_early_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that breaks off once would keep its source waiting for an hour."""
+    try_again_soon(monkeypatch)
+    replies = iter([CUT, CUT, Reply(200, b"{}")])
+    with FakeServer(lambda *_: next(replies)) as server:
+        client = s3_client(LyveAccess("key", "secret", "us-east-1", server.url), attempts=1)
+        assert read_object(client, "bucket", "key") == b"{}"
+
+
+def test_a_document_that_ends_early_names_what_is_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try_again_soon(monkeypatch)
+    with FakeServer(always(CUT)) as server:
         client = s3_client(LyveAccess("key", "secret", "us-east-1", server.url), attempts=1)
         passes = pytest.raises(TransientError, match=r"\(the answer ends early\).*LYVE_ENDPOINT")
         with passes, lyve_errors("do", {}):
