@@ -16,6 +16,7 @@ from botocore.session import Session
 
 from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
+from services.aws.list_request import take_over_pages
 from services.aws.session import botocore_session
 from services.threads.singleflight import Singleflight
 from utils.config.settings import AwsAccess, LyveAccess
@@ -66,7 +67,10 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
             aws_secret_access_key=access.secret_key,
             config=config,
         )
-        return cast("S3Client", client)
+    s3 = cast("S3Client", client)
+    # Here, before several threads share it: botocore's registry is not made for that.
+    take_over_pages(s3)
+    return s3
 
 
 @Singleflight

@@ -62,6 +62,20 @@ class Page(msgspec.Struct):
     date: str = ""
 
 
+def take_over_pages(client: "S3Client") -> None:
+    """Lets a new client answer a listing with a `Page`, which `listed_pages` takes.
+
+    botocore first looks for an error in each page, which takes four times as long as reading it,
+    and takes what is not a listing for an empty one. A PUT that fails with the status 200 shows by
+    its missing ETag.
+
+    Source: https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
+    """
+    events = client.meta.events
+    events.unregister("before-parse.s3.*", vars(handlers)["_handle_200_error"])
+    events.register("before-parse.s3.ListObjectsV2", _take_page)
+
+
 def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[Page]:
     """Yields the pages of a listing, each once it is seen to be an answer to what was asked.
 
@@ -73,14 +87,6 @@ def listed_pages(client: "S3Client", listing: Listing, stop: Event) -> Iterator[
         ClientError: the service refuses it.
         StoppedError: the process is to end.
     """
-    # botocore first looks for an error in each page, which takes four times as long as reading it,
-    # and takes what is not a listing for an empty one. A PUT that fails with the status 200 shows
-    # by its missing ETag.
-    # https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
-    client.meta.events.unregister("before-parse.s3.*", vars(handlers)["_handle_200_error"])
-    client.meta.events.register(
-        "before-parse.s3.ListObjectsV2", _take_page, unique_id="a page of a listing"
-    )
     asked: ListObjectsV2RequestTypeDef = {"Bucket": listing.bucket}
     if listing.prefix:
         asked["Prefix"] = listing.prefix

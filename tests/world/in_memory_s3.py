@@ -4,7 +4,6 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from email.utils import format_datetime
 from hashlib import md5
-from types import SimpleNamespace
 from typing import NamedTuple, TypedDict, Unpack
 
 from services.aws.list_request import Page
@@ -117,10 +116,6 @@ class MemoryS3:
         self._buckets = buckets
         self._time = time
         self._line = line
-        # What boto3's client looks into answers with has nothing to look into here.
-        self.meta = SimpleNamespace(
-            events=SimpleNamespace(register=lambda *_, **__: None, unregister=lambda *_: None)
-        )
 
     def list_objects_v2(self, **listing: Unpack[Listing]) -> dict[str, object]:
         found = sorted(dict(self._buckets[listing["Bucket"]]).items())
