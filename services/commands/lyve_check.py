@@ -28,7 +28,7 @@ from services.output.checkpoints import parts_with_state
 from services.output.objects import put_object
 from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
-from services.shipping.partitions import Part
+from services.shipping.partitions import SourcePart
 from utils.config.settings import LyveAccess, Source
 from utils.errors import ServiceError
 from utils.lines.decompression import DamagedError
@@ -257,7 +257,7 @@ class LyveCheck:
         return passed(f"{len(parts)} of this source")
 
     def _checkpoint(self) -> Finding:
-        found = Part(self._source, self._client).load()
+        found = SourcePart(self._source, self._client).load()
         if found is None:
             return passed("there is none yet: mode says where to begin")
         if found.running:

@@ -182,7 +182,7 @@ class Forwarder:
         return LogStream(self._source.of_part(part), self._report.gauge, self._shared.stop)
 
     @contextmanager
-    def _under_way(self, partition: Partition, start: Start) -> Iterator[tuple[Shipper, Progress]]:
+    def _under_way(self, partition: Partition) -> Iterator[tuple[Shipper, Progress]]:
         """Ships what was begun of a partition, lets more be shipped, and saves how far it came."""
         source, found, bucket = partition.source, partition.checkpoint, self._due.bucket
         log_stream = self._log_stream(source.part)
@@ -196,7 +196,7 @@ class Forwarder:
             partition.await_owner(self._shared.stop)
             positions, recovered = reconciler.recover(positions)
         upload_ms = max(partition.now_ms, found.upload_ms)
-        begun = replace(found, owner=start.owner, upload_ms=upload_ms)
+        begun = replace(found, owner=self._start.owner, upload_ms=upload_ms)
         progress = Progress(begun, partition.ledger)
         positions = progress.plan(positions)
         context = Context(
@@ -225,9 +225,9 @@ class Forwarder:
         in_doubt = partition.checkpoint.running or position.in_doubt
         return replace(position, object=now, earlier_ms=earlier_ms, in_doubt=in_doubt)
 
-    def _recover(self, partition: Partition, start: Start) -> None:
+    def _recover(self, partition: Partition) -> None:
         """Ends what an unfinished iteration has left, and ships nothing else."""
-        with self._under_way(partition, start):
+        with self._under_way(partition):
             pass
 
     def _prove_access(self) -> None:
@@ -259,7 +259,7 @@ class Forwarder:
             return
         with self._apart(partition):
             own = self._stack.enter_context(ExitStack())
-            shipper, progress = own.enter_context(self._under_way(partition, self._start))
+            shipper, progress = own.enter_context(self._under_way(partition))
             self._claims[part] = Claim(partition, shipper, progress, own)
             self._ship_owed(self._claims[part])
 

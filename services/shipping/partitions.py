@@ -73,7 +73,7 @@ class Partition(msgspec.Struct, frozen=True):
             )
 
 
-class Part:
+class SourcePart:
     """A part of a source by its name, and where its checkpoint is kept."""
 
     def __init__(self, source: Source, client: "S3Client") -> None:
@@ -86,9 +86,9 @@ class Part:
         """The partition's, from 0."""
         return PARTITION_NAMES.index(self.source.part)
 
-    def of(self, part: str) -> "Part":
+    def of(self, part: str) -> "SourcePart":
         """Returns another part of the same source by its name, which is empty for all of it."""
-        return Part(self.source.of_part(part), self.client)
+        return SourcePart(self.source.of_part(part), self.client)
 
     def load(self) -> Checkpoint | None:
         """Returns its checkpoint, None if there is none yet.
@@ -148,7 +148,7 @@ class Whole(msgspec.Struct, frozen=True):
     split.
     """
 
-    part: Part
+    part: SourcePart
     checkpoint: Checkpoint | None
     replicas_before: int = 0
 
@@ -162,12 +162,14 @@ class Whole(msgspec.Struct, frozen=True):
         """Tells if nothing is known of the source."""
         return self.checkpoint is None and not self.replicas_before
 
-    def origins(self) -> list[Part]:
+    def origins(self) -> list[SourcePart]:
         """Returns the parts that its partitions are split from."""
         count = self.sharing.origins if self.sharing else self.replicas_before
         return [self.part.of(f"{one}-of-{count}") for one in range(1, count + 1)] or [self.part]
 
-    def split(self, first: Checkpoint, generation: str, parts: list[Part]) -> Iterator[Checkpoint]:
+    def split(
+        self, first: Checkpoint, generation: str, parts: list[SourcePart]
+    ) -> Iterator[Checkpoint]:
         """Yields the checkpoints that partitions begin with.
 
         Args:
@@ -188,7 +190,7 @@ def load_whole(source: Source, client: "S3Client") -> Whole:
         CheckpointError: what is there is for another way of sharing, and can't be carried over.
         ForwarderError: the output bucket or a checkpoint can't be used.
     """
-    part = Part(source.of_part(""), client)
+    part = SourcePart(source.of_part(""), client)
     found = part.load()
     if found:
         _check_alone(found, part)
@@ -247,7 +249,7 @@ class SharedSource:
         self,
         source: Source,
         client: "S3Client",
-        recover: Callable[[Partition, Start], None],
+        recover: Callable[[Partition], None],
         stop: Event,
     ) -> None:
         self._source = source
@@ -304,7 +306,7 @@ class SharedSource:
         began_ms = start.now_ms - start.process_ago_ms
         if sharing and sharing.since_ms > began_ms + _STORE_STEP_MS:
             raise self._superseded(sharing)
-        before: list[Part] = []
+        before: list[SourcePart] = []
         if sharing is None:
             origins = whole.origins()
             for origin in origins:
@@ -324,13 +326,13 @@ class SharedSource:
                 origin.save(replace(origin.load() or first, sharing=shared))
             whole.part.save(replace(known or first, owner=start.owner, sharing=shared))
 
-    def _end(self, origin: Part, start: Start) -> None:
+    def _end(self, origin: SourcePart, start: Start) -> None:
         """Ends what an unfinished iteration of all of the source has left: that is not split."""
         found = origin.load()
         if found:
             _check_alone(found, origin)
             if found.running:
-                self._recover(origin.partition(found, start), start)
+                self._recover(origin.partition(found, start))
 
     def _complete(self, whole: Whole) -> None:
         """Gives each partition a checkpoint, and takes the coverage out of the whole source's.
@@ -393,7 +395,7 @@ def _first_checkpoint(source: Source, start: Start) -> Checkpoint:
     return Checkpoint(source.identity, start.owner, Coverage(_since_ms(source, start)))
 
 
-def _own(part: Part, generation: str) -> Checkpoint:
+def _own(part: SourcePart, generation: str) -> Checkpoint:
     """Returns a partition's own checkpoint, once each has one."""
     found = part.load()
     if found is None or found.generation != generation:
@@ -405,19 +407,19 @@ def _own(part: Part, generation: str) -> Checkpoint:
     return found
 
 
-def _check_alone(found: Checkpoint, part: Part) -> None:
+def _check_alone(found: Checkpoint, part: SourcePart) -> None:
     """Makes sure that the checkpoint of a part alone says what was shipped of it."""
     if found.has_predecessors:
         raise _mixed(part, "it was shared by another number of replicas before")
 
 
-def _mixed(part: Part, detail: str) -> CheckpointError:
+def _mixed(part: SourcePart, detail: str) -> CheckpointError:
     return CheckpointError(
         f"What was shipped can't be told by the checkpoint {part.store.name} alone", detail, _REPAIR
     )
 
 
-def _claimed_too(part: Part, detail: str) -> OwnerError:
+def _claimed_too(part: SourcePart, detail: str) -> OwnerError:
     return OwnerError(
         f"Another process claimed the checkpoint {part.store.name} at the same time",
         detail,

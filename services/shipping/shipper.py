@@ -21,7 +21,7 @@ from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError
 from utils.lines.batching import Acceptance, batches, restamped
 from utils.lines.delivery import Delivery
-from utils.lines.runs import Part, Run, runs
+from utils.lines.runs import ObjectPart, Run, runs
 from utils.model import Batch, LogEvent, Position
 from utils.state.progress import Mark, Progress
 from utils.state.uncertain import Uncertain
@@ -345,7 +345,7 @@ class Shipper:
             report.gauge.note(part.counts, self._context.bucket.reader.bytes_read)
         self.saver.advance(progress.mark)
 
-    def _tell(self, part: Part) -> None:
+    def _tell(self, part: ObjectPart) -> None:
         """Says what a person is to know of an object."""
         write, key, lines = (
             self._context.report.status.write,

@@ -26,7 +26,7 @@ from utils.lines.decompression import DamagedError, DeletedError, LineSplitter
 from utils.lines.runs import (
     MAX_RUN_LINES,
     ContentChangedError,
-    Part,
+    ObjectPart,
     Run,
     blocks_behind,
     runs,
@@ -89,7 +89,7 @@ class Piece(NamedTuple):
     """A run that has lines of one object alone."""
 
     run: Run
-    part: Part
+    part: ObjectPart
 
 
 def pieces(
@@ -229,7 +229,7 @@ def test_blank_lines_cost_what_bytes_cost(monkeypatch: pytest.MonkeyPatch) -> No
     taken: list[int] = []
     take = Run.take
 
-    def noted(run: Run, part: Part, lines: Sequence[bytes]) -> None:
+    def noted(run: Run, part: ObjectPart, lines: Sequence[bytes]) -> None:
         taken.append(len(lines))
         take(run, part, lines)
 
@@ -472,7 +472,7 @@ def test_each_object_of_a_run_is_accounted_for_by_itself(
     """Whatever its neighbours in the run are: damaged, deleted, unreadable, changed, in doubt."""
     with pytest.MonkeyPatch.context() as patch:
         cut_runs = cut_all(bucket, batch_size, patch, [one.begin for one in bucket])
-    parts: dict[str, list[Part]] = {}
+    parts: dict[str, list[ObjectPart]] = {}
     for run in cut_runs:
         for key, part in run.parts.items():
             assert part.begin.object.key == key
@@ -486,7 +486,7 @@ def test_each_object_of_a_run_is_accounted_for_by_itself(
         _check(one, parts[one.begin.object.key], cut_runs)
 
 
-def _check(one: Content, parts: Sequence[Part], cut_runs: Sequence[Run]) -> None:
+def _check(one: Content, parts: Sequence[ObjectPart], cut_runs: Sequence[Run]) -> None:
     key, last = one.begin.object.key, parts[-1]
     assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
     assert sum(part.counts.objects for part in parts) == 1

@@ -9,7 +9,7 @@ import msgspec
 from utils.audit.tallies import Tally
 from utils.lines.decompression import DamagedError, ReplacedError
 from utils.lines.forms import LineForm
-from utils.lines.runs import Part, Run
+from utils.lines.runs import ObjectPart, Run
 from utils.model import Position
 
 
@@ -42,7 +42,7 @@ def due_lines(
     """
     begin = Position(tally.object)
     # The daemon's own: what that takes for an event is one here.
-    run, part = Run(form), Part(begin, begin)
+    run, part = Run(form), ObjectPart(begin, begin)
     hashed, rest = sha256(), b""
     try:
         for block in blocks:

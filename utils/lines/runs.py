@@ -42,7 +42,7 @@ class ContentChangedError(Exception):
     """The object no longer begins with the lines that were shipped of it."""
 
 
-class Part(msgspec.Struct):
+class ObjectPart(msgspec.Struct):
     """The lines of one object in a run: those behind `begin`, up to and with `position`.
 
     `is_last` says that nothing more of the object is read, and `trouble` why that is before its
@@ -89,7 +89,7 @@ class Run(msgspec.Struct):
     form: LineForm = JSON
     batch_size: int = 1
     full_bytes: int = 0
-    parts: dict[str, Part] = msgspec.field(default_factory=dict)
+    parts: dict[str, ObjectPart] = msgspec.field(default_factory=dict)
     events: list[LogEvent] = msgspec.field(default_factory=list)
     lines: int = 0
     size_bytes: int = 0
@@ -143,7 +143,7 @@ class Run(msgspec.Struct):
         ends = list(accumulate(map(_most_bytes_of, near)))
         return min(len(near), 1 + bisect_left(ends, most_bytes))
 
-    def take(self, part: Part, lines: Sequence[bytes]) -> None:
+    def take(self, part: ObjectPart, lines: Sequence[bytes]) -> None:
         """Takes the next lines of an object.
 
         Args:
@@ -158,7 +158,7 @@ class Run(msgspec.Struct):
         self.lines += len(lines)
         self.read(part, number + 1, lines)
 
-    def read(self, part: Part, number: int, lines: Sequence[bytes]) -> None:
+    def read(self, part: ObjectPart, number: int, lines: Sequence[bytes]) -> None:
         """Makes events of lines, or counts what else they are.
 
         Args:
@@ -201,7 +201,7 @@ class Run(msgspec.Struct):
         self.request_bytes += taken_bytes
         self.size_bytes += taken_bytes + kept_bytes
 
-    def end(self, part: Part) -> None:
+    def end(self, part: ObjectPart) -> None:
         """Takes the end of an object.
 
         Args:
@@ -211,7 +211,7 @@ class Run(msgspec.Struct):
         part.counts.objects = 1
         self._add(part)
 
-    def drop(self, part: Part) -> None:
+    def drop(self, part: ObjectPart) -> None:
         """Forgets what it holds of an object.
 
         Args:
@@ -222,7 +222,7 @@ class Run(msgspec.Struct):
             self.events = [event for event in self.events if event.object_key != key]
             self.lines -= part.counts.read
 
-    def _add(self, part: Part) -> None:
+    def _add(self, part: ObjectPart) -> None:
         if part.begin.object.key not in self.parts:
             self.parts[part.begin.object.key] = part
             self.positions_bytes += _bytes_of(part.begin)
@@ -301,7 +301,7 @@ def _of_object(
         ContentChangedError: before anything is taken, if the shipped lines are not there.
         ForwarderError: nothing can be read now.
     """
-    part = Part(begin, begin)
+    part = ObjectPart(begin, begin)
     trouble: UnreadableError | DamagedError | None = None
     try:
         for block in blocks_behind(begin, blocks):
@@ -310,7 +310,7 @@ def _of_object(
                 room = run.room(left)
                 if not room:
                     yield run
-                    run, part = begun(), Part(part.position, part.position)
+                    run, part = begun(), ObjectPart(part.position, part.position)
                     continue
                 run.take(part, left[:room])
                 left = left[room:]
@@ -325,7 +325,7 @@ def _of_object(
 
 
 def _end(
-    run: Run, part: Part, begin: Position, trouble: UnreadableError | DamagedError | None
+    run: Run, part: ObjectPart, begin: Position, trouble: UnreadableError | DamagedError | None
 ) -> None:
     """Takes the end of an object into a run.
 
@@ -339,7 +339,7 @@ def _end(
         # None of these lines is to be sent, and all before them are in doubt.
         run.drop(part)
         in_doubt = begin.in_doubt or part.begin.lines > begin.lines
-        part = Part(part.begin, replace(begin, in_doubt=in_doubt))
+        part = ObjectPart(part.begin, replace(begin, in_doubt=in_doubt))
     if isinstance(trouble, UnreadableError):
         part.trouble = trouble
     elif trouble:
@@ -406,7 +406,7 @@ def events_behind(
     Raises:
         ContentChangedError: the last shipped line is not there.
     """
-    run, part = Run(form), Part(begin, begin)
+    run, part = Run(form), ObjectPart(begin, begin)
     lines = chain.from_iterable(blocks_behind(begin, blocks))
     for number, line in enumerate(lines, start=begin.lines + 1):
         run.read(part, number, [line])
