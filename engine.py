@@ -20,12 +20,12 @@ from services.commands.settings import read_sources
 from services.daemon.allocator import use_one_arena
 from services.daemon.health import HeartbeatFile
 from services.daemon.iterations import Iterations, Starting
-from services.output.status import Clock, tell
+from services.output.status import tell
 from services.shipping.iteration import Iteration
 from services.threads.executor import REFRESH_SECONDS, attend
 from utils.config.settings import Source
 from utils.errors import ConfigurationError, OutputError, problems_of
-from utils.model import Start
+from utils.model import Clock, Start
 
 EXIT_OK = 0
 EXIT_FAILED = 1

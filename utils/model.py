@@ -1,6 +1,7 @@
 """The value types that pass between the modules."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated
 
@@ -157,6 +158,13 @@ class Counts(msgspec.Struct):
     def imbalance(self) -> int:
         """Lines that were read and neither accepted, nor quarantined, nor blank, nor excluded."""
         return self.read - self.accepted - self.quarantined - self.blank - self.excluded
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """How the time is read: `now` for people, `elapsed_seconds` for durations."""
+
+    now: Callable[[], datetime]
+    elapsed_seconds: Callable[[], float]
 
 
 class Start(msgspec.Struct, frozen=True):

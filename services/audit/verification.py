@@ -17,7 +17,6 @@ from services.aws.http_session import http_session
 from services.output.metrics import put_soon
 from services.output.objects import put_object
 from services.output.quarantine import QuarantinedLines
-from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from services.upload_cloudwatch_logs_service import retention_days
 from utils.audit.audit import Audit, Difference, encoded, key_of
@@ -33,6 +32,7 @@ from utils.lines.forms import form_of
 from utils.model import (
     FOREVER_MS,
     READ_GAP_MS,
+    Clock,
     Gauge,
     Interval,
     LogObject,

@@ -10,12 +10,12 @@ from services.audit.verification import Auditor, Days, Verification, keep
 from services.aws.clients import s3_client
 from services.commands.terminal import show_table
 from services.output.display import Display
-from services.output.status import Clock, FailureLines, LatestStatus, StatusLog, tell
+from services.output.status import FailureLines, LatestStatus, StatusLog, tell
 from services.shipping.shared import Report, Shared
 from utils.audit.audit import Audit, figures, rows, status, verdict
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, unexpected
-from utils.model import Counts, Gauge, Start
+from utils.model import Clock, Counts, Gauge, Start
 from utils.report.failures import Failure
 from utils.report.status import Pairs, Seconds
 from utils.version import VERSION

@@ -9,10 +9,11 @@ from services.commands.cloudwatch_check import CloudWatchCheck
 from services.commands.lyve_check import LyveCheck
 from services.commands.terminal import show
 from services.commands.tries import Try
-from services.output.status import Clock, tell
+from services.output.status import tell
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import StoppedError
+from utils.model import Clock
 from utils.report.findings import Finding, Outcome, failed, lacking, lines, summary, title
 
 # Longer than the clients wait for one answer; it ends whatever else may hang.

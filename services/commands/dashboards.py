@@ -11,9 +11,10 @@ from services.aws.clients import aws_client
 from services.aws.errors import aws_errors, endpoint_errors
 from services.aws.outcomes import error_code
 from services.commands.terminal import show
-from services.output.status import Clock, tell
+from services.output.status import tell
 from utils.config.settings import Source
 from utils.errors import ConfigurationError, ForwarderError, unexpected
+from utils.model import Clock
 from utils.report.dashboards import (
     Target,
     check_apart,

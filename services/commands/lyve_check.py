@@ -26,13 +26,12 @@ from services.aws.outcomes import WrongAnswerError
 from services.commands.tries import FirstAnswer, Hint, Try
 from services.output.checkpoints import parts_with_state
 from services.output.objects import put_object
-from services.output.status import Clock
 from services.pull_logs_service import AuditBucket
 from services.shipping.partitions import SourcePart
 from utils.config.settings import LyveAccess, Source
 from utils.errors import ServiceError
 from utils.lines.decompression import DamagedError
-from utils.model import LogObject
+from utils.model import Clock, LogObject
 from utils.report.findings import Finding, failed, lacking, passed, warning
 from utils.report.status import status_key
 

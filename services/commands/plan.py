@@ -8,13 +8,13 @@ from zlib import crc32
 
 from services.aws.clients import s3_client
 from services.commands.terminal import show_table
-from services.output.status import Clock, tell
+from services.output.status import tell
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
 from utils.errors import ForwarderError, StoppedError, UnreadableError, unexpected
 from utils.lines.batching import MAX_AGE_MS
 from utils.lines.decompression import DamagedError
-from utils.model import LogObject, Position, Start
+from utils.model import Clock, LogObject, Position, Start
 from utils.report.failures import Failure, by_cause
 from utils.report.preview import Preview, Sample, rows
 

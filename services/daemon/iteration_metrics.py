@@ -3,49 +3,18 @@
 from contextlib import suppress
 from functools import partial
 from threading import Condition
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from services.daemon.running import Running
 from services.output.metrics import MOST_WAIT_SECONDS, is_put
-from services.output.status import Clock
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import ForwarderError
-from utils.model import Counts, Gauge, Start
-from utils.report.failures import Failure
+from utils.model import Clock
 from utils.report.metrics import Figures, figures_of
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-class Running(Protocol):
-    """An iteration of one source, as it is run, shown and counted."""
-
-    source: Source
-    counts: Counts
-    gauge: Gauge
-    began: "datetime"
-    began_seconds: float
-    is_complete: bool
-    failures: list[Failure]
-
-    @property
-    def owed(self) -> int:
-        """How many objects it tried that are not wholly shipped."""
-
-    @property
-    def newest_shipped(self) -> "datetime | None":
-        """The newest `LastModified` that is known to be shipped, None for none."""
-
-    @property
-    def progress(self) -> tuple[object, ...]:
-        """A value that changes whenever the iteration makes progress."""
-
-    def open(self, start: Start) -> bool:
-        """Marks where coverage begins; returns if that went well."""
-
-    def run(self, start: Start) -> bool:
-        """Ships what is due and reports it; returns if all went well."""
 
 
 class IterationMetrics:

@@ -8,15 +8,16 @@ from threading import Condition, Event
 from services.aws.clients import aws_credentials, logs_client, s3_client
 from services.aws.http_session import http_session
 from services.aws.session import botocore_session
-from services.daemon.iteration_metrics import IterationMetrics, Running
+from services.daemon.iteration_metrics import IterationMetrics
+from services.daemon.running import Running
 from services.daemon.start_line import tell_start
 from services.output.display import Display
-from services.output.status import Clock, FailureLines, tell
+from services.output.status import FailureLines, tell
 from services.shipping.shared import Shared
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import ForwarderError, unexpected
-from utils.model import Start, total
+from utils.model import Clock, Start, total
 from utils.report.failures import Failure
 
 # If one hangs, the others are open within this time.

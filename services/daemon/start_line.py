@@ -4,11 +4,11 @@ from itertools import islice
 from threading import Event
 
 from services.aws.clients import s3_client
-from services.output.status import Clock, tell
+from services.output.status import tell
 from services.shipping.due import DueObjects
 from utils.config.settings import Source
 from utils.errors import ForwarderError
-from utils.model import Start
+from utils.model import Clock, Start
 from utils.report.status import span
 
 # Enough to see that it is a backfill; `--plan` counts them all.

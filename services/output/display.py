@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from services.output.status import Clock, has_bar, say, tell
-from utils.model import Gauge
+from services.output.status import has_bar, say, tell
+from utils.model import Clock, Gauge
 from utils.report.status import Pairs, progress_bar, progress_text
 
 _LINE_EVERY_SECONDS = 30.0

@@ -4,19 +4,17 @@ import os
 import select
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 from uuid import uuid4
 
-import msgspec
-
 from services.aws.errors import OUTPUT_BUCKET_HINTS, lyve_errors
 from services.output.objects import put_object, read_object
 from utils.config.environment import is_json
-from utils.model import Counts
+from utils.model import Clock, Counts
 from utils.report.failures import Failure, by_cause
 from utils.report.latest import Outcome, Trail, decode_trail, encode_latest, latest_key
 from utils.report.status import Pairs, json_line, status_key, status_line
@@ -33,13 +31,6 @@ _MOST_WAIT_SECONDS = 1.0
 # So much later another source may fail by the same cause: each waits for other times between its
 # tries.
 _HELD_SECONDS = 10.0
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """How the time is read: `now` for people, `elapsed_seconds` for durations."""
-
-    now: Callable[[], datetime]
-    elapsed_seconds: Callable[[], float]
 
 
 def tell(now: datetime, level: str, text: str, pairs: Pairs) -> str:

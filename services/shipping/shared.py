@@ -6,9 +6,9 @@ from threading import Event, Lock
 
 import msgspec
 
-from services.output.status import Clock, StatusLog
+from services.output.status import StatusLog
 from utils.lines.batching import MAX_BATCH_BYTES
-from utils.model import Counts, Gauge
+from utils.model import Clock, Counts, Gauge
 
 # Small enough to hold a few in memory; it fills two of the largest requests, and with many sources
 # at work a few of the default size.

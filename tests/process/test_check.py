@@ -29,7 +29,6 @@ from services.commands.check import print_checks
 from services.commands.settings import read_sources
 from services.output.checkpoints import CheckpointStore
 from services.output.objects import put_object
-from services.output.status import Clock
 from tests.servers.installation import (
     AWS_REGION,
     BUCKET,
@@ -48,7 +47,7 @@ from tests.standin.cloudwatch_process import CloudWatchStandin
 from tests.standin.fake_server import Authority, FakeServer, Reply, always, s3_refusal
 from tests.world.audit_events import gzip_lines
 from tests.world.faults import client_error
-from utils.model import LogObject, SourceIdentity
+from utils.model import Clock, LogObject, SourceIdentity
 from utils.report.findings import COLUMNS, Finding, failed, lines, passed, summary
 from utils.state.checkpoint import Checkpoint, encode_checkpoint
 from utils.state.ledger import Coverage

@@ -13,11 +13,10 @@ from engine import EXIT_FAILED, Engine
 from services.commands.options import read_options
 from services.daemon import iterations as iterations_service
 from services.daemon.iterations import Iterations
-from services.output.status import Clock
 from tests.world.in_memory import source_of
 from tests.world.in_memory_time import VirtualTime
 from utils.config.settings import Source
-from utils.model import Counts, Gauge, Start
+from utils.model import Clock, Counts, Gauge, Start
 
 if TYPE_CHECKING:
     from utils.report.failures import Failure

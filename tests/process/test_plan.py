@@ -9,7 +9,6 @@ from threading import Event
 import pytest
 
 from services.commands.plan import print_plans
-from services.output.status import Clock
 from tests.servers.installation import BUCKET, Installation, eventually
 from tests.servers.s3_proxy import S3Proxy
 from tests.standin.cloudwatch_process import CloudWatchStandin
@@ -18,7 +17,7 @@ from tests.world.faults import Life, Line
 from tests.world.in_memory import World, source_of
 from tests.world.in_memory_s3 import MemoryS3
 from utils.lines.batching import EVENT_OVERHEAD_BYTES
-from utils.model import LogObject, Start
+from utils.model import Clock, LogObject, Start
 from utils.report.preview import EVENTS_PER_SECOND, PRICE_PER_GB, Preview, Sample, rows
 
 DAY = timedelta(days=1)

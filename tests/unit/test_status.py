@@ -18,13 +18,12 @@ from services.output.quarantine import Quarantine
 from services.output.status import (
     MOST_OF_A_KIND,
     MOST_OF_OBJECTS,
-    Clock,
     StatusLog,
     tell,
 )
 from tests.world.faults import client_error
 from tests.world.in_memory_time import NOON_MS
-from utils.model import Counts, Gauge, LogObject, QuarantinedLine
+from utils.model import Clock, Counts, Gauge, LogObject, QuarantinedLine
 from utils.report.status import (
     progress_bar,
     progress_text,

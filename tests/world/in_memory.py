@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from services.audit.repair import Repair
 from services.audit.verification import Auditor, Days, Verification
-from services.output.status import Clock, StatusLog
+from services.output.status import StatusLog
 from services.shipping.iteration import Iteration
 from services.shipping.shared import Report, Shared
 from tests.standin.cloudwatch_requests import CreateLogGroup
@@ -34,7 +34,7 @@ from tests.world.in_memory_time import HOUR_MS, NOON_MS, NoWait, VirtualTime
 from utils.audit.audit import Audit
 from utils.config.settings import AwsAccess, LyveAccess, Source
 from utils.errors import ForwarderError
-from utils.model import Counts, Gauge, Start
+from utils.model import Clock, Counts, Gauge, Start
 
 STATE_KEY = "integration-state/audit-logs-S3.json"
 
