@@ -124,7 +124,10 @@ def test_each_source_is_shipped_at_its_own_minutes(
     names = [("often", 20), ("seldom", 60)]
     shared = dict(installation.configuration)
     bucket = {key: shared.pop(key) for key in ("bucket_name", "log_type")}
-    sources = [{**bucket, "name": name, "every_minutes": every} for name, every in names]
+    sources = [
+        {**bucket, "name": name, "every_minutes": every, "log_stream": name}
+        for name, every in names
+    ]
     installation.configuration.clear()
     installation.configuration.update({**shared, "sources": sources})
     with daemon.start("2026-11-01T05:39:59") as engine:

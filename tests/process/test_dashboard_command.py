@@ -70,7 +70,7 @@ def use_two_groups(program: Installation) -> None:
     program.configuration["sources"] = [
         {"name": "europe", "log_type": ["S3", "IAM"]},
         {"name": "america", "log_group": "lyve/america"},
-        {"name": "asia", "log_group": "lyve/america"},
+        {"name": "asia", "log_group": "lyve/america", "bucket_name": "audit-logs-asia"},
     ]
     program.environment["AMERICA_AWS_REGION"] = "us-west-2"
     program.environment["ASIA_AWS_REGION"] = "us-west-2"

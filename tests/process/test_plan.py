@@ -214,7 +214,10 @@ def test_a_stop_is_told_once_and_no_other_source_is_asked(
 
 def test_the_total_says_how_many_sources_it_lacks(installation: Installation) -> None:
     installation.put("May-2024/S3-a.gz", gzip_lines(numbered(5)))
-    broken = [{"name": name, "bucket_name": "no-such-bucket"} for name in ("first", "second")]
+    broken = [
+        {"name": name, "bucket_name": "no-such-bucket", "log_stream": name}
+        for name in ("first", "second")
+    ]
     installation.configuration["sources"] = [*broken, {"name": "good"}]
     total = tables(installation.run("--plan").stdout)["3 sources"]
     assert total["failed"] == "2, of which nothing is known or counted here"
@@ -223,7 +226,10 @@ def test_the_total_says_how_many_sources_it_lacks(installation: Installation) ->
 
 def test_where_all_sources_failed_there_is_no_total(installation: Installation) -> None:
     """An answer of 0 would be taken for one."""
-    broken = [{"name": name, "bucket_name": "no-such-bucket"} for name in ("first", "second")]
+    broken = [
+        {"name": name, "bucket_name": "no-such-bucket", "log_stream": name}
+        for name in ("first", "second")
+    ]
     installation.configuration["sources"] = broken
     outcome = installation.run("--plan")
     (error,) = outcome.errors

@@ -946,7 +946,8 @@ def test_variables_of_others_that_resemble_no_source_are_no_problem(
 ) -> None:
     """One environment for several daemons, of which each ships some of the tenants."""
     names = ("tenant-1", "team-a", "prod-eu", "west")
-    assert parse(named(*({**ACME, "name": name} for name in names)), environment(**variables))
+    sources = ({"name": name, "bucket_name": name} for name in names)
+    assert parse(named(*sources), environment(**variables))
 
 
 def test_a_problem_with_a_plain_variable_is_told_once() -> None:
@@ -1016,6 +1017,56 @@ def test_the_same_endpoint_written_otherwise_is_the_same(written: str) -> None:
 def test_a_bucket_of_the_same_name_behind_another_endpoint_is_another_bucket() -> None:
     sources = named(ACME, {**OTHER, "output_bucket": "acme"})
     assert parse(sources, environment(OTHER_LYVE_ENDPOINT="http://127.0.0.1:9000"))
+
+
+def test_a_source_listed_twice_would_store_each_event_twice() -> None:
+    text = problem(named(ACME, {**ACME, "name": "again"}))
+    assert text == (
+        'config.json: sources "acme.eu-S3" and "again-S3" ship the same logs into one log stream '
+        "(lyve-cloud/acme/S3). Each event would be stored twice. Remove one, or give it another "
+        "log_stream."
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {}),
+        ({"mode": "lasthour"}, {"mode": "lasthour"}),
+        ({"until": "01/03/2024"}, {"mode": "29/02/2024"}),
+        ({"prefix": "a/"}, {}),
+        ({"prefix": "a/"}, {"prefix": "a/b/"}),
+        ({"log_type": ["S3", "IAM"]}, {"log_type": ["IAM", "Console"]}),
+    ],
+)
+def test_sources_that_overlap_are_a_problem(
+    one: dict[str, object], other: dict[str, object]
+) -> None:
+    assert "Each event would be stored twice" in problem(
+        named({**ACME, **one}, {**ACME, **other, "name": "again"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "own"),
+    [
+        ({}, {"bucket_name": "elsewhere"}, {}),
+        ({}, {"log_type": "IAM", "log_stream": "lyve-cloud/acme/S3"}, {}),
+        ({}, {"log_group": "elsewhere"}, {}),
+        ({}, {"log_stream": "elsewhere"}, {}),
+        ({}, {}, {"AGAIN_AWS_REGION": "us-east-1"}),
+        ({}, {}, {"AGAIN_LYVE_ENDPOINT": "http://127.0.0.1:9000"}),
+        ({}, {}, {"AGAIN_AWS_ACCESS": "AKIAANOTHER", "AGAIN_AWS_SECRET": "ofanotheraccount"}),
+        ({"prefix": "a/"}, {"prefix": "b/"}, {}),
+        ({"until": "01/03/2024"}, {"mode": "01/03/2024"}, {}),
+        ({"until": "01/03/2024"}, {"mode": "lasthour"}, {}),
+    ],
+)
+def test_sources_that_do_not_overlap_are_none(
+    one: dict[str, object], other: dict[str, object], own: dict[str, str]
+) -> None:
+    sources = named({**ACME, **one}, {**ACME, **other, "name": "again"})
+    assert len(parse(sources, environment(**own))) == 2
 
 
 # Whatever comes.

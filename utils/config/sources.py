@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import msgspec
@@ -101,6 +102,9 @@ def parse_sources(
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     sources = [source for one in accessed for source in _sources(one, shard)]
+    problems += _doubled(sources, file, today)
+    if problems:
+        raise ConfigurationError(_presentable(problems, secrets))
     streams = Counter(map(_stream_of, sources))
     share = max(_LEAST_IN_FLIGHT, _MOST_IN_FLIGHT // len(sources))
     return tuple(
@@ -175,6 +179,28 @@ def _written_inputs(accessed: Sequence[_Accessed]) -> Iterator[ForwarderError]:
             if is_same and is_there and other is not entry:
                 what = f"output_bucket {found(output)} is the bucket_name of the source"
                 yield ForwarderError(f'{entry.where}: {what} "{other.name}"', hint=_OTHER_OUTPUT)
+
+
+def _doubled(sources: Iterable[Source], file: str, today: date) -> Iterator[ForwarderError]:
+    """Yields each two sources that would store the same events twice."""
+    today_ms = day_ms(f"{today:%d/%m/%Y}") or 0
+
+    def begins_ms(source: Source) -> int:
+        return today_ms if source.since_ms is None else source.since_ms
+
+    alike = defaultdict(list)
+    for source in sources:
+        place = source.lyve.endpoint_url, source.bucket_name, source.log_type
+        alike[place, source.aws, _stream_of(source)].append(source)
+    pairs = chain.from_iterable(combinations(group, 2) for group in alike.values())
+    for one, other in pairs:
+        is_nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+        ends_ms = [each.until_ms for each in (one, other) if each.until_ms is not None]
+        meet = not ends_ms or max(begins_ms(one), begins_ms(other)) < min(ends_ms)
+        if is_nested and meet:
+            what = f'"{one.name}" and "{other.name}" ship the same logs into one log stream'
+            hint = "Each event would be stored twice. Remove one, or give it another log_stream"
+            yield ForwarderError(f"{file}: sources {what}", one.log_stream, hint)
 
 
 def _presentable(
