@@ -25,7 +25,7 @@ from services.shipping.iteration import Iteration
 from services.threads.executor import REFRESH_SECONDS, attend
 from utils.config.settings import Source
 from utils.errors import ConfigurationError, OutputError, problems_of
-from utils.model import Clock, Start
+from utils.model import Clock, Start, since_1970_ms
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -178,7 +178,7 @@ class Engine:
     def _start(self, since_seconds: float) -> Start:
         """Counts back by the monotonic clock."""
         elapsed_seconds = self._clock.elapsed_seconds()
-        now_ms = int(_now().timestamp() * 1000)
+        now_ms = since_1970_ms(_now())
         since_ago_ms = round((elapsed_seconds - since_seconds) * 1000)
         process_ago_ms = round((elapsed_seconds - self._began_seconds) * 1000)
         return Start(self._owner, now_ms, since_ago_ms, process_ago_ms)

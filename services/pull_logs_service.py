@@ -12,7 +12,7 @@ import msgspec
 from services.aws.errors import AUDIT_BUCKET_HINTS, S3_ELSEWHERE, lyve_errors
 from services.aws.get_request import GetClient
 from services.aws.integrity import bare_etag
-from services.aws.list_request import Listing, Page, listed_pages, since_1970_ms
+from services.aws.list_request import Listing, Page, listed_pages
 from services.aws.outcomes import MISSING_OBJECT
 from services.reading.object_reader import ObjectReader, Reading, are_alike
 from services.threads.backoff import pause_seconds
@@ -20,7 +20,7 @@ from utils.config.settings import Source
 from utils.errors import ServiceError, StoppedError
 from utils.lines.decompression import DamagedError, LineSplitter, ReplacedError, decompressed
 from utils.lines.forms import form_of
-from utils.model import LogObject
+from utils.model import LogObject, since_1970_ms
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

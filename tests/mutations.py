@@ -376,7 +376,7 @@ MUTATIONS = (
     Mutation(
         "There is no late window",
         "LATE_WINDOW_MS",
-        "LATE_WINDOW_MS = 24 * 60 * 60 * 1000",
+        "LATE_WINDOW_MS = DAY_MS",
         "LATE_WINDOW_MS = 0",
         f"{STORAGE}::test_an_object_that_appears_up_to_a_day_behind_the_newest_is_found",
     ),

@@ -1,10 +1,10 @@
 """Reads a line of the newer platform's access log: one request, its fields separated by spaces."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
-from utils.model import OtherFormError
+from utils.model import OtherFormError, since_1970_ms
 
 # The names and their order: Lyve Cloud Object Storage API User Guide (June 2025), Bucket Logging.
 FIELDS = (
@@ -55,8 +55,6 @@ _BEGINNING = re.compile(rb"[^\s\[\"]+ [^\s\[\"]+ \[([^\]\s]{20} [+-]\d{4})\](?: 
 _TIME = re.compile(
     r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):([0-5]\d|60) ([+-])(\d\d)([0-5]\d)", re.ASCII
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # An object's requests come from few different seconds.
 _KNOWN_TIMES = 4096
 
@@ -149,6 +147,6 @@ def _bracketed_ms(written: bytes) -> int | None:
         zone = timezone(ahead)
         # A leap second is the first one of the next minute, as in POSIX.
         moment = datetime(year, _MONTH_NUMBERS[found[2]], day, hour, minute, tzinfo=zone)
-        return (moment - _EPOCH + timedelta(seconds=second)) // _MILLISECOND
+        return since_1970_ms(moment) + 1000 * second
     except (ValueError, OverflowError):
         return None

@@ -8,10 +8,8 @@ from typing import TypeGuard
 import msgspec
 from dateutil import parser as dateutil_parser
 
-from utils.model import OtherFormError
+from utils.model import OtherFormError, since_1970_ms
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # Go's time.String(): "2021-01-25 09:22:30.1 +0000 UTC", at times with " m=+0.1" behind it.
 _GO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d{1,9})? ([+-]\d{4})(?: [A-Z]{3,4})?(?: m=.*)?"
@@ -110,7 +108,7 @@ def timestamp_ms(text: str) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MILLISECOND
+    return since_1970_ms(moment)
 
 
 def _epoch_ms(text: str) -> int | None:

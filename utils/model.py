@@ -1,7 +1,7 @@
 """The value types that pass between the modules."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
@@ -238,10 +238,21 @@ class SourceIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     prefix: str = ""
 
 
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def since_1970_ms(moment: datetime) -> int:
+    """Returns a time in ms since 1970, cut off."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
 # A range of time in ms since 1970; its end is not included.
 Interval = tuple[int, int]
 # Times of events closer than this are read back in one go.
-READ_GAP_MS = 60 * 60 * 1000
+READ_GAP_MS = HOUR_MS
 # Behind all times.
 FOREVER_MS = 2**62
 

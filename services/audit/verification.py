@@ -1,7 +1,7 @@
 """Compares the objects of a source with its log streams; it reads no checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property, partial
 from hashlib import blake2b, sha256
 from operator import attrgetter
@@ -30,13 +30,16 @@ from utils.errors import UnreadableError
 from utils.lines.decompression import ReplacedError
 from utils.lines.forms import form_of
 from utils.model import (
+    DAY_MS,
     FOREVER_MS,
+    HOUR_MS,
     READ_GAP_MS,
     Clock,
     Gauge,
     Interval,
     LogObject,
     OtherFormError,
+    since_1970_ms,
     union,
 )
 from utils.report.metrics import Verified
@@ -44,13 +47,11 @@ from utils.report.status import span
 from utils.state.checkpoint import claim_seconds
 
 _SECOND_MS = 1000
-_HOUR_MS = 60 * 60 * 1000
-_DAY_MS = 24 * _HOUR_MS
 _EPOCH = date(1970, 1, 1)
 # The store tells its time by the second, and an upload time is never before the object's.
 _CLOCKS_APART_MS = 60_000
 # A daemon that sends now may restamp events with the time at which its iteration began.
-_LONGEST_ITERATION_MS = _HOUR_MS
+_LONGEST_ITERATION_MS = HOUR_MS
 # A daemon at work is known by an event that was stored a second after the bucket was listed, as the
 # store tells its time by the second.
 _SHOWS_ITSELF_SECONDS = 1.5
@@ -316,7 +317,7 @@ class Verification:
         """Of objects written shortly before or after the range: they may hold identical lines."""
         beside = Tallies()
         first_ms, end_ms = self.within
-        for one in self._listed((first_ms - _DAY_MS, end_ms + _DAY_MS)):
+        for one in self._listed((first_ms - DAY_MS, end_ms + DAY_MS)):
             if not first_ms <= one.last_modified_ms < end_ms:
                 beside.add(Tally(one))
         return beside
@@ -368,7 +369,7 @@ class Verification:
 
         That is in the stream's time, and by CloudWatch's clock.
         """
-        end_ms = self._listed_ms + _DAY_MS
+        end_ms = self._listed_ms + DAY_MS
         cut = ((max(0, first_ms), min(until_ms, end_ms)) for first_ms, until_ms in spans)
         for stored_ms, ingested_ms, message in self._streams.events(union(cut, READ_GAP_MS)):
             self._progress.events += 1
@@ -432,14 +433,14 @@ class Auditor:
         sent = {name: session.sent for name, session in sessions.items()}
         retention = partial(retention_days, logs, source.log_group)
         streams = LogStreams(logs, source, self._pace, self.progress, retention)
-        asked = self._asked(source, streams.find() or _ms(began), need.since_ms)
+        asked = self._asked(source, streams.find() or since_1970_ms(began), need.since_ms)
         witnesses = Witnesses(
             AuditBucket(s3, source, self._stop),
             streams,
             lambda key: QuarantinedLines(s3, source.output_bucket, source.name, key),
         )
         verification = Verification(source, asked, witnesses, self.progress, need)
-        audit = verification.run(_ms(began))
+        audit = verification.run(since_1970_ms(began))
         audit.from_day = self._days.first.isoformat() if self._days.first else None
         audit.to_day = self._days.last.isoformat() if self._days.last else None
         audit.since = span(asked[0], source.until_ms)
@@ -455,7 +456,7 @@ class Auditor:
         first, last = self._days.first, self._days.last
         # A source of the mode lasthour begins an hour before its first start, which makes its
         # log stream.
-        assumed_ms = made_ms - _HOUR_MS if since_ms is None else since_ms
+        assumed_ms = made_ms - HOUR_MS if since_ms is None else since_ms
         begun_ms = assumed_ms if source.since_ms is None else source.since_ms
         until_ms = FOREVER_MS if source.until_ms is None else source.until_ms
         if last is not None:
@@ -485,9 +486,5 @@ def keep(source: Source, audit: Audit) -> str:
     return key
 
 
-def _ms(moment: datetime) -> int:
-    return int(moment.astimezone(UTC).timestamp() * 1000)
-
-
 def _day_ms(day: date) -> int:
-    return (day - _EPOCH).days * _DAY_MS
+    return (day - _EPOCH).days * DAY_MS

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from services.aws.integrity import bare_etag
 from services.aws.outcomes import UnansweredError, WrongAnswerError, is_left_to_retry
 from services.threads.backoff import pause_seconds
 from utils.errors import StoppedError
-from utils.model import LogObject
+from utils.model import LogObject, since_1970_ms
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -28,8 +28,6 @@ _TRIES = 6
 _NOT_WHOLE = "the answer is not a whole listing"
 _FIRST_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 _ROOT = b"ListBucketResult"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -263,8 +261,3 @@ def moment(written: str) -> datetime:
     except ValueError:
         return parse_timestamp(written)
     return read if read.tzinfo else parse_timestamp(written)
-
-
-def since_1970_ms(read: datetime) -> int:
-    """Returns a time in ms since 1970."""
-    return (read - _EPOCH) // _MILLISECOND

@@ -13,7 +13,7 @@ from services.aws.put_request import PutClient, RejectedInfo, StreamMissingError
 from services.threads.executor import begin
 from utils.config.settings import Source
 from utils.errors import ForwarderError
-from utils.model import LogEvent
+from utils.model import LogEvent, since_1970_ms
 from utils.report.metrics import Figures, Verified, encode_metrics, metrics_stream
 
 MOST_WAIT_SECONDS = 2.0
@@ -28,7 +28,7 @@ def is_put(source: Source, figures: Figures | Verified, now: datetime) -> bool:
     to_metrics = replace(source, log_stream=metrics_stream(source))
     try:
         message = encode_metrics(source, figures, now)
-        event = LogEvent(int(now.timestamp() * 1000), message, len(message), 1)
+        event = LogEvent(since_1970_ms(now), message, len(message), 1)
         client = logs_client(source.aws)
         put_client = PutClient(client.meta.endpoint_url, to_metrics)
 

@@ -4,10 +4,9 @@ from typing import Literal
 
 import msgspec
 
-from utils.lines.batching import MAX_AGE_MS, MAX_AHEAD_MS
-from utils.model import Interval, union
+from utils.lines.batching import MAX_AHEAD_MS, oldest_age_ms
+from utils.model import DAY_MS, Interval, union
 
-_DAY_MS = 24 * 60 * 60 * 1000
 # Events stored closer together than this are of one iteration, and so is what it reconciled.
 _SHORTEST_GAP_MS = 500
 _MOST_LOOSE = 10_000
@@ -29,7 +28,7 @@ class Bursts:
 
     def note(self, ingested_ms: int) -> None:
         """Takes an event into account, stored then; 0 if CloudWatch does not say when."""
-        if not ingested_ms or ingested_ms < self.newest_ms - _DAY_MS:
+        if not ingested_ms or ingested_ms < self.newest_ms - DAY_MS:
             return
         self.newest_ms = max(self.newest_ms, ingested_ms)
         self._loose.add(ingested_ms)
@@ -45,7 +44,7 @@ class Bursts:
     def _merge(self) -> None:
         """A burst ends one gap behind its last event: one that begins later is another."""
         loose = ((one, one + self._gap_ms) for one in self._loose)
-        oldest_ms = self.newest_ms - _DAY_MS
+        oldest_ms = self.newest_ms - DAY_MS
         self._bursts = [one for one in union([*self._bursts, *loose]) if one[1] >= oldest_ms]
         self._loose.clear()
 
@@ -59,11 +58,6 @@ class Retention(msgspec.Struct, frozen=True):
 
     days: int | None
     now_ms: int
-
-    @property
-    def age_ms(self) -> int:
-        """How old an event may be when it is put."""
-        return MAX_AGE_MS if self.days is None else min(MAX_AGE_MS, self.days * _DAY_MS)
 
     def timing(self, own_ms: int | None, stored_ms: int, ingested_ms: int) -> Timing:
         """Tells whether an event is stored at its own time, had to be restamped, or is misplaced.
@@ -79,7 +73,7 @@ class Retention(msgspec.Struct, frozen=True):
             return "own"
         # The daemon decides a while before the event is stored, at its upload time.
         first_ms, last_ms = min(stored_ms, ingested_ms), max(stored_ms, ingested_ms)
-        was_needed = own_ms < last_ms - self.age_ms or own_ms > first_ms + MAX_AHEAD_MS
+        was_needed = own_ms < last_ms - oldest_age_ms(self.days) or own_ms > first_ms + MAX_AHEAD_MS
         return "restamped" if was_needed else "wrong"
 
     def has_expired(self, own_ms: int, modified_ms: int) -> bool:
@@ -90,6 +84,6 @@ class Retention(msgspec.Struct, frozen=True):
         """
         if self.days is None:
             return False
-        oldest_ms = self.now_ms - self.days * _DAY_MS
-        may_have_own = own_ms >= modified_ms - self.age_ms
+        oldest_ms = self.now_ms - self.days * DAY_MS
+        may_have_own = own_ms >= modified_ms - oldest_age_ms(self.days)
         return own_ms < oldest_ms and (may_have_own or modified_ms < oldest_ms)

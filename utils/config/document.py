@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from utils.config.settings import LogType
 from utils.errors import ForwarderError
-from utils.model import Exclusion
+from utils.model import DAY_MS, Exclusion
 from utils.wording import did_you_mean, found, suggestion
 
 # --- The keys of a source -------------------------------------------------------------------------
@@ -22,7 +22,6 @@ LOG_TYPES: tuple[str, ...] = get_args(LogType)
 _MODES = ("all", "lasthour")
 _DAY = re.compile(r"[0-9]{2}/[0-9]{2}/[0-9]{4}")
 _EPOCH = date(1970, 1, 1)
-_DAY_MS = 24 * 60 * 60 * 1000
 # A bucket's URL, or a log group's ARN.
 _AROUND_A_NAME = re.compile(r"^s3://|/+$|^arn:.*:log-group:|:\*$", re.IGNORECASE)
 _DATE_FORM = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024"
@@ -131,7 +130,7 @@ def day_of(written: object) -> date | None:
 def day_ms(written: str) -> int | None:
     """Returns the beginning of a written day in UTC, in ms since 1970; None if it is not a day."""
     day = day_of(written)
-    return (day - _EPOCH).days * _DAY_MS if day else None
+    return (day - _EPOCH).days * DAY_MS if day else None
 
 
 # --- The document ---------------------------------------------------------------------------------

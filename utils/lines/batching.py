@@ -8,7 +8,7 @@ from operator import attrgetter
 import msgspec
 from msgspec.structs import replace
 
-from utils.model import Batch, LogEvent
+from utils.model import DAY_MS, HOUR_MS, Batch, LogEvent
 
 # The limits of one request and one event:
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
@@ -16,9 +16,9 @@ MAX_BATCH_EVENTS = 10_000
 MAX_BATCH_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26
 MAX_MESSAGE_BYTES = MAX_BATCH_BYTES - EVENT_OVERHEAD_BYTES
-MAX_BATCH_SPAN_MS = 24 * 60 * 60 * 1000
-MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000
-MAX_AHEAD_MS = 2 * 60 * 60 * 1000
+MAX_BATCH_SPAN_MS = DAY_MS
+MAX_AGE_MS = 14 * DAY_MS
+MAX_AHEAD_MS = 2 * HOUR_MS
 
 _timestamp = attrgetter("timestamp_ms")
 
@@ -43,10 +43,18 @@ def acceptance(now_ms: int, retention_days: int | None) -> Acceptance:
         now_ms: the time, in ms since 1970.
         retention_days: the log group's retention, None if it never expires.
     """
-    age_ms = MAX_AGE_MS
-    if retention_days is not None:
-        age_ms = min(age_ms, retention_days * 24 * 60 * 60 * 1000)
-    return Acceptance(now_ms - age_ms, now_ms + MAX_AHEAD_MS)
+    return Acceptance(now_ms - oldest_age_ms(retention_days), now_ms + MAX_AHEAD_MS)
+
+
+def oldest_age_ms(retention_days: int | None) -> int:
+    """Returns how old an event may be when it is put.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+
+    Args:
+        retention_days: the log group's retention, None if it never expires.
+    """
+    return MAX_AGE_MS if retention_days is None else min(MAX_AGE_MS, retention_days * DAY_MS)
 
 
 def restamped(events: Iterable[LogEvent]) -> list[LogEvent]:

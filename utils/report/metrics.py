@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from utils.config.settings import Source
-from utils.model import Counts
+from utils.model import Counts, since_1970_ms
 
 STREAM = "integration"
 """Behind the name of a source's log stream: the one that takes these events."""
@@ -107,7 +107,7 @@ def encode_metrics(source: Source, figures: Figures | Verified, now: datetime) -
     sets = [["source"], ["source", *replica]] if replica else [["source"]]
     event = {
         "_aws": {
-            "Timestamp": int(now.timestamp() * 1000),
+            "Timestamp": since_1970_ms(now),
             "CloudWatchMetrics": [
                 _directive(source, sets, figures.__struct_fields__),
                 _directive(source, [["log_group"]], figures.of_the_group),

@@ -9,12 +9,12 @@ from struct import Struct
 import msgspec
 
 from utils.config.partitions import key_hash
-from utils.model import Interval, LogObject, Position, union
+from utils.model import DAY_MS, Interval, LogObject, Position, union
 
 # An object that appears this far behind the newest one is still found.
-LATE_WINDOW_MS = 24 * 60 * 60 * 1000
+LATE_WINDOW_MS = DAY_MS
 # Folders in which nothing is new are listed this often.
-SWEEP_EVERY_MS = 24 * 60 * 60 * 1000
+SWEEP_EVERY_MS = DAY_MS
 # What keeps the checkpoint below 1 MB, with the open objects besides.
 MAX_RECENT_OBJECTS = 15_000
 MAX_DORMANT_FOLDERS = 11_000

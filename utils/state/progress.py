@@ -9,12 +9,12 @@ from threading import Lock
 import msgspec
 from msgspec.structs import replace
 
-from utils.model import WINDOW_BYTES, WINDOW_OBJECTS, Position
+from utils.model import HOUR_MS, WINDOW_BYTES, WINDOW_OBJECTS, Position
 from utils.state.checkpoint import VERSION, Checkpoint, encode_checkpoint
 from utils.state.ledger import Ledger, Survey
 
 # A log group may keep events for only a day, and takes none of before that.
-_UPLOAD_TIME_LASTS_MS = 12 * 60 * 60 * 1000
+_UPLOAD_TIME_LASTS_MS = 12 * HOUR_MS
 
 
 class Mark(msgspec.Struct, frozen=True):
