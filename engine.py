@@ -110,8 +110,8 @@ class Engine:
         """Runs an iteration of each source at its minutes until the stop; returns the status."""
         started_seconds = self._clock.elapsed_seconds()
         looked = _now()
-        self._begin(self._iterations.open, started_seconds, lambda _: True)
-        self._iterations.await_open()
+        self._begin(self._iterations.start_up, started_seconds, lambda _: True)
+        self._iterations.await_start_up()
         self._announce(looked)
         is_announced = True
         while not self.stop.is_set():

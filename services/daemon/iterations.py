@@ -20,8 +20,8 @@ from utils.errors import ForwarderError, unexpected
 from utils.model import Clock, Start, total
 from utils.report.failures import Failure
 
-# If one hangs, the others are open within this time.
-_LONGEST_OPEN_SECONDS = 5.0
+# If one hangs, the others have started up within this time.
+_LONGEST_START_UP_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
 # Called when an iteration begins, since it may have to wait for its source.
@@ -45,7 +45,7 @@ class Iterations:
         self._iteration = iteration
         self._shared = Shared(clock, stop)
         self._changed = Condition()
-        self._opening: set[str] = set()
+        self._starting_up: set[str] = set()
         self._announcing: list[Future[None]] = []
         self._proven: set[str] = set()
         self._under_way: dict[str, Running] = {}
@@ -61,23 +61,23 @@ class Iterations:
         """Takes all sources that are configured, whether an iteration of them begins or not."""
         with self._changed:
             configured = {source.name for source in sources}
-            names = configured | self._opening | self._under_way.keys()
+            names = configured | self._starting_up | self._under_way.keys()
             self._failures = {name: self._failures.get(name, 0) for name in sorted(names)}
 
-    def open(self, sources: Sequence[Source], start: Starting) -> None:
+    def start_up(self, sources: Sequence[Source], start: Starting) -> None:
         """Begins to mark where coverage begins; a source's first iteration waits for that."""
         with self._changed:
             for source in sources:
                 iteration = self._iteration(source, self._shared)
-                opening = self._begin(iteration, partial(self._open, iteration, start))
-                if opening:
-                    self._opening.add(source.name)
-                    self._announcing.append(opening)
+                start_up = self._begin(iteration, partial(self._start_up, iteration, start))
+                if start_up:
+                    self._starting_up.add(source.name)
+                    self._announcing.append(start_up)
             self._tell_failures()
 
-    def await_open(self) -> None:
-        """Waits until all sources are open and announced, except those that hang."""
-        give_up_at = self._clock.elapsed_seconds() + _LONGEST_OPEN_SECONDS
+    def await_start_up(self) -> None:
+        """Waits until all sources have started up and are announced, except those that hang."""
+        give_up_at = self._clock.elapsed_seconds() + _LONGEST_START_UP_SECONDS
         while not all(one.done() for one in self._announcing):
             if self._stop.wait(_LOOK_SECONDS) or self._clock.elapsed_seconds() > give_up_at:
                 return
@@ -115,7 +115,7 @@ class Iterations:
     def join(self) -> bool:
         """Waits for all that is under way; returns if no source failed last or owes anything."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._opening and not self._under_way)
+            self._changed.wait_for(lambda: not self._starting_up and not self._under_way)
         self._metrics.wait()
         with self._changed:
             return not any(self._failures.values()) and not any(self._owed.values())
@@ -139,7 +139,7 @@ class Iterations:
             return dict(self._failures)
 
     def unproven(self) -> set[str]:
-        """Returns the sources of which neither an iteration nor the opening has succeeded yet."""
+        """Returns the sources of which neither an iteration nor the start-up has succeeded yet."""
         with self._changed:
             return self._failures.keys() - self._proven
 
@@ -157,7 +157,7 @@ class Iterations:
     def _run(self, iteration: Running, start: Starting) -> None:
         name = iteration.source.name
         with self._changed:
-            self._changed.wait_for(lambda: name not in self._opening)
+            self._changed.wait_for(lambda: name not in self._starting_up)
         is_run = not self._stop.is_set()
         is_good = not is_run or self._is_good(iteration, lambda: iteration.run(start()))
         if is_run:
@@ -168,11 +168,11 @@ class Iterations:
             self._owed[name] = iteration.owed
             self._end(iteration)
 
-    def _open(self, iteration: Running, start: Starting) -> None:
+    def _start_up(self, iteration: Running, start: Starting) -> None:
         name = iteration.source.name
-        is_good = self._is_good(iteration, lambda: iteration.open(start()))
+        is_good = self._is_good(iteration, lambda: iteration.start_up(start()))
         with self._changed:
-            self._opening.remove(name)
+            self._starting_up.remove(name)
             if not self._stop.is_set():
                 self._count(name, is_good=is_good)
             self._end(iteration)

@@ -31,7 +31,7 @@ class Running(Protocol):
     def progress(self) -> tuple[object, ...]:
         """A value that changes whenever the iteration makes progress."""
 
-    def open(self, start: Start) -> bool:
+    def start_up(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well."""
 
     def run(self, start: Start) -> bool:

@@ -14,8 +14,8 @@ from services.shipping.partitions import (
     Partition,
     SharedSource,
     Whole,
+    ensure_checkpoint,
     load_whole,
-    open_alone,
 )
 from services.shipping.reconcile import Reconciler
 from services.shipping.shared import Report, Shared
@@ -96,7 +96,7 @@ class Forwarder:
         """How many objects were tried and are not wholly shipped."""
         return sum(len(one.ledger.owed) for one in self._partitions)
 
-    def open(self) -> None:
+    def start_up(self) -> None:
         """Makes the checkpoint where there is none, so that coverage begins now.
 
         Raises:
@@ -149,8 +149,12 @@ class Forwarder:
         found = self._whole()
         if found.is_new:
             self._check_first_start(found)
-        opened = self._sharing.open(found, start) if self._sharing else open_alone(found, start)
-        self._due.load(start, opened)
+        ensured = (
+            self._sharing.ensure_checkpoints(found, start)
+            if self._sharing
+            else ensure_checkpoint(found, start)
+        )
+        self._due.load(start, ensured)
 
     def _check_first_start(self, whole: Whole) -> None:
         """Makes sure that nothing was shipped before and is forgotten: that would be doubled.

@@ -64,9 +64,9 @@ class Iteration:
         listed = self._forwarder.survey.listed if self._forwarder else 0
         return (*astuple(replace(self.gauge, trouble="")), listed)
 
-    def open(self, start: Start) -> bool:
+    def start_up(self, start: Start) -> bool:
         """Marks where coverage begins; returns if that went well. Only a failure is reported."""
-        is_good = self._attempt(start, Forwarder.open)
+        is_good = self._attempt(start, Forwarder.start_up)
         return is_good or self._report(is_good)
 
     def run(self, start: Start) -> bool:

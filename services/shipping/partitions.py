@@ -259,7 +259,7 @@ class SharedSource:
         self._stop = stop
         self._sharing: Sharing | None = None
 
-    def open(self, whole: Whole, start: Start) -> Whole:
+    def ensure_checkpoints(self, whole: Whole, start: Start) -> Whole:
         """Returns the checkpoint of all of the source, once each partition has its own.
 
         Raises:
@@ -300,7 +300,7 @@ class SharedSource:
     def _claim(self, whole: Whole, start: Start) -> None:
         """Writes that so many replicas share the source from now on.
 
-        Others may write at the same time: `open` looks at what is there then.
+        Others may write at the same time: `ensure_checkpoints` looks at what is there then.
         """
         known, sharing = whole.checkpoint, whole.sharing
         began_ms = start.now_ms - start.process_ago_ms
@@ -367,7 +367,7 @@ class SharedSource:
         )
 
 
-def open_alone(whole: Whole, start: Start) -> Whole:
+def ensure_checkpoint(whole: Whole, start: Start) -> Whole:
     """Returns the checkpoint of a source that is not shared, made where there is none.
 
     Raises:

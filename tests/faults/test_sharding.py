@@ -220,7 +220,7 @@ def test_coverage_of_lasthour_begins_where_it_did(counts: tuple[int, int]) -> No
     before, after = counts
     source = source_of(since_ms=None)
     for one in replicas(before, source):
-        world.open(one)
+        world.start_up(one)
     objects = many(12)
     put_all(world, objects)
     world.time.now_ms += 10 * HOUR_MS
@@ -234,7 +234,7 @@ def test_a_replica_that_comes_later_begins_where_the_others_did() -> None:
     world = World(**STANDIN)
     source = source_of(since_ms=None)
     first, second = replicas(2, source)
-    world.open(first)
+    world.start_up(first)
     objects = many(12)
     put_all(world, objects)
     world.time.now_ms += 10 * HOUR_MS

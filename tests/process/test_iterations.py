@@ -54,8 +54,8 @@ class Doing:
         self._is_good = False
         self._ended = Event()
 
-    def open(self, _: Start) -> bool:
-        return self._do("open")
+    def start_up(self, _: Start) -> bool:
+        return self._do("start_up")
 
     def run(self, _: Start) -> bool:
         return self._do("run")
@@ -112,7 +112,7 @@ def latest(begun: list[Doing], name: str, count: int = 1) -> Doing:
     return of_source()[-1]
 
 
-@pytest.mark.parametrize("begin", [Iterations.open, Iterations.run], ids=["open", "run"])
+@pytest.mark.parametrize("begin", [Iterations.start_up, Iterations.run], ids=["start_up", "run"])
 def test_a_source_without_a_thread_has_failed_and_the_others_begin(
     iterations: Iterations,
     begun: list[Doing],
@@ -179,12 +179,12 @@ def test_the_first_hour_waits_for_its_own_source_alone(
 ) -> None:
     """What is opened and shipped at the same time would have two checkpoints."""
     iterations.expect(sources("slow", "quick"))
-    iterations.open(sources("slow", "quick"), lambda: START)
+    iterations.start_up(sources("slow", "quick"), lambda: START)
     latest(begun, "quick").end()
     slow = latest(begun, "slow")
     hour(iterations, "slow", "quick")
     assert latest(begun, "quick", 2).what == "run"
-    assert latest(begun, "slow").what == "open"
+    assert latest(begun, "slow").what == "start_up"
     slow.end()
     assert latest(begun, "slow", 2).what == "run"
 
@@ -193,7 +193,7 @@ def test_nothing_begins_after_a_stop(
     iterations: Iterations, begun: list[Doing], stop: Event
 ) -> None:
     iterations.expect(sources("slow"))
-    iterations.open(sources("slow"), lambda: START)
+    iterations.start_up(sources("slow"), lambda: START)
     hour(iterations, "slow")
     slow = latest(begun, "slow")
     stop.set()
@@ -239,14 +239,14 @@ def test_a_source_that_is_no_longer_configured_is_forgotten_when_it_has_ended(
     assert set(iterations.failures()) == {"stays"}
 
 
-def test_a_source_that_is_no_longer_configured_while_it_opens_is_forgotten_when_it_has_failed(
+def test_a_source_that_is_no_longer_configured_while_it_starts_up_is_forgotten_when_it_has_failed(
     iterations: Iterations, begun: list[Doing]
 ) -> None:
     iterations.expect(sources("gone"))
-    iterations.open(sources("gone"), lambda: START)
-    opening = latest(begun, "gone")
+    iterations.start_up(sources("gone"), lambda: START)
+    starting = latest(begun, "gone")
     hour(iterations, "stays")
-    opening.end(is_good=False)
+    starting.end(is_good=False)
     until(lambda: iterations.failures().get("gone") == 1)
     latest(begun, "stays").end()
     assert not iterations.join()

@@ -97,11 +97,11 @@ class World:
         self._attempt(life, work)
         return life.is_good
 
-    def open(self, source: Source) -> None:
+    def start_up(self, source: Source) -> None:
         """Starts and stops a daemon before its first iteration: coverage begins an hour before."""
         life = Life({})
         start = self._start(life, NOON_MS + self.time.machine_ahead_ms)
-        self._attempt(life, lambda: self._iteration(source).open(start))
+        self._attempt(life, lambda: self._iteration(source).start_up(start))
         life.end()
 
     def verify(

@@ -40,7 +40,7 @@ class Trial:
         self.source = source_of(since_ms=since_ms, **changes)
         self.since_ms = NOON_MS - HOUR_MS if since_ms is None else since_ms
         if since_ms is None:
-            self.world.open(self.source)
+            self.world.start_up(self.source)
 
     def kill_at(self, point: str) -> bool:
         """Runs a process that is killed at a point; returns if it came there."""
