@@ -152,6 +152,8 @@ class Demo:
         refused = self._cloudwatch.calls().outcomes["PutLogEvents"].get("throttled", 0)
         print(f"  CloudWatch refused {refused} of the requests: too many of them.")
         print(f"  Killed (SIGKILL) with {self._stored():,} of {events:,} events stored.")
+        # What it said of sources that it had ended is not shown as the next start's.
+        self._shown |= self._status_keys()
         self._cloudwatch.control(latency_ms=0, probabilities={})
 
     def _stored(self) -> int:
@@ -192,13 +194,16 @@ class Demo:
         return f". It said:\n{said[-2000:]}"
 
     def _new_status_lines(self) -> Iterator[str]:
-        # By year; beside these stands the last status of each source, which is JSON.
-        listing = self._s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix="integration-logs/2")
-        keys = {entry["Key"] for entry in listing.get("Contents", [])} - self._shown
+        keys = self._status_keys() - self._shown
         self._shown |= keys
         for key in sorted(keys):
             body = self._s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read()
             yield from body.decode().splitlines()
+
+    def _status_keys(self) -> set[str]:
+        # By year; beside these stands the last status of each source, which is JSON.
+        listing = self._s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix="integration-logs/2")
+        return {entry["Key"] for entry in listing.get("Contents", [])}
 
     def _show_event(self) -> None:
         section(f"An event, as CloudWatch holds it in the log group {LOG_GROUP}")
