@@ -192,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     use_one_arena()
     try:
-        options = read_options(arguments, Path(__file__).with_name("config.json"))
+        options = read_options(arguments, Path(__file__).with_name("config.json"), _now().date())
         engine = Engine(options.config)
         for number in _SIGNALS:
             signal.signal(number, lambda *_: engine.stop.set())

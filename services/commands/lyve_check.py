@@ -279,6 +279,5 @@ def _seconds(answer: FirstAnswer[Page]) -> float | None:
 
 def _unlisted(refusal: ServiceError) -> Finding:
     # A store may answer so for an object that does not exist, where listing is not permitted.
-    return failed(
-        f"{refusal.message} ({refusal.detail})", f"{refusal.hint}, and to list the bucket"
-    )
+    also = "" if "s3:ListBucket" in refusal.hint else ", and to list the bucket"
+    return failed(f"{refusal.message} ({refusal.detail})", f"{refusal.hint}{also}")

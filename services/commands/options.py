@@ -4,6 +4,7 @@ import re
 import textwrap
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 from services.commands.terminal import show
@@ -47,12 +48,13 @@ _SLOWEST, _FASTEST = 0.1, 1_000_000
 _BEFORE_THE_IMAGE = "Options of docker run, such as -e, go before the image's name"
 
 
-def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
+def read_options(arguments: Sequence[str], config_path: Path, today: date) -> Namespace:
     """Returns what is asked for.
 
     Args:
         arguments: of the command line, without the program's name.
         config_path: of the configuration where no other is named.
+        today: the day of UTC, behind which there is nothing to compare.
 
     Raises:
         ConfigurationError: all that is not an option, without what may be a secret.
@@ -68,14 +70,14 @@ def read_options(arguments: Sequence[str], config_path: Path) -> Namespace:
     except SystemExit:  # the help or the version is printed
         show()
         raise
-    problems = [*_unknown_problems(unknown, usage), *_range_problems(options)]
+    problems = [*_unknown_problems(unknown, usage), *_range_problems(options, today)]
     if problems:
         raise ConfigurationError(problems)
     options.first, options.last = (day and day_of(day) for day in (options.first, options.last))
     return options
 
 
-def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
+def _range_problems(options: Namespace, today: date) -> Iterator[ForwarderError]:
     """Yields what is wrong with the options that go with a comparison."""
     written = {"--from": options.first, "--to": options.last}
     for name, day in written.items():
@@ -89,6 +91,9 @@ def _range_problems(options: Namespace) -> Iterator[ForwarderError]:
                 "Write a day that there is, with zeros: 05/01/2024 is 5 January 2024",
             )
     first, last = (day_of(day or "") for day in written.values())
+    if first and first > today:
+        detail = f"today is {today:%d/%m/%Y} in UTC"
+        yield ForwarderError(f"--from is {found(options.first)}, which is still to come", detail)
     if first and last and last < first:
         yield ForwarderError("--to lies before --from", f"{options.first} to {options.last}")
     if not _SLOWEST <= options.rate <= _FASTEST:

@@ -640,8 +640,8 @@ def test_a_class_of_log_groups_that_is_not_standard_is_named(
             "no-list",
             {
                 "list the audit bucket": "permission to list the audit bucket",
-                "list the checkpoints": "permission to list the checkpoints in",
-                "read the checkpoint": "and to list the bucket",
+                "list the checkpoints": "(s3:ListBucket).",
+                "read the checkpoint": "(s3:ListBucket).",
             },
         ),
         ("no-write", {"write to the output bucket": "permission to write"}),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, ClassVar
@@ -263,6 +263,6 @@ def test_without_any_thread_the_error_is_told_and_the_exit_status_says_so(
     engine = Engine(tmp_path / "config.json")
     monkeypatch.setattr(engine, "read_sources", lambda: sources("a"))
     monkeypatch.setattr(Thread, "start", refuse)
-    assert engine.run(read_options(["--once"], tmp_path)) == EXIT_FAILED
+    assert engine.run(read_options(["--once"], tmp_path, date.max)) == EXIT_FAILED
     assert "ERROR No thread can be started " in capsys.readouterr().err
     assert not Doing.begun

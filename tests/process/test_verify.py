@@ -294,6 +294,10 @@ def test_a_stream_that_is_gone(installation: Installation) -> None:
     [
         (("--verify", "--from", "2024-01-05"), "--from is"),
         (("--verify", "--from", "05/01/2024", "--to", "04/01/2024"), "--to lies before --from"),
+        (
+            ("--verify", "--from", "05/01/2999"),
+            '--from is "05/01/2999", which is still to come (to',
+        ),
         (("--from", "05/01/2024"), "--from is of no use without --verify"),
         (("--verify", "--rate", "0"), "--rate is 0"),
     ],

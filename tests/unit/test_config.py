@@ -247,6 +247,8 @@ DATE = "Write a date as dd/mm/yyyy, with zeros: 05/01/2024 is 5 January 2024."
         ("metrics", 1, ["is the number 1", "allowed: true, false, or 1 to 255 of"]),
         ("metrics", "", ['is ""']),
         ("metrics", "AWS/Lyve", ['is "AWS/Lyve"']),
+        ("metrics", "true", ['is "true"', "Write true, without quotation marks."]),
+        ("metrics", "False", ['is "False"', "Write false, without quotation marks."]),
         ("metrics", ":Lyve", ['is ":Lyve"']),
         ("metrics", "n" * 256, ["a text of 256 characters"]),
         ("metrics", " Lyve", ['is " Lyve"', 'Did you mean "Lyve"?']),
@@ -322,6 +324,12 @@ def test_what_is_excluded_has_a_field_and_values() -> None:
         (b"{'mode': 1}", "config.json is not JSON (line 1, column 2: "),
         (b'{"mode":\n "\xff"}', "config.json is not UTF-8 text (line 2). Save it as UTF-8."),
         (json.dumps(DOCUMENT).encode("utf-16"), "config.json is not UTF-8 text (line 1)."),
+        (
+            b'{\n// the bucket\n"mode": "all"}',
+            "config.json is not JSON (line 2, column 1: Expecting property name enclosed in double "
+            "quotes). Look there, and just before, for a comma, a quotation mark or a bracket too "
+            "many or too few, or for a comment, which JSON has not.",
+        ),
         (b"[1]", "config.json is a list, not an object."),
         (b"null", "config.json is null, not an object."),
         (b"[" * 100_000, "config.json can't be read (it has brackets nested too deep)."),

@@ -38,7 +38,7 @@ _Bucket = Annotated[
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogStream.html
 _STREAM = rf"\A[^:*]{{1,{MOST_STREAM_CHARACTERS}}}\Z"
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#Namespace
-_NAMESPACE = r"\A(?!AWS/)[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}\Z"
+_NAMESPACE = r"\A(?!AWS/|(?i:true|false)\Z)[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}\Z"
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +227,7 @@ def _unreadable(document: bytes, file: str, exc: Exception) -> ForwarderError:
     if isinstance(exc, json.JSONDecodeError):
         place = f"line {exc.lineno}, column {exc.colno}: {exc.msg}"
         hint = "Look there, and just before, for a comma, a quotation mark or a bracket too many \
-or too few"
+or too few, or for a comment, which JSON has not"
         return ForwarderError(f"{file} is not JSON", place, hint)
     if isinstance(exc, UnicodeDecodeError):
         line = document.count(b"\n", 0, exc.start) + 1
@@ -312,6 +312,8 @@ def _hint(key: str, value: str) -> str:
     """Returns what to write instead, if that is clear."""
     if isinstance(_FIELDS[key].default, int | float) and key != "metrics":
         return "Write a number, without quotation marks"
+    if key == "metrics" and value.lower() in {"true", "false"}:
+        return f"Write {value.lower()}, without quotation marks"
     if key == "log_type":
         return _several_types([value]) or did_you_mean(value, LOG_TYPES)
     if key in {"mode", "until"}:
