@@ -461,7 +461,7 @@ MUTATIONS = (
     Mutation(
         "A replica does not look in mid-iteration whether another number has taken over",
         "Forwarder._apart",
-        "self._sharing.check()",
+        "self._shared_source.check()",
         "pass",
         f"{SHARDS}::test_a_replica_stops_in_mid_iteration_once_another_number_ships",
     ),

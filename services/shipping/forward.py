@@ -64,7 +64,7 @@ class Forwarder:
         self.client = s3_client(source.lyve)
         self._puts = Workers(source.concurrency)
         self._due = DueObjects(source, self.client, shared.stop)
-        self._sharing = (
+        self._shared_source = (
             SharedSource(source, self.client, self._recover, shared.stop) if source.shard else None
         )
         self._stack = ExitStack()
@@ -150,8 +150,8 @@ class Forwarder:
         if found.is_new:
             self._check_first_start(found)
         ensured = (
-            self._sharing.ensure_checkpoints(found, start)
-            if self._sharing
+            self._shared_source.ensure_checkpoints(found, start)
+            if self._shared_source
             else ensure_checkpoint(found, start)
         )
         self._due.load(start, ensured)
@@ -245,8 +245,8 @@ class Forwarder:
         Raises:
             CheckpointError: replicas of another number have taken over, so nothing goes on.
         """
-        if self._sharing and partition.source.part not in self._claims:
-            self._sharing.check()
+        if self._shared_source and partition.source.part not in self._claims:
+            self._shared_source.check()
         try:
             yield
         except CheckpointError as exc:
@@ -290,8 +290,8 @@ class Forwarder:
         due = self._due.listed(backlog)
         is_complete = False
         while not is_complete:
-            if self._sharing and self._claims:
-                self._sharing.check()
+            if self._shared_source and self._claims:
+                self._shared_source.check()
             most = self._shared.memory.plan_objects()
             plan = oldest(due, most)
             frontier_ms = backlog.carry_out(plan, most)
