@@ -71,7 +71,7 @@ class OutputError(ForwarderError):
     """What was asked for can't be written on standard output, for the system's own reason."""
 
     def __init__(self, reason: str) -> None:
-        hint = "See to where it leads: a pipe that nobody reads, or a disk that is full"
+        hint = "Check where it leads: a pipe that nobody reads, or a disk that is full"
         super().__init__("Standard output can't be written", reason, hint)
 
 

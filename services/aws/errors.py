@@ -52,7 +52,7 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 S3_ELSEWHERE = "Check LYVE_ENDPOINT, and what is between it and this machine"
 CLOUDWATCH_ELSEWHERE = (
-    "Look what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint"
+    "Check what answers in CloudWatch's place: a proxy, a gateway or a wrong endpoint"
 )
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
 LOG_CLASS_FIX = (
@@ -270,8 +270,9 @@ CONNECTION = (
     ),
     _Row(
         lambda found: found.tunnel,
-        "the proxy {proxy} makes no tunnel to {host}: {tunnel}",
-        "Have {host} let through, check the user in {proxy_variable}, or add {host} to NO_PROXY",
+        "the proxy {proxy} opens no tunnel to {host}: {tunnel}",
+        "Have the proxy let {host} through, check the user in {proxy_variable}, or add {host} to "
+        "NO_PROXY",
     ),
     _Row(
         lambda found: (
@@ -436,7 +437,7 @@ def failure(
             passes = row.passes
         # What is asked for with what an answer holds, the next page, botocore itself refuses.
         case ResponseParserError() | PaginationError() | ParamValidationError():
-            detail, fix, passes = f"no answer of {service.answers}", service.elsewhere, True
+            detail, fix, passes = f"not an answer from {service.answers}", service.elsewhere, True
         case IncompleteReadError():
             detail, fix, passes = "the answer ends early", service.elsewhere, True
         case _:
@@ -474,7 +475,7 @@ def _refusal(
     if code.isdigit() and error.operation_name != _HEAD:
         # botocore makes a 500 of a page that is no XML.
         status_words = "" if code == "500" else f"HTTP {code}, "
-        detail, fix = f"{status_words}no answer of {service.answers}", service.elsewhere
+        detail, fix = f"{status_words}not an answer from {service.answers}", service.elsewhere
     elif code in service.denied and code not in hints:
         action = _S3_ACTIONS.get(error.operation_name)
         fix = denied.replace("{action}", f" ({action})" if action else "")

@@ -201,13 +201,13 @@ def _read_page(body: bytes, date: str) -> Page:
     # No listing has a document type, whose entities can make gigabytes of a page; in a key its
     # bracket would be escaped.
     if first is None or first[1] != _ROOT or b"<!DOCTYPE" in body:
-        raise WrongAnswerError("it is no listing" if body else "it is empty")
+        raise WrongAnswerError("it is not a listing" if body else "it is empty")
     parser = XMLParser()  # noqa: S314 - see above
     try:
         parser.feed(body)
         root = parser.close()
     except ParseError as exc:
-        raise WrongAnswerError("it is no XML") from exc
+        raise WrongAnswerError("it is not XML") from exc
     names = _LocalNames()
     parts = [(names[part.tag], part) for part in root]
     said = {name: part.text or "" for name, part in parts}

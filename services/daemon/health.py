@@ -76,7 +76,7 @@ class HeartbeatFile:
             self._progress[source] = progress, since_seconds
             standstill_seconds = now_seconds - since_seconds
             if standstill_seconds > MOST_STANDSTILL_SECONDS + settle_seconds:
-                yield f"{source} has come no further for {_minutes(standstill_seconds)}."
+                yield f"{source} has made no progress for {_minutes(standstill_seconds)}."
 
 
 def ailments(now_seconds: float) -> list[str]:

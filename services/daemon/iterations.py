@@ -208,7 +208,7 @@ class Iterations:
 
     def _tell_late(self, source: Source) -> None:
         text = "The last iteration is still under way, so none begins now. It goes on; \
-the lines of its progress say whether it comes further."
+the lines of its progress say whether it makes any."
         tell(self._clock.now(), "WARN", text, {"source": source.name})
 
 

@@ -54,7 +54,7 @@ def test_an_outcome_that_stays_unknown_ends_in_an_error(answer: Answered) -> Non
     assert not life.is_good
     assert life.called("put") < 100
     (line,) = [one for one in world.statuses() if "Can't put events into the log group" in one]
-    assert "Look what answers in CloudWatch's place" in line
+    assert "Check what answers in CloudWatch's place" in line
     assert world.run(source_of()).is_good, world.statuses()
     assert_same(world.messages(), Counter(LINES))
 

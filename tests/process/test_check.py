@@ -907,7 +907,7 @@ def test_what_else_aws_says_of_a_sender_is_named(code: str, fix: str, here: Here
         assert_broken(Break(change, AWS_SIGN_IN, (code, fix), CLOUDWATCH[3:]), here)
 
 
-_NO_LISTING = ": the answer is not a whole listing: it is no listing"
+_NO_LISTING = ": the answer is not a whole listing: it is not a listing"
 _CLOSES = " closes the connection without an answer"
 
 
@@ -916,11 +916,11 @@ _CLOSES = " closes the connection without an answer"
     [
         (
             Reply(404, b"<html>"),
-            ": HTTP 404, no answer of S3",
-            ": HTTP 404, no answer of CloudWatch",
+            ": HTTP 404, not an answer from S3",
+            ": HTTP 404, not an answer from CloudWatch",
         ),
-        (Reply(200, b"<html>"), _NO_LISTING, ": no answer of CloudWatch"),
-        (Reply(200, b"<html></html>"), _NO_LISTING, ": no answer of CloudWatch"),
+        (Reply(200, b"<html>"), _NO_LISTING, ": not an answer from CloudWatch"),
+        (Reply(200, b"<html></html>"), _NO_LISTING, ": not an answer from CloudWatch"),
         (Reply(0), _CLOSES, _CLOSES),
     ],
 )

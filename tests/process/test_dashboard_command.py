@@ -258,7 +258,7 @@ def failures(done: Outcome) -> list[str]:
 
 def test_an_answer_that_is_none_is_no_traceback(program: Installation) -> None:
     (text,) = failures(run_against(program, Reply(200, b"\xa1 not JSON")))
-    assert "(no answer of CloudWatch). Look what answers in CloudWatch's place" in text
+    assert "(not an answer from CloudWatch). Check what answers in CloudWatch's place" in text
 
 
 def answer(status: int, body: Mapping[str, object]) -> Reply:

@@ -277,7 +277,7 @@ def test_json_of_another_shape_is_told_as_a_wrong_answer(
         installation.environment[ENDPOINT] = server.url
         (error,) = installation.once().errors[:1]
     assert "unexpected" not in error.text
-    assert "no answer of CloudWatch" in error.text or "incomplete answer" in error.text
+    assert "not an answer from CloudWatch" in error.text or "incomplete answer" in error.text
 
 
 def test_a_refused_call_names_the_resource_that_aws_names(installation: Installation) -> None:

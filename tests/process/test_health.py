@@ -93,7 +93,7 @@ def test_one_that_stands_still_for_longer_than_it_may_is_not(settle: float, over
     most = MOST_STANDSTILL_SECONDS + settle
     assert told.say({"a": (1, settle), "b": (2, settle)}, later_seconds=most) == []
     (text,) = told.say({"a": (1, settle), "b": (3, settle)}, later_seconds=over)
-    assert text.startswith("a has come no further for ")
+    assert text.startswith("a has made no progress for ")
 
 
 def test_the_next_iteration_of_a_source_is_another_one() -> None:

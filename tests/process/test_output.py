@@ -70,7 +70,7 @@ def assert_only_the_output_is_blamed(exit_status: int, stderr: str, reason: str)
     """Makes sure that one line says it."""
     assert exit_status == 1
     (error,) = (line for line in status_lines(stderr) if line.level == "ERROR")
-    assert error.text.startswith(f"Standard output can't be written ({reason}). See to where it")
+    assert error.text.startswith(f"Standard output can't be written ({reason}). Check where it")
 
 
 @pytest.mark.parametrize("reason", OUTPUTS)
