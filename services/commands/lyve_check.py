@@ -159,8 +159,10 @@ class LyveCheck:
         filled = (one for one in self._first_objects() if one.size_bytes > 1)
         found = next(filter(self._source.is_of_type, filled), None)
         if found is None:
-            fix = f"Check log_type, and that Lyve Cloud writes {log_type} logs into this bucket"
-            return warning(f"no object of the type {log_type} was found", fix)
+            keys = "log_type and prefix" if self._source.prefix else "log_type"
+            fix = f"Check {keys}, and that Lyve Cloud writes {log_type} logs into this bucket"
+            below = f" below {self._source.prefix}" if self._source.prefix else ""
+            return warning(f"no object of the type {log_type} was found{below}", fix)
         self._first_line = b""
         try:
             self._first_line = next(self._bucket.lines(found), b"")

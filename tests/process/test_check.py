@@ -679,6 +679,14 @@ def test_an_object_of_the_type_is_found_behind_many_others(
     assert here.table()["read an audit object"] == passed(key)
 
 
+def test_a_prefix_below_which_nothing_is_found_is_named(here: Here) -> None:
+    here.configuration["prefix"] = "audit/*\u202e"
+    found = here.table()["read an audit object"]
+    assert found.outcome == "warning"
+    assert found.detail.startswith("no object of the type S3 was found below audit/*\\u202e fix: ")
+    assert "Check log_type and prefix, and that Lyve Cloud writes S3 logs into" in found.detail
+
+
 @pytest.mark.parametrize("content", [b"", b"\n"], ids=["none", "one"])
 def test_an_object_with_too_few_bytes_for_a_part_says_nothing_of_range(
     content: bytes, here: Here
