@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from _thread import start_new_thread
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
         options = read_options(arguments, Path(__file__).with_name("config.json"), _now().date())
         engine = Engine(options.config)
         for number in _SIGNALS:
-            signal.signal(number, lambda *_: engine.stop.set())
+            signal.signal(number, lambda *_: _set_aside(engine.stop))
         engine.read_sources()
         if options.dashboard is not None:
             return engine.run_dashboard(options.dashboard)
@@ -206,6 +207,14 @@ def main(arguments: Sequence[str]) -> int:
     gc.freeze()
     with closing(engine.health):
         return engine.run(options)
+
+
+def _set_aside(stop: Event) -> None:
+    """Sets it on a thread of its own: the one that a signal interrupts may hold its lock."""
+    try:
+        start_new_thread(stop.set, ())
+    except RuntimeError:  # CPython's "can't start new thread"
+        stop.set()
 
 
 def end_process(status: int) -> NoReturn:

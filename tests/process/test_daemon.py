@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +16,7 @@ from tests.servers.heartbeats import wait_for_heartbeat, wait_for_hour
 from tests.servers.installation import (
     BUCKET,
     OUTPUT_BUCKET,
+    REPOSITORY,
     STOP_SECONDS,
     Installation,
     Outcome,
@@ -367,6 +370,27 @@ def test_an_idle_daemon_ends_cleanly(number: signal.Signals, installation: Insta
         outcome = engine.stop(number)
     assert outcome.exit_status == 0
     assert {line.level for line in outcome.lines} == {"INFO"}
+
+
+_STOPPED_AT_ITS_LOCK = """
+import engine, signal, sys
+
+def run(self, options):
+    with self.stop._cond:
+        signal.raise_signal(signal.SIGTERM)
+    return 0 if self.stop.wait(10) else 1
+
+engine.Engine.read_sources = lambda self: ()
+engine.Engine.run = run
+sys.exit(engine.main(["--once"]))
+"""
+
+
+def test_a_signal_that_interrupts_the_wait_for_it_at_its_lock_is_a_stop() -> None:
+    """The main thread holds the lock for an instant, and could never let go of it."""
+    program = [sys.executable, "-c", _STOPPED_AT_ITS_LOCK]
+    done = subprocess.run(program, cwd=REPOSITORY, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("number", SIGNALS)
