@@ -517,14 +517,14 @@ MUTATIONS = (
     ),
     Mutation(
         "What a daemon is sending meanwhile is missing",
-        "Verification._take_lines",
+        "Verification._claim_events",
         "findings.arrive(one.last_modified_ms)",
         "pass",
         f"{AUDIT}::test_what_a_daemon_ships_meanwhile_is_under_way_and_not_missing",
     ),
     Mutation(
-        "A line takes an event and leaves it there",
-        "Comparison.take",
+        "A line claims an event and leaves it there",
+        "Comparison.claim",
         "del self._left[digest]",
         "pass",
         f"{AUDIT}::test_any_mix_of_lines_and_any_change",
@@ -553,7 +553,7 @@ MUTATIONS = (
     # The auditor's comparison.
     Mutation(
         "Copies that are too many are not seen",
-        "Comparison.take",
+        "Comparison.claim",
         "            self._surplus[digest] = (key, number)\n",
         "            pass\n",
         f"{AUDIT}::test_any_mix_of_lines_and_any_change",

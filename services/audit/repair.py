@@ -25,7 +25,7 @@ from utils.state.progress import Progress
 from utils.state.uncertain import Uncertain
 
 # Each sends what is still missing: one more is needed if the outcome of a put was unknown.
-_MOST_ROUNDS = 4
+_MOST_SENDINGS = 4
 
 
 class _Missing(Uncertain):
@@ -101,7 +101,7 @@ class Repair:
             proof = self._auditor.compare(self._source, need)
             found_before = proof.audit.found
             need = replace(need, young_ms=proof.young_ms)
-            for _ in range(_MOST_ROUNDS):
+            for _ in range(_MOST_SENDINGS):
                 if not proof.audit.missing:
                     break
                 self._send(shipper, progress, proof)
@@ -244,5 +244,5 @@ class Repair:
 
 
 def _believe(uncertain: Uncertain, *_: object) -> None:
-    """Leaves what is in doubt to the next round, which compares all of it anew."""
+    """Leaves what is in doubt to the next comparison."""
     uncertain.believe()

@@ -172,11 +172,6 @@ class Verification:
         return self.audit
 
     @property
-    def _is_limited(self) -> bool:
-        """Tells if there may be objects that are not compared, with events of their own."""
-        return self._asked != (0, FOREVER_MS)
-
-    @property
     def young_ms(self) -> int | None:
         """Since when what is written may not have been listed by the last iteration."""
         if self._need.young_ms is not None:
@@ -224,12 +219,14 @@ class Verification:
 
     def _sum_up_streams(self) -> None:
         recent_ms = self._upload_from_ms = self._listed_ms - _LONGEST_ITERATION_MS
-        known_cell = self._sums.known_cell if self._is_limited else self._sums.cell
+        # Where not all objects are compared, the others have events of their own.
+        is_everything = self._asked == (0, FOREVER_MS)
+        cell_of = self._sums.cell if is_everything else self._sums.known_cell
         # An event stands at its own time, or at an upload time: not before its object's.
         uploads = self._asked[0] - _CLOCKS_APART_MS, FOREVER_MS
         for own_ms, digest, stored_ms, ingested_ms in self._events([*self._sums.spans(), uploads]):
             self._progress.sought += 1
-            cell = known_cell(own_ms, digest)
+            cell = cell_of(own_ms, digest)
             if cell is None:
                 continue
             cell.add_event(digest)
@@ -273,20 +270,20 @@ class Verification:
             for own_ms, digest, stored_ms, ingested_ms in self._events([*group.spans, *late]):
                 if group.holds(own_ms, digest):
                     is_late = ingested_ms >= self._listed_ms + _SECOND_MS
-                    comparison.note(digest, is_late=is_late)
+                    comparison.observe(digest, is_late=is_late)
                     timing = self._retention.timing(own_ms, stored_ms, ingested_ms)
                     findings.restamped += timing == "restamped"
                     findings.wrong_time += timing == "wrong"
-            self._take_lines(group, comparison, findings)
+            self._claim_events(group, comparison, findings)
             if comparison.has_surplus:
                 for one in self._beside:
                     for _, digest in self._lines(Tally(one.object), group):
-                        comparison.discount(digest)
+                        comparison.claim_beside(digest)
             findings.add(comparison)
-        findings.settle(self.tallies, self.young_ms)
+        findings.conclude(self.tallies, self.young_ms)
         return findings
 
-    def _take_lines(self, group: Group, comparison: Comparison, findings: Findings) -> None:
+    def _claim_events(self, group: Group, comparison: Comparison, findings: Findings) -> None:
         wanted = (
             tally
             for tally in self.tallies
@@ -296,7 +293,7 @@ class Verification:
             one = tally.object
             quarantined = self._quarantine(one.key)
             for line, digest in self._lines(Tally(one), group):
-                if not (line.is_sendable and comparison.take(digest, one.key, line.number)):
+                if not (line.is_sendable and comparison.claim(digest, one.key, line.number)):
                     fate = self._fate(line, one, quarantined)
                     findings.note(tally.place, line.number, fate, is_sendable=line.is_sendable)
                 elif comparison.is_late(digest):

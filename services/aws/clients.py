@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from services.aws.errors import ROLE_HINTS, aws_errors, endpoint_errors, lyve_errors
 from services.aws.http_session import http_session
-from services.aws.list_request import take_over_pages
+from services.aws.list_request import answer_with_pages
 from services.aws.session import botocore_session
 from services.threads.singleflight import Singleflight
 from utils.config.settings import AwsAccess, LyveAccess
@@ -69,7 +69,7 @@ def s3_client(access: LyveAccess, attempts: int = _ATTEMPTS) -> "S3Client":
         )
     s3 = cast("S3Client", client)
     # Here, before several threads share it: botocore's registry is not made for that.
-    take_over_pages(s3)
+    answer_with_pages(s3)
     return s3
 
 

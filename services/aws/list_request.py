@@ -60,7 +60,7 @@ class Page(msgspec.Struct):
     date: str = ""
 
 
-def take_over_pages(client: "S3Client") -> None:
+def answer_with_pages(client: "S3Client") -> None:
     """Lets a new client answer a listing with a `Page`, which `listed_pages` takes.
 
     botocore first looks for an error in each page, which takes four times as long as reading it,

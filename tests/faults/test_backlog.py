@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from services.aws.list_request import take_over_pages
+from services.aws.list_request import answer_with_pages
 from services.pull_logs_service import AuditBucket
 from tests.servers.installation import Installation
 from tests.world.audit_objects import DAY_MS, event
@@ -108,7 +108,7 @@ def test_a_folder_is_listed_from_behind_a_key(installation: Installation) -> Non
     """By a real S3 server: what is left would else be listed from the beginning each time."""
     for name in ("S3-a", "S3-b ü+%", "S3-c", "S3-d"):
         installation.put(f"May-2024/{name}", b"{}")
-    take_over_pages(installation.s3)
+    answer_with_pages(installation.s3)
     bucket = AuditBucket(installation.s3, source_of(), Event())
     behind = [one.key for one in bucket.objects("May-2024/", "May-2024/S3-b ü+%")]
     assert behind == ["May-2024/S3-c", "May-2024/S3-d"]

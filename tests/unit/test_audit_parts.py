@@ -78,7 +78,7 @@ def test_of_many_objects_that_lack_lines_some_are_named_and_all_are_counted() ->
     for tally in tallies:
         for number in range(1, 5):
             findings.note(tally.place, number, "missing", is_sendable=True)
-    findings.settle(tallies, None)
+    findings.conclude(tallies, None)
     assert (findings.missing, findings.newest_ms) == (4 * 2_500, NOW_MS + 2_499)
     named = findings.differences()
     assert [one.object for one in named] == ["S3-0000", "S3-0001", "S3-0002"]

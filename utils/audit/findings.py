@@ -13,21 +13,21 @@ Fate = Literal["missing", "quarantined", "expired"]
 
 
 class Comparison:
-    """The events of some intervals, of which each line takes one: both are multisets."""
+    """The events of some intervals, of which each line claims one: both are multisets."""
 
     def __init__(self) -> None:
         self._left: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
         self._surplus: dict[int, tuple[str, int]] = {}
 
-    def note(self, digest: int, *, is_late: bool) -> None:
+    def observe(self, digest: int, *, is_late: bool) -> None:
         """Takes an event into account; it is late if it was stored after the bucket was listed."""
         self._left[digest] += 1
         if is_late:
             self._late[digest] += 1
 
-    def take(self, digest: int, key: str, number: int) -> bool:
-        """Takes one event for a line of an object; returns whether there was one."""
+    def claim(self, digest: int, key: str, number: int) -> bool:
+        """Claims one event for a line of an object; returns whether there was one."""
         left = self._left.get(digest, 0)
         if not left:
             return False
@@ -48,8 +48,8 @@ class Comparison:
         """Tells if any line has more copies than there are lines."""
         return bool(self._surplus)
 
-    def discount(self, digest: int) -> None:
-        """Takes one event for a line of an object that is not compared."""
+    def claim_beside(self, digest: int) -> None:
+        """Claims one event for a line of an object that is not compared."""
         if digest in self._surplus:
             self._left[digest] -= 1
             if not self._left[digest]:
@@ -69,7 +69,7 @@ class Comparison:
 
 
 class Findings:
-    """What one look has found; most of it is known once it is `settle`d.
+    """What one look has found; most of it is known once it is `conclude`d.
 
     `left_out` are missing lines that need not be there yet, `left_out_objects` the objects of them
     of which nothing is there; `young` are those of these that the last iteration did not know.
@@ -126,7 +126,7 @@ class Findings:
                 if len(difference.lines) < MOST_LINES:
                     difference.lines.append(number)
 
-    def settle(self, tallies: Iterable[Tally], young_ms: int | None) -> None:
+    def conclude(self, tallies: Iterable[Tally], young_ms: int | None) -> None:
         """Tells what is missing from what need not be there yet, once all is compared.
 
         That is what an object lacks that is not older than one of which lines arrived meanwhile;
