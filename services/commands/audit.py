@@ -106,9 +106,18 @@ class Auditing:
             lines.write("INFO", f"Done repairing {audit.repaired:,} logs", self._pairs(audit))
             self._keep_status(source, report, proof)
         finally:
+            is_kept = self._is_kept(source, lines)
+        return audit.is_whole and is_kept
+
+    def _is_kept(self, source: Source, lines: StatusLog) -> bool:
+        """Uploads status lines, if there are any; a failure hides none that came before it."""
+        try:
             if lines.text:
                 lines.upload(s3_client(source.lyve), source.output_bucket)
-        return audit.is_whole
+        except ForwarderError as exc:
+            self._failures.hold([Failure(source.name, exc, self._clock.now())])
+            return False
+        return True
 
     def _keep_status(self, source: Source, report: Report, proof: Verification) -> None:
         """Writes the last status, as an iteration does."""

@@ -1,11 +1,17 @@
 """`--repair`: sends what is missing, once, and makes the checkpoint agree."""
 
 import json
+from argparse import Namespace
 from collections import Counter
 from random import Random
+from threading import Event as ThreadEvent
 
 import pytest
 
+from services.commands import audit
+from services.commands.audit import Auditing
+from services.output.status import StatusLog
+from services.shipping.shared import Report
 from tests.process.test_verify import EXIT_NOT, EXIT_WHOLE, FAST, STREAM, lines, put, report, tamper
 from tests.servers.installation import (
     BUCKET,
@@ -19,6 +25,10 @@ from tests.servers.installation import (
 )
 from tests.standin.cloudwatch_process import CloudWatchStandin, Event
 from tests.world.audit_events import gzip_lines
+from tests.world.in_memory import source_of
+from tests.world.in_memory_time import VirtualTime
+from utils.errors import ForwarderError
+from utils.model import Clock, Start
 
 STATE = f"integration-state/{BUCKET}-S3.json"
 
@@ -112,6 +122,34 @@ def kill_at_a_put(installation: Installation, standin: CloudWatchStandin, puts: 
 def _kill(engine: RunningEngine) -> None:
     engine.process.kill()
     engine.process.wait()
+
+
+def test_what_ended_it_is_told_even_if_its_status_lines_are_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One failure must not stand in front of the other: a person has to know both."""
+
+    class Failing:
+        def __init__(self, _source: object, _auditor: object, report: Report, _: object) -> None:
+            self._lines = report.status
+
+        def run(self, _: Start) -> None:
+            self._lines.write("WARN", "Something is in doubt.", {})
+            raise ForwarderError("Lines are still missing", "3 of them")
+
+    def fail(*_: object) -> None:
+        raise ForwarderError("The status lines can't be written")
+
+    monkeypatch.setattr(audit, "Repair", Failing)
+    monkeypatch.setattr(audit, "s3_client", lambda _: None)
+    monkeypatch.setattr(StatusLog, "upload", fail)
+    time = VirtualTime()
+    options = Namespace(first=None, last=None, rate=10.0)
+    auditing = Auditing(options, Clock(time.machine_now, time.seconds), ThreadEvent())
+    assert not auditing.repair([source_of()], Start("owner", 0, 0))
+    told = capsys.readouterr().err
+    assert "ERROR Lines are still missing (3 of them)" in told
+    assert "ERROR The status lines can't be written" in told
 
 
 @pytest.mark.parametrize("seed", [pytest.param(n, marks=pytest.mark.soak) for n in range(20)])
