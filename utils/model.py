@@ -1,7 +1,7 @@
 """The value types that pass between the modules."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
@@ -247,6 +247,11 @@ _MILLISECOND = timedelta(milliseconds=1)
 def since_1970_ms(moment: datetime) -> int:
     """Returns a time in ms since 1970, cut off."""
     return (moment - _EPOCH) // _MILLISECOND
+
+
+def midnight_ms(day: date) -> int:
+    """Returns the beginning of a day in UTC, in ms since 1970."""
+    return (day - _EPOCH.date()).days * DAY_MS
 
 
 # A range of time in ms since 1970; its end is not included.

@@ -1,7 +1,7 @@
 """Compares the objects of a source with its log streams; it reads no checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import cached_property, partial
 from hashlib import blake2b, sha256
 from operator import attrgetter
@@ -39,6 +39,7 @@ from utils.model import (
     Interval,
     LogObject,
     OtherFormError,
+    midnight_ms,
     since_1970_ms,
     union,
 )
@@ -47,7 +48,6 @@ from utils.report.status import span
 from utils.state.checkpoint import claim_seconds
 
 _SECOND_MS = 1000
-_EPOCH = date(1970, 1, 1)
 # The store tells its time by the second, and an upload time is never before the object's.
 _CLOCKS_APART_MS = 60_000
 # A daemon that sends now may restamp events with the time at which its iteration began.
@@ -457,8 +457,8 @@ class Auditor:
         begun_ms = assumed_ms if source.since_ms is None else source.since_ms
         until_ms = FOREVER_MS if source.until_ms is None else source.until_ms
         if last is not None:
-            until_ms = min(until_ms, _day_ms(last + timedelta(days=1)))
-        return begun_ms if first is None else _day_ms(first), until_ms
+            until_ms = min(until_ms, midnight_ms(last) + DAY_MS)
+        return begun_ms if first is None else midnight_ms(first), until_ms
 
 
 def keep(source: Source, audit: Audit) -> str:
@@ -481,7 +481,3 @@ def keep(source: Source, audit: Audit) -> str:
     )
     put_soon(source, figures, audit.ended)
     return key
-
-
-def _day_ms(day: date) -> int:
-    return (day - _EPOCH).days * DAY_MS

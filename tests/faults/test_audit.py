@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from random import Random
 
 import pytest
@@ -207,6 +208,14 @@ def test_a_day_is_compared_by_when_its_objects_were_written() -> None:
     assert [(one.object, one.kind, one.lines) for one in audit.differences] == [
         ("S3-1.gz", "missing", [2])
     ]
+
+
+def test_the_last_of_all_days_can_be_asked_for() -> None:
+    world = World(**STANDIN)
+    world.put("S3-1.gz", packed([audit_event(1, NOON_MS)]), NOON_MS)
+    world.run(source_of())
+    audit = world.verify(source_of(), Days(moment(NOON_MS).date(), date.max))
+    assert (audit.objects, audit.found, audit.missing) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("is_limited", [False, True])

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from utils.config.settings import LogType
 from utils.errors import ForwarderError
-from utils.model import DAY_MS, Exclusion
+from utils.model import Exclusion, midnight_ms
 from utils.wording import did_you_mean, found, suggestion
 
 # --- The keys of a source -------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def day_of(written: object) -> date | None:
 def day_ms(written: str) -> int | None:
     """Returns the beginning of a written day in UTC, in ms since 1970; None if it is not a day."""
     day = day_of(written)
-    return (day - _EPOCH).days * DAY_MS if day else None
+    return midnight_ms(day) if day else None
 
 
 # --- The document ---------------------------------------------------------------------------------

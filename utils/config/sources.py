@@ -31,6 +31,7 @@ from utils.config.environment import (
 from utils.config.partitions import PARTITION_NAMES, Shard
 from utils.config.settings import METRICS_NAMESPACE, AwsAccess, LogType, LyveAccess, Source
 from utils.errors import ConfigurationError, ForwarderError
+from utils.model import midnight_ms
 from utils.wording import found, printable
 
 # A shorter value is no secret, and could be part of any word.
@@ -183,7 +184,7 @@ def _written_inputs(accessed: Sequence[_Accessed]) -> Iterator[ForwarderError]:
 
 def _doubled(sources: Iterable[Source], file: str, today: date) -> Iterator[ForwarderError]:
     """Yields each two sources that would store the same events twice."""
-    today_ms = day_ms(f"{today:%d/%m/%Y}") or 0
+    today_ms = midnight_ms(today)
 
     def begins_ms(source: Source) -> int:
         return today_ms if source.since_ms is None else source.since_ms
