@@ -24,6 +24,9 @@ STORED = {f"{LOG_GROUP}-{AWS_REGION}-{name}" for name in OLDER}
 @pytest.fixture
 def program(moto: MotoServer, moto_installation: Installation) -> Installation:
     moto_installation.environment["AWS_ENDPOINT_URL_CLOUDWATCH"] = moto.endpoint_url
+    # Other tests leave theirs on the server that all share.
+    for region in (AWS_REGION, "us-west-2"):
+        look(moto, region)
     return moto_installation
 
 
