@@ -99,16 +99,13 @@ class Witnesses(msgspec.Struct, frozen=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What a comparison goes by besides, all times in ms since 1970; None if it is not known.
+    """What a repair needs besides, all times in ms since 1970; None if it is to be found out.
 
-    `made_ms` is when the first log stream was made, if nothing else tells where coverage begins.
-    A repair knows more: `since_ms` is where a checkpoint says that coverage begins, `young_ms`
-    since when what is written may not have been listed by the last iteration. Of `most_objects`
-    objects, `most_lines` numbers of missing lines are kept; some of them turn out to be too young
-    to be reported.
+    `since_ms` is where a checkpoint says that coverage begins, `young_ms` since when what is
+    written may not have been listed by the last iteration. Of `most_objects` objects, `most_lines`
+    numbers of missing lines are kept; some of them turn out to be too young to be reported.
     """
 
-    made_ms: int | None = None
     since_ms: int | None = None
     young_ms: int | None = None
     most_objects: int = 10_000
@@ -283,7 +280,7 @@ class Verification:
                     for _, digest in self._lines(Tally(one.object), group):
                         comparison.claim_beside(digest)
             findings.add(comparison)
-        findings.conclude(self.tallies, self.young_ms, self._need.made_ms)
+        findings.conclude(self.tallies, self.young_ms)
         return findings
 
     def _claim_events(self, group: Group, comparison: Comparison, findings: Findings) -> None:
@@ -433,10 +430,7 @@ class Auditor:
         sent = {name: session.sent for name, session in sessions.items()}
         retention = partial(retention_days, logs, source.log_group)
         streams = LogStreams(logs, source, self._pace, self.progress, retention)
-        made_ms = streams.find()
-        asked = self._asked(source, made_ms or since_1970_ms(began), need.since_ms)
-        if need == NOTHING_MORE and source.since_ms is None and self._days.first is None:
-            need = Need(made_ms=made_ms)
+        asked = self._asked(source, streams.find() or since_1970_ms(began), need.since_ms)
         witnesses = Witnesses(
             AuditBucket(s3, source, self._stop),
             streams,

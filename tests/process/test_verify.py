@@ -1,7 +1,6 @@
 """`--verify`: what the bucket and the log streams do not have in common, found to the line."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -22,8 +21,6 @@ BOTOCORE_TRIES = 5
 # The stand-in has no quota.
 FAST = ("--rate", "1000")
 EXIT_WHOLE, EXIT_NOT, EXIT_CONFIGURATION = 0, 1, 2
-# Stores date their objects by the second.
-STORE_STEP_SECONDS = 1.1
 
 
 def lines(count: int, name: str, ago: timedelta = timedelta(hours=1)) -> list[bytes]:
@@ -311,46 +308,3 @@ def test_an_option_that_is_wrong_ends_it(
     outcome = installation.run(*arguments)
     assert outcome.exit_status == EXIT_CONFIGURATION
     assert text in outcome.stderr
-
-
-# Where lasthour begins.
-
-
-def begin(installation: Installation) -> None:
-    """Starts as the daemon does, for which `lasthour` begins with its start."""
-    put(installation, before=lines(3, "before"))
-    time.sleep(STORE_STEP_SECONDS)
-    installation.configuration["mode"] = "lasthour"
-    with installation.start() as engine:
-        engine.wait_until_said("The next iteration begins")
-        engine.stop()
-
-
-def test_what_was_written_before_a_first_start_with_lasthour_is_not_missing(
-    installation: Installation, standin: CloudWatchStandin
-) -> None:
-    """Each new installation was told that logs were missing, and a repair sent none of them."""
-    begin(installation)
-    outcome, document = verify(installation)
-    assert outcome.exit_status == EXIT_WHOLE
-    assert figures(document, "found", "missing", "left_out") == (0, 0, 3)
-    assert document["verdict"] == "Nothing to compare: none of the logs has to be there."
-    put(installation, a=lines(4, "a"), b=lines(5, "b"))
-    assert installation.once().done.text == "Done sending 9 logs"
-    outcome, document = verify(installation)
-    assert outcome.exit_status == EXIT_WHOLE
-    assert figures(document, "found", "missing", "left_out", "left_out_objects") == (9, 0, 3, 1)
-    tamper(standin, lambda events: [one for one in events if "a-1" not in one.message])
-    outcome, document = verify(installation)
-    assert outcome.exit_status == EXIT_NOT
-    assert differences(document) == [("May-2024/S3-a.gz", "missing", [1], 1)]
-
-
-def test_a_log_stream_that_is_gone_is_no_first_start(installation: Installation) -> None:
-    installation.configuration["mode"] = "lasthour"
-    put(installation, a=lines(4, "a"))
-    assert installation.once().done.text == "Done sending 4 logs"
-    installation.logs.delete_log_stream(logGroupName=LOG_GROUP, logStreamName=STREAM)
-    outcome, document = verify(installation)
-    assert outcome.exit_status == EXIT_NOT
-    assert differences(document) == [("May-2024/S3-a.gz", "missing", [1, 2, 3, 4], 4)]

@@ -31,7 +31,7 @@ _FIGURES = {
     "expired": " lines so old that the log group's retention may have removed them",
     "restamped": " events at the time of their upload, for their age",
     "wrong_time": " events at another time than their own, without need",
-    "left_out": " lines from before the first start, or since the last iteration began to send",
+    "left_out": " lines that were written or are shipped since the last iteration",
     "damaged": " objects that end early",
     "unreadable": " objects that can't be compared",
 }
@@ -138,8 +138,6 @@ def verdict(audit: Audit) -> str:
         return f"Not whole: {' and '.join(_faults(audit))}."
     if not audit.objects:
         return "Nothing to compare: the bucket holds no object of the type in the range."
-    if audit.left_out and not audit.found:
-        return "Nothing to compare: none of the logs has to be there."
     expired = f"{audit.expired:,} logs are so old that the retention may have removed them"
     if audit.expired and not audit.found:
         return f"Nothing left to compare: {expired}."

@@ -126,25 +126,13 @@ class Findings:
                 if len(difference.lines) < MOST_LINES:
                     difference.lines.append(number)
 
-    def conclude(
-        self, tallies: Iterable[Tally], young_ms: int | None, made_ms: int | None = None
-    ) -> None:
+    def conclude(self, tallies: Iterable[Tally], young_ms: int | None) -> None:
         """Tells what is missing from what need not be there yet, once all is compared.
 
         That is what an object lacks that is not older than one of which lines arrived meanwhile;
         and all of an object that was written since `young_ms`, if that is known, and after all
-        objects with any line that is there. If nobody knows where coverage begins, `made_ms` is
-        when the first log stream was made, and all of an object that is older than that, or than
-        what is there, need not be there either.
+        objects with any line that is there.
         """
-        oldest_ms = min(
-            (
-                one.object.last_modified_ms
-                for one in tallies
-                if one.due and not self._lacks_all(one)
-            ),
-            default=made_ms or 0,
-        )
         there = (
             one.object.last_modified_ms
             for one in tallies
@@ -159,8 +147,7 @@ class Findings:
             is_young = modified_ms > self.newest_ms and self._may_be_young(one, young_ms)
             if is_young:
                 self.young.add(key)
-            is_before = made_ms is not None and modified_ms < oldest_ms and self._lacks_all(one)
-            if is_young or is_before or modified_ms >= self._arrived_ms:
+            if is_young or modified_ms >= self._arrived_ms:
                 self.left_out += missing
                 self.left_out_objects += missing == one.due
                 continue
@@ -185,11 +172,8 @@ class Findings:
         return sum(self._fates["expired"])
 
     def _may_be_young(self, one: Tally, young_ms: int | None) -> bool:
-        is_late = young_ms is not None and one.object.last_modified_ms >= young_ms
-        return is_late and self._lacks_all(one)
-
-    def _lacks_all(self, one: Tally) -> bool:
-        return 0 < self._fates["missing"][one.place] == one.due
+        is_absent = 0 < self._fates["missing"][one.place] == one.due
+        return is_absent and young_ms is not None and one.object.last_modified_ms >= young_ms
 
     def _difference(self, one: Tally) -> Difference:
         fates = {fate: counts[one.place] for fate, counts in self._fates.items()}
