@@ -25,6 +25,7 @@ from services.output.status import tell
 from services.shipping.iteration import Iteration
 from services.threads.executor import REFRESH_SECONDS, attend
 from utils.config.settings import Source
+from utils.config.sources import stored_twice
 from utils.errors import ConfigurationError, OutputError, problems_of
 from utils.model import Clock, Start, since_1970_ms
 
@@ -69,6 +70,8 @@ class Engine:
         """Does what the options ask for; returns the exit status."""
         # A command imports what only it needs: that would be a tenth of the daemon's start.
         sources, clock, stop = self._known, self._clock, self.stop
+        for text in stored_twice(sources, _now().date()):
+            tell(_now(), "WARN", text, {})
         hour_ago_seconds = clock.elapsed_seconds() - _HOUR.total_seconds()
         start = self._start(hour_ago_seconds)
         refresh: Callable[[], object] = self._refresh

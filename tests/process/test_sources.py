@@ -297,3 +297,17 @@ def fill_bucket(installation: Installation, filler: str, name: str) -> None:
     for number in range(20):
         lines = [json.dumps({"n": n, "filler": filler}).encode() for n in range(count)]
         installation.put(f"May-2024/S3-{number}.gz", gzip_lines(lines), bucket)
+
+
+def test_sources_that_store_the_same_events_twice_are_told_at_the_start(
+    installation: Installation,
+) -> None:
+    installation.configuration["sources"] = [{"name": "one"}, {"name": "two"}]
+    outcome = installation.run("--plan")
+    assert outcome.exit_status == 0
+    (line,) = outcome.lines
+    assert (line.level, line.text) == (
+        "WARN",
+        f'The sources "one-S3" and "two-S3" store each event twice, in the log stream '
+        f"lyve-cloud/{BUCKET}/S3. Remove one of them, or give it another log_stream.",
+    )

@@ -103,9 +103,6 @@ def parse_sources(
     if problems:
         raise ConfigurationError(_presentable(problems, secrets))
     sources = [source for one in accessed for source in _sources(one, shard)]
-    problems += _doubled(sources, file, today)
-    if problems:
-        raise ConfigurationError(_presentable(problems, secrets))
     streams = Counter(map(_stream_of, sources))
     share = max(_LEAST_IN_FLIGHT, _MOST_IN_FLIGHT // len(sources))
     return tuple(
@@ -116,6 +113,36 @@ def parse_sources(
         )
         for source in sources
     )
+
+
+def stored_twice(sources: Iterable[Source], today: date) -> Iterator[str]:
+    """Yields what to say of each two sources that store the same events in one log stream.
+
+    Sources with other credentials may be of another account.
+
+    Args:
+        sources: as they are configured.
+        today: where a source of the mode lasthour begins.
+    """
+    today_ms = midnight_ms(today)
+
+    def begins_ms(source: Source) -> int:
+        return today_ms if source.since_ms is None else source.since_ms
+
+    alike = defaultdict(list)
+    for source in sources:
+        place = source.lyve.endpoint_url, source.bucket_name, source.log_type
+        alike[place, source.aws, _stream_of(source)].append(source)
+    pairs = chain.from_iterable(combinations(group, 2) for group in alike.values())
+    for one, other in pairs:
+        is_nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+        ends_ms = [each.until_ms for each in (one, other) if each.until_ms is not None]
+        meet = not ends_ms or max(begins_ms(one), begins_ms(other)) < min(ends_ms)
+        if is_nested and meet:
+            yield (
+                f'The sources "{one.name}" and "{other.name}" store each event twice, in the log '
+                f"stream {one.log_stream}. Remove one of them, or give it another log_stream."
+            )
 
 
 # --- What is wrong with several keys together -----------------------------------------------------
@@ -180,28 +207,6 @@ def _written_inputs(accessed: Sequence[_Accessed]) -> Iterator[ForwarderError]:
             if is_same and is_there and other is not entry:
                 what = f"output_bucket {found(output)} is the bucket_name of the source"
                 yield ForwarderError(f'{entry.where}: {what} "{other.name}"', hint=_OTHER_OUTPUT)
-
-
-def _doubled(sources: Iterable[Source], file: str, today: date) -> Iterator[ForwarderError]:
-    """Yields each two sources that would store the same events twice."""
-    today_ms = midnight_ms(today)
-
-    def begins_ms(source: Source) -> int:
-        return today_ms if source.since_ms is None else source.since_ms
-
-    alike = defaultdict(list)
-    for source in sources:
-        place = source.lyve.endpoint_url, source.bucket_name, source.log_type
-        alike[place, source.aws, _stream_of(source)].append(source)
-    pairs = chain.from_iterable(combinations(group, 2) for group in alike.values())
-    for one, other in pairs:
-        is_nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
-        ends_ms = [each.until_ms for each in (one, other) if each.until_ms is not None]
-        meet = not ends_ms or max(begins_ms(one), begins_ms(other)) < min(ends_ms)
-        if is_nested and meet:
-            what = f'"{one.name}" and "{other.name}" ship the same logs into one log stream'
-            hint = "Each event would be stored twice. Remove one, or give it another log_stream"
-            yield ForwarderError(f"{file}: sources {what}", one.log_stream, hint)
 
 
 def _presentable(
