@@ -91,8 +91,10 @@ def test_chunked_body_that_breaks_off_is_none(end: int) -> None:
         answer.read()
 
 
-def test_what_came_before_a_break_is_read() -> None:
-    with answer_to(CHUNKED[: -len(b"0\r\n\r\n")]) as (answer, connection):
+@pytest.mark.parametrize("rest", [b"", b"no chunk\r\n"])
+def test_what_came_before_a_break_is_read(rest: bytes) -> None:
+    """The break may come with it, in one piece."""
+    with answer_to(CHUNKED[: -len(b"0\r\n\r\n")] + rest) as (answer, connection):
         assert answer.read(1) + answer.read(2) == CONTENT
         with pytest.raises(ProtocolError):
             answer.read(1)
